@@ -20,10 +20,10 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Release>> {
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
         if let Some(heading) = line.strip_prefix("## ") {
-            let (version, date) = heading
-                .strip_suffix(')')
-                .and_then(|heading| heading.split_once(" ("))
-                .with_context(|| format!("line {number}: expected `## <version>-<revision> (<yyyy-mm-dd>)`"))?;
+            let (version, date) =
+                heading.strip_suffix(')').and_then(|heading| heading.split_once(" (")).with_context(
+                    || format!("line {number}: expected `## <version>-<revision> (<yyyy-mm-dd>)`"),
+                )?;
             let date: Date =
                 date.parse().with_context(|| format!("line {number}: cannot read the date `{date}`"))?;
             releases.push(Release { version: version.to_owned(), date, items: Vec::new() });

@@ -40,7 +40,12 @@ impl Package {
         }
         files.sort_by(|a, b| a.dest.cmp(&b.dest));
         if let Some(pair) = files.windows(2).find(|pair| pair[0].dest == pair[1].dest) {
-            bail!("{} is installed twice, from {} and {}", pair[0].dest, pair[0].source.display(), pair[1].source.display());
+            bail!(
+                "{} is installed twice, from {} and {}",
+                pair[0].dest,
+                pair[0].source.display(),
+                pair[1].source.display()
+            );
         }
         Ok(files)
     }
@@ -50,9 +55,8 @@ impl FileEntry {
     /// The permissions, the kind's default where none are given.
     pub(crate) fn mode(&self) -> Result<u32> {
         match (&self.mode, self.kind) {
-            (Some(text), _) => {
-                u32::from_str_radix(text, 8).with_context(|| format!("cannot read mode `{text}` of {}", self.dest))
-            }
+            (Some(text), _) => u32::from_str_radix(text, 8)
+                .with_context(|| format!("cannot read mode `{text}` of {}", self.dest)),
             (None, Kind::Binary) => Ok(0o755),
             (None, _) => Ok(0o644),
         }
@@ -89,7 +93,8 @@ fn sources(entry: &FileEntry, root: &Path, generated: &Path) -> Result<Vec<PathB
     for item in WalkDir::new(folder).min_depth(1).max_depth(1).sort_by_file_name() {
         let item = item.with_context(|| format!("cannot list {}", folder.display()))?;
         let name = item.file_name().to_string_lossy();
-        let fits = name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after);
+        let fits =
+            name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after);
         if item.file_type().is_file() && fits {
             found.push(item.into_path());
         }

@@ -86,7 +86,6 @@ pub(crate) struct Identity {
     pub changelog: String,
 }
 
-
 /// What the launcher is built for: a Rust target triple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 pub(crate) enum Target {

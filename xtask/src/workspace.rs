@@ -1,0 +1,55 @@
+//! Where the checkout is, and what belongs to it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// One checkout of this repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    pub root: PathBuf,
+    /// Cargo's target folder: CARGO_TARGET_DIR or `target`.
+    pub target: PathBuf,
+}
+
+impl Workspace {
+    /// The checkout that holds the current folder. Not where xtask was compiled: a test runs one xtask in several clones.
+    pub(crate) fn find() -> Result<Workspace> {
+        let here = std::env::current_dir().context("cannot tell the current folder")?;
+        let Some(root) = here.ancestors().find(|folder| folder.join("packaging/mathesar.toml").is_file())
+        else {
+            bail!("no packaging/mathesar.toml in {} or above it", here.display());
+        };
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(folder) => root.join(folder),
+            None => root.join("target"),
+        };
+        Ok(Workspace { root: root.to_owned(), target })
+    }
+
+    /// The manifest that is used where none is named.
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.root.join("packaging/mathesar.toml")
+    }
+
+    /// SOURCE_DATE_EPOCH: the environment's, else the time of the newest commit.
+    pub(crate) fn epoch(&self) -> Result<Option<u64>> {
+        if let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") {
+            let text = text.to_string_lossy();
+            return Ok(Some(
+                text.parse().with_context(|| format!("cannot read SOURCE_DATE_EPOCH=`{text}`"))?,
+            ));
+        }
+        Ok(git(&self.root, &["log", "-1", "--format=%ct"])?.and_then(|text| text.trim().parse().ok()))
+    }
+}
+
+/// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit.
+fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
+    if !root.join(".git").exists() {
+        return Ok(None);
+    }
+    let output = Command::new("git").arg("-C").arg(root).args(args).output().context("cannot run git")?;
+    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
