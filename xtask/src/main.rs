@@ -23,7 +23,11 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// What the channel deb runs in a process of its own.
+    #[command(hide = true)]
+    InternalDeb(channel::deb::child::Args),
+}
 
 /// A check said no: told already, and exit code 4 instead of 1.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let _workspace = Workspace::find()?;
-    match command {}
+    let workspace = Workspace::find()?;
+    match command {
+        Command::InternalDeb(args) => channel::deb::child::run(&args, &workspace),
+    }
 }

@@ -1,6 +1,12 @@
 //! Package and artifacts to files for `dist/`, one module a channel, each with one entry point. Rendering is pure; only
 //! `build` writes, and only below the folders that its context names.
 
+pub(crate) mod deb;
+pub(crate) mod rpm;
+pub(crate) mod stage;
+#[cfg(test)]
+mod testing;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;

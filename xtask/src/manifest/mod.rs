@@ -7,6 +7,7 @@ mod model;
 mod package;
 
 pub(crate) use changelog::Release;
+pub(crate) use depends::Need;
 pub(crate) use files::Installed;
 pub(crate) use model::*;
 pub(crate) use package::Package;
