@@ -1,6 +1,11 @@
 //! Package and artifacts to files for `dist/`, one module a channel, each with one entry point. Rendering is pure; only
 //! `build` writes, and only below the folders that its context names.
 
+pub(crate) mod aur;
+pub(crate) mod pacman;
+pub(crate) mod srcinfo;
+pub(crate) mod tarball;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
