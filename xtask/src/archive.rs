@@ -113,7 +113,8 @@ fn append(tar: &mut Builder<impl std::io::Write>, path: &Path, node: &Node, epoc
             header.set_entry_type(EntryType::Directory);
             header.set_mode(0o755);
             header.set_size(0);
-            tar.append_data(&mut header, path, std::io::empty())?;
+            // With the slash that listings show, and by which scripts tell folders.
+            tar.append_data(&mut header, path.join(""), std::io::empty())?;
         }
         Node::Link(target) => {
             header.set_entry_type(EntryType::Symlink);
@@ -186,7 +187,7 @@ mod tests {
         }
         assert_eq!(
             listing,
-            "755 top\n755 top/etc\n640 top/etc/x.conf\n755 top/usr\n755 top/usr/bin\n755 top/usr/bin/x\n777 top/usr/bin/y\n"
+            "755 top/\n755 top/etc/\n640 top/etc/x.conf\n755 top/usr/\n755 top/usr/bin/\n755 top/usr/bin/x\n777 top/usr/bin/y\n"
         );
     }
 

@@ -42,6 +42,18 @@ fn install_script() {
 }
 
 #[test]
+fn an_upgrade_tells_to_restart_what_runs() {
+    let (out, _) = build(&Fixture::new());
+    let told = |active: &str| {
+        let script =
+            format!("systemctl() {{ {active}; }}; . ./mathesar.install; post_upgrade 0.12.0-2 0.12.0-1");
+        run(Command::new("bash").arg("-euc").arg(script).current_dir(out.path().join("aur")))
+    };
+    assert!(told("true").ends_with("systemctl restart mathesar.service\n"));
+    assert_eq!(told("echo inactive >&2; false"), "");
+}
+
+#[test]
 fn a_nasty_summary_reaches_bash_as_it_is() {
     let (out, _) = build(&Fixture::nasty());
     let script = ". ./PKGBUILD; printf %s \"$pkgdesc\"";

@@ -11,7 +11,7 @@ use super::scratch::Scratch;
 use super::*;
 use crate::channel::aur;
 use crate::channel::tarball;
-use crate::channel::tarball::fixture::{EPOCH, Fixture, NASTY, run};
+use crate::channel::tarball::fixture::{EPOCH, Fixture, NASTY, not_run, run};
 
 const FILE: &str = "mathesar-0.12.0-1-x86_64.pkg.tar.zst";
 const TARBALL: &str = "mathesar-0.12.0-1-x86_64-linux-gnu.tar.gz";
@@ -20,7 +20,7 @@ const TARBALL: &str = "mathesar-0.12.0-1-x86_64-linux-gnu.tar.gz";
 fn no_makepkg(what: &str) -> bool {
     let reason = unavailable(&Tools { folder: PathBuf::new() });
     if let Some(reason) = &reason {
-        eprintln!("not run: {what}: {reason}");
+        not_run(what, reason);
     }
     reason.is_some()
 }
@@ -186,7 +186,11 @@ impl Machine {
             .arg("--logfile")
             .arg(self.path("var/pacman.log"));
         command.arg("--cachedir").arg(self.path("var/cache")).arg("--hookdir").arg(self.path("etc/hooks"));
-        command.args(["--noconfirm", "--color", "never"]).args(args).env("LC_ALL", "C.UTF-8");
+        command
+            .args(["--noconfirm", "--color", "never"])
+            .args(args)
+            .env_remove("LC_ALL")
+            .env("LANG", "C.UTF-8");
         run(&mut command)
     }
 
@@ -205,7 +209,7 @@ fn pacman_installs_upgrades_and_removes_it() {
     if !rustix::process::geteuid().is_root()
         || !on_path(&std::env::var_os("PATH").unwrap_or_default(), "pacman")
     {
-        eprintln!("not run: {what}: it takes root and pacman");
+        not_run(what, "it takes root and pacman");
         return;
     }
     let machine = Machine::new();
@@ -255,7 +259,7 @@ fn a_failing_makepkg_tells_what_it_said() {
     let scratch = Scratch::new().unwrap();
     let config = scratch.folder().join("makepkg.conf");
     fs::write(&config, "PKGEXT=.pkg.tar.zst\nSRCEXT=.src.tar.gz\n").unwrap();
-    fs::write(scratch.folder().join("PKGBUILD"), "pkgname=X\npkgver=1\npkgrel=1\narch=(any)\n").unwrap();
+    fs::write(scratch.folder().join("PKGBUILD"), "pkgname=x\npkgver=1-1\npkgrel=1\narch=(any)\n").unwrap();
     scratch.hand_over().unwrap();
     let error = makepkg(&scratch, &scratch.folder(), &config, EPOCH).unwrap_err().to_string();
     assert!(error.contains("makepkg") && error.contains("ERROR: "), "{error}");

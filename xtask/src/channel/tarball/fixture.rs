@@ -1,6 +1,7 @@
 //! A small checkout for the tests of the tarballs and of what is made of them: the real manifest, invented files.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -74,7 +75,7 @@ impl Fixture {
         out
     }
 
-    /// Only what reaches makepkg must be written out exactly.
+    /// Puts a file into the checkout.
     pub(crate) fn file(&self, path: &str, text: &str) {
         put(&self.package.root.join(path), text.as_bytes());
     }
@@ -105,7 +106,7 @@ pub(crate) fn git_add(root: &Path) {
     }
 }
 
-/// Members of a tarball or package as bsdtar or tar lists them, or why not.
+/// What a command that has to succeed prints.
 pub(crate) fn run(command: &mut std::process::Command) -> String {
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -114,12 +115,17 @@ pub(crate) fn run(command: &mut std::process::Command) -> String {
     text
 }
 
+/// Says that a check cannot be made here, past the test harness, which would keep it from a test that passes.
+pub(crate) fn not_run(what: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "not run: {what}: {why}");
+}
+
 /// Whether `program` is here; else says that `what` is not run.
 pub(crate) fn has(program: &str, what: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     if !found {
-        eprintln!("not run: {what}: no `{program}` on this machine");
+        not_run(what, &format!("no `{program}` on this machine"));
     }
     found
 }

@@ -17,6 +17,8 @@ use crate::manifest::Package;
 /// Folders of `generated` that a build from the tarball installs as they are; `bin` is what it builds itself.
 const GENERATED: [&str; 4] = ["man", "completions", "share", "doc"];
 
+const LOCK: &str = "packaging/app.lock";
+
 /// A file of the checkout, by its path below the root.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tracked {
@@ -27,11 +29,15 @@ pub(super) struct Tracked {
 /// The source tarball's contents.
 pub(super) fn tree(package: &Package, artifacts: &Artifacts) -> Result<Tree> {
     let mut tree = Tree::default();
-    for file in tracked(&package.root)? {
-        add(&mut tree, &package.root, &file)?;
+    for file in tracked(&package.root)?.iter().filter(|file| file.path != Path::new(LOCK)) {
+        add(&mut tree, &package.root, file)?;
     }
     let release = artifacts.generated.join("share/release.toml");
     tree.file("packaging/mathesar.toml", 0o644, package.manifest_text.clone())?;
+    // The checkout's may be of another release than the one of the manifest that was given.
+    if let Some(lock) = &package.lock {
+        tree.file(LOCK, 0o644, lock.clone())?;
+    }
     tree.file("launcher/release.toml", 0o644, Content::From(release))?;
     for folder in GENERATED {
         for item in WalkDir::new(artifacts.generated.join(folder)) {

@@ -120,6 +120,18 @@ fn the_source_tarball_of_a_source_tarball_is_the_same() {
 }
 
 #[test]
+fn a_lock_of_another_release_stays_out() {
+    let mut fixture = Fixture::new();
+    fixture.file("packaging/app.lock", "of the checkout\n");
+    let out = fixture.build(&CHANNEL, &[]);
+    assert!(!listing(&out.path().join(SOURCE)).contains("app.lock"));
+    fixture.package.lock = Some("of the manifest\n".into());
+    let out = fixture.build(&CHANNEL, &[]);
+    let lock = text_of(&out.path().join(SOURCE), "mathesar-0.12.0-1-src/packaging/app.lock");
+    assert_eq!(lock, "of the manifest\n");
+}
+
+#[test]
 fn the_bytes_depend_on_no_time_umask_or_folder() {
     let build = |seconds: u64, mode: u32| {
         let fixture = Fixture::new();
