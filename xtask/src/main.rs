@@ -1,5 +1,6 @@
 //! `cargo xtask`: builds, checks and publishes the packages. See `cargo xtask --help`.
 
+mod archive;
 mod artifact;
 mod channel;
 mod manifest;

@@ -6,6 +6,10 @@ pub(crate) mod rpm;
 pub(crate) mod stage;
 #[cfg(test)]
 mod testing;
+pub(crate) mod aur;
+pub(crate) mod pacman;
+pub(crate) mod srcinfo;
+pub(crate) mod tarball;
 
 use std::path::{Path, PathBuf};
 
