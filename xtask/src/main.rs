@@ -1,11 +1,16 @@
 //! `cargo xtask`: builds, checks and publishes the packages. See `cargo xtask --help`.
 
 mod artifact;
+mod bump;
 mod channel;
+mod check;
+mod edit;
 mod manifest;
+mod pin;
 mod template;
 mod tools;
 mod ui;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,7 +28,12 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Bump(bump::Args),
+    Check(check::Args),
+    Pin(pin::Args),
+    Workflows(workflows::Args),
+}
 
 /// A check said no: told already, and exit code 4 instead of 1.
 #[derive(Debug)]
@@ -49,6 +59,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let _workspace = Workspace::find()?;
-    match command {}
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Bump(args) => bump::run(&args, &workspace),
+        Command::Check(args) => check::run(&args, &workspace),
+        Command::Pin(args) => pin::run(&args, &workspace),
+        Command::Workflows(args) => workflows::run(&args, &workspace),
+    }
 }
