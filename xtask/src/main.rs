@@ -2,11 +2,19 @@
 
 mod archive;
 mod artifact;
+mod bump;
 mod channel;
+mod check;
+mod dist;
+mod edit;
+mod files;
 mod manifest;
+mod pin;
+mod reproduce;
 mod template;
 mod tools;
 mod ui;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +36,12 @@ enum Command {
     /// What the channel deb runs in a process of its own.
     #[command(hide = true)]
     InternalDeb(channel::deb::child::Args),
+    Bump(bump::Args),
+    Check(check::Args),
+    Dist(dist::Args),
+    Pin(pin::Args),
+    Reproduce(reproduce::Args),
+    Workflows(workflows::Args),
 }
 
 /// A check said no: told already, and exit code 4 instead of 1.
@@ -57,5 +71,11 @@ fn run(command: Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::InternalDeb(args) => channel::deb::child::run(&args, &workspace),
+        Command::Bump(args) => bump::run(&args, &workspace),
+        Command::Check(args) => check::run(&args, &workspace),
+        Command::Dist(args) => dist::run(&args, &workspace),
+        Command::Pin(args) => pin::run(&args, &workspace),
+        Command::Reproduce(args) => reproduce::run(&args, &workspace),
+        Command::Workflows(args) => workflows::run(&args, &workspace),
     }
 }
