@@ -74,6 +74,7 @@ pub(crate) struct Identity {
     pub categories: Vec<String>,
     /// Words that people search for.
     #[serde(default)]
+    #[schemars(extend("x-check-items" = "keyword"))]
     pub keywords: Vec<String>,
     /// What the launcher is built for.
     #[schemars(extend("x-check-items" = "target"))]
