@@ -1,5 +1,6 @@
 //! From the file to a [`Package`].
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -7,8 +8,9 @@ use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 use super::problem::{Problem, Problems};
+use super::schema::SCHEMA;
 use super::walk::{Spans, Walk};
-use super::{Manifest, Package, Release, changelog, cross, schema};
+use super::{Manifest, Package, Release, changelog, cross};
 use crate::workspace::Workspace;
 
 /// Reads and checks a manifest. All that is wrong with it comes as one [`Problems`].
@@ -19,8 +21,8 @@ pub(crate) fn load(workspace: &Workspace, path: &Path) -> Result<Package> {
     let changelog_path = workspace.root.join(&manifest.package.changelog);
     let text = std::fs::read_to_string(&changelog_path)
         .with_context(|| format!("cannot read {}", changelog_path.display()))?;
-    let changelog = changelog::parse(&text)
-        .with_context(|| format!("cannot read {}", changelog_path.display()))?;
+    let changelog =
+        changelog::parse(&text).with_context(|| format!("cannot read {}", changelog_path.display()))?;
     let lock = lock(workspace, &manifest)?;
     let epoch = match workspace.epoch()? {
         Some(epoch) => epoch,
@@ -43,8 +45,7 @@ pub(crate) fn parse(bytes: &[u8], shown: &str, root: &Path) -> Result<(Manifest,
     if !errors.is_empty() {
         return Err(Problems::new(shown, text, syntax(text, &errors)));
     }
-    let schema = schema::schema();
-    let mut walk = Walk { text, schema: &schema, problems: Vec::new(), spans: Spans::new() };
+    let mut walk = Walk { text, schema: &SCHEMA, problems: Vec::new(), spans: Spans::new() };
     let value = walk.document(&tree);
     let (mut problems, spans) = (walk.problems, walk.spans);
     match serde_json::from_value::<Manifest>(value) {
@@ -57,29 +58,45 @@ pub(crate) fn parse(bytes: &[u8], shown: &str, root: &Path) -> Result<(Manifest,
         }
         Err(error) => {
             // The walk gives what deserialises; should the two differ, that is said rather than hidden.
-            problems.push(Problem::new(format!("cannot read the manifest: {error}"), 0..0, "somewhere in it"));
+            problems.push(Problem::new(
+                format!("cannot read the manifest: {error}"),
+                0..0,
+                "somewhere in it",
+            ));
             Err(Problems::new(shown, text, problems))
         }
     }
 }
 
+/// More errors than this are of a file that is no TOML.
+const MOST: usize = 1000;
+
 /// The parser goes on after an error; what it says next on the same line mostly follows from the first.
 fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
-    let mut lines = Vec::new();
+    let mut lines = HashSet::new();
     let mut problems = Vec::new();
-    for error in errors {
+    for error in errors.iter().take(MOST) {
         let span = error.span().unwrap_or(0..0);
         let start = text.floor_char_boundary(span.start.min(text.len()));
         let line = text[..start].rfind('\n');
-        if lines.contains(&line) {
+        if !lines.insert(line) {
             continue;
         }
-        lines.push(line);
         let (title, label) = error.message().split_once(", ").unwrap_or((error.message(), "here"));
-        let problem = Problem::new(title, span, label);
-        problems.push(match title.contains("must be quoted") || title.contains("unquoted") {
-            true => problem.help("strings stand in quotes: `key = \"value\"`"),
-            false => problem,
+        let word = text[start..].split(|c: char| c.is_whitespace() || c == '#').next().unwrap_or_default();
+        problems.push(match (title, label) {
+            ("string values must be quoted", _) if word.is_empty() => {
+                Problem::new("missing value", span, "expected a value")
+            }
+            ("string values must be quoted", _) | ("invalid float", "expected `nan`") => {
+                Problem::new("a string without quotes", span, "expected quotes, or `true` or `false`")
+                    .help(format!("{word:?}, if it is a string"))
+            }
+            ("unexpected leading zero", _) => Problem::new(title, span, "no number begins with 0")
+                .help(format!("in quotes, if it is a mode: `\"{word}\"`")),
+            ("duplicate key", _) => Problem::new(title, span, "there is one of this name before it"),
+            (_, "expected nothing") => Problem::new(title, span, "expected nothing more"),
+            _ => Problem::new(title, span, label),
         });
     }
     problems

@@ -1,5 +1,7 @@
 //! The JSON Schema of the manifest, from its types: what the reader walks by, and what editors are given.
 
+use std::sync::LazyLock;
+
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +17,9 @@ const FAMILIES: [(&str, &str, &[Distribution]); 4] = [
 ];
 
 /// The schema with our own keywords: `x-check`, `x-check-items` (rules of `check`), `x-missing` (help for a missing key).
-pub(crate) fn schema() -> Value {
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
+
+fn schema() -> Value {
     let mut schema = Value::from(schema_for!(Manifest));
     let names = schema["$defs"]["Names"].take();
     let mut properties = Map::new();
@@ -23,10 +27,8 @@ pub(crate) fn schema() -> Value {
         let Ok(distribution) = serde_json::from_value::<Distribution>(id.as_str().into()) else { continue };
         let family = FAMILIES.iter().find(|(_, _, members)| members.contains(&distribution));
         let Some((family, _, _)) = family else { continue };
-        properties.insert(
-            id,
-            json!({ "description": description, "$ref": format!("#/$defs/names-{family}") }),
-        );
+        properties
+            .insert(id, json!({ "description": description, "$ref": format!("#/$defs/names-{family}") }));
     }
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.remove("Names");
@@ -72,7 +74,7 @@ fn distributions() -> Vec<(String, String)> {
 
 /// `packaging/mathesar.schema.json`: without our keywords, with a `pattern` where a rule has a simple one.
 pub(crate) fn schema_json() -> String {
-    let mut schema = schema();
+    let mut schema = SCHEMA.clone();
     schema["title"] = "packaging/mathesar.toml".into();
     publish(&mut schema);
     format!("{schema:#}\n")

@@ -41,7 +41,11 @@ impl<'a> Walk<'a> {
             (DeValue::Array(items), Some("array")) => {
                 self.spans.insert(path.to_owned(), span.clone());
                 if items.is_empty() && schema["minItems"].as_u64().is_some_and(|least| least > 0) {
-                    self.problems.push(Problem::new(format!("{} is empty", name(path)), span, "nothing in it"));
+                    self.problems.push(Problem::new(
+                        format!("{} is empty", name(path)),
+                        span,
+                        "nothing in it",
+                    ));
                 }
                 let rule = schema["x-check-items"].as_str();
                 let items = items.iter().enumerate().map(|(index, item)| {
@@ -74,7 +78,8 @@ impl<'a> Walk<'a> {
                 Value::from(*yes)
             }
             (found, wanted) => {
-                let problem = wrong_type(found, wanted.unwrap_or("string"), self.alternatives(schema), span, path);
+                let problem =
+                    wrong_type(found, wanted.unwrap_or("string"), self.alternatives(schema), span, path);
                 self.problems.push(problem);
                 return stand_in(self.schema, schema);
             }
@@ -117,7 +122,12 @@ impl<'a> Walk<'a> {
             let property = properties.map_or(&Value::Null, |properties| &properties[*key]);
             out.insert((*key).to_owned(), stand_in(self.schema, self.resolve(property)));
         }
-        self.missing(missing.into_iter().filter(|key| !taken_for.contains(key)).collect(), header, schema, path);
+        self.missing(
+            missing.into_iter().filter(|key| !taken_for.contains(key)).collect(),
+            header,
+            schema,
+            path,
+        );
         Value::Object(out)
     }
 
@@ -130,7 +140,8 @@ impl<'a> Walk<'a> {
         meant: Option<&str>,
     ) {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let problem = Problem::new(format!("unknown key `{id}` in {}", table_name(parent)), span, "unknown key");
+        let problem =
+            Problem::new(format!("unknown key `{id}` in {}", table_name(parent)), span, "unknown key");
         let elsewhere = self.home_of(id);
         let help = match (meant, elsewhere) {
             (Some(meant), _) => format!("did you mean `{meant}`?"),
@@ -163,8 +174,13 @@ impl<'a> Walk<'a> {
             _ => "keys",
         };
         let list = ticked(missing.iter().copied(), "and");
-        let title = format!("missing {what} {list} in {}", table_name(path));
-        let mut problem = Problem::new(title, header, format!("{list} expected here"));
+        let title = match path.strip_prefix("dependency/").and_then(|rest| rest.strip_suffix("/names")) {
+            Some(logical) => format!("dependency `{logical}` is not mapped for {list}"),
+            None => format!("missing {what} {list} in {}", table_name(path)),
+        };
+        let label =
+            if missing.len() > 3 { "expected here".to_owned() } else { format!("{list} expected here") };
+        let mut problem = Problem::new(title, header, label);
         problem.help = match schema["x-missing"].as_str() {
             Some(help) => Some(help.to_owned()),
             None => missing.first().and_then(|key| {
@@ -176,19 +192,23 @@ impl<'a> Walk<'a> {
     }
 
     fn string(&mut self, text: &str, span: Range<usize>, schema: &'a Value, path: &str) -> Value {
+        // A checkout on Windows may have its line ends; TOML means the same by both.
+        let text = &text.replace("\r\n", "\n");
         if let Some(bad) = text.chars().find(|character| check::forbidden(*character)) {
             let title = format!("control character U+{:04X} in {}", u32::from(bad), name(path));
             self.problems.push(Problem::new(title, span, "not allowed in any value"));
             self.spans.remove(path);
             return stand_in(self.schema, schema);
         }
-        let Some(choices) = choices(schema) else { return Value::from(text) };
-        if choices.contains(&text) {
-            return Value::from(text);
+        let Some(choices) = choices(schema) else { return Value::from(text.as_str()) };
+        if choices.contains(&text.as_str()) {
+            return Value::from(text.as_str());
         }
         let title = format!("unknown value `{text}` of {}", name(path));
-        let problem = Problem::new(title, span, format!("expected {}", ticked(choices.iter().copied(), "or")));
-        self.problems.push(match did_you_mean(text, choices.iter().copied()).or(check::synonym(text)) {
+        let problem =
+            Problem::new(title, span, format!("expected {}", ticked(choices.iter().copied(), "or")));
+        let synonym = check::synonym(text).filter(|synonym| choices.contains(synonym));
+        self.problems.push(match did_you_mean(text, choices.iter().copied()).or(synonym) {
             Some(meant) => problem.help(format!("did you mean `{meant}`?")),
             None => problem,
         });
@@ -315,8 +335,7 @@ fn wrong_type(
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     };
-    let problem =
-        Problem::new(format!("{} is {is}", name(path)), span, format!("expected {expected}"));
+    let problem = Problem::new(format!("{} is {is}", name(path)), span, format!("expected {expected}"));
     match (found, wanted) {
         (DeValue::String(text), "integer") if text.parse::<u64>().is_ok() => {
             problem.help(format!("without quotes: `{text}`"))

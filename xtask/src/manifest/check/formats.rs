@@ -23,12 +23,63 @@ pub(super) fn sha256(text: &str) -> Outcome {
 }
 
 const SECTIONS: &[&str] = &[
-    "admin", "cli-mono", "comm", "database", "debug", "devel", "doc", "editors", "education", "electronics",
-    "embedded", "fonts", "games", "gnome", "gnu-r", "gnustep", "graphics", "hamradio", "haskell", "httpd",
-    "interpreters", "introspection", "java", "javascript", "kde", "kernel", "libdevel", "libs", "lisp",
-    "localization", "mail", "math", "metapackages", "misc", "net", "news", "ocaml", "oldlibs", "otherosfs", "perl",
-    "php", "python", "ruby", "rust", "science", "shells", "sound", "tasks", "tex", "text", "utils", "vcs", "video",
-    "web", "x11", "xfce", "zope",
+    "admin",
+    "cli-mono",
+    "comm",
+    "database",
+    "debug",
+    "devel",
+    "doc",
+    "editors",
+    "education",
+    "electronics",
+    "embedded",
+    "fonts",
+    "games",
+    "gnome",
+    "gnu-r",
+    "gnustep",
+    "graphics",
+    "hamradio",
+    "haskell",
+    "httpd",
+    "interpreters",
+    "introspection",
+    "java",
+    "javascript",
+    "kde",
+    "kernel",
+    "libdevel",
+    "libs",
+    "lisp",
+    "localization",
+    "mail",
+    "math",
+    "metapackages",
+    "misc",
+    "net",
+    "news",
+    "ocaml",
+    "oldlibs",
+    "otherosfs",
+    "perl",
+    "php",
+    "python",
+    "ruby",
+    "rust",
+    "science",
+    "shells",
+    "sound",
+    "tasks",
+    "tex",
+    "text",
+    "utils",
+    "vcs",
+    "video",
+    "web",
+    "x11",
+    "xfce",
+    "zope",
 ];
 
 /// Debian Policy 2.4: the sections, after `contrib/` or `non-free/` for these archive areas.
@@ -82,20 +133,45 @@ pub(super) fn app_id(text: &str) -> Outcome {
 
 /// The freedesktop.org runtime is released each August, as `25.08`.
 pub(super) fn runtime_version(text: &str) -> Outcome {
-    let year = text.strip_suffix(".08").filter(|year| year.len() == 2).and_then(|year| year.parse::<u8>().ok());
+    let year =
+        text.strip_suffix(".08").filter(|year| year.len() == 2).and_then(|year| year.parse::<u8>().ok());
     match year {
         Some(year) if year >= 18 => Ok(()),
-        _ => Err(Fault::new(format!("bad runtime version `{text}`"), "expected a year and `.08`, as `25.08`")),
+        _ => {
+            Err(Fault::new(format!("bad runtime version `{text}`"), "expected a year and `.08`, as `25.08`"))
+        }
     }
 }
 
 /// flatpak-build-finish(1).
 pub(super) fn finish_arg(text: &str) -> Outcome {
     const KNOWN: &[&str] = &[
-        "share", "unshare", "socket", "nosocket", "device", "nodevice", "allow", "disallow", "filesystem",
-        "nofilesystem", "env", "unset-env", "own-name", "talk-name", "no-talk-name", "system-own-name",
-        "system-talk-name", "system-no-talk-name", "persist", "add-policy", "remove-policy", "metadata", "extension",
-        "require-version", "usb", "nousb",
+        "share",
+        "unshare",
+        "socket",
+        "nosocket",
+        "device",
+        "nodevice",
+        "allow",
+        "disallow",
+        "filesystem",
+        "nofilesystem",
+        "env",
+        "unset-env",
+        "own-name",
+        "talk-name",
+        "no-talk-name",
+        "system-own-name",
+        "system-talk-name",
+        "system-no-talk-name",
+        "persist",
+        "add-policy",
+        "remove-policy",
+        "metadata",
+        "extension",
+        "require-version",
+        "usb",
+        "nousb",
     ];
     let bad = |label: &str| Fault::new(format!("bad Flatpak permission `{text}`"), label);
     let Some(rest) = text.strip_prefix("--") else {

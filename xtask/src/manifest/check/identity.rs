@@ -6,8 +6,9 @@ use super::{Fault, Outcome};
 /// Debian Policy 5.6.1: lower-case letters, digits, `+`, `-`, `.`; two characters at least; first a letter or digit.
 /// RPM (rpm-spec(5), Name) allows these too, and Arch (PKGBUILD(5)) refuses a hyphen or dot in front.
 pub(super) fn package_name(name: &str) -> Outcome {
-    let allowed =
-        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "+-.".contains(character);
+    let allowed = |character: char| {
+        character.is_ascii_lowercase() || character.is_ascii_digit() || "+-.".contains(character)
+    };
     let starts = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     if name.chars().all(allowed) && starts && name.len() >= 2 {
         return Ok(());
@@ -43,7 +44,8 @@ pub(super) fn line(text: &str) -> Outcome {
 /// (rpm-version(7)) and Arch (vercmp(8)); without leading zeros also to Cargo (semver.org, 2).
 pub(super) fn version(text: &str) -> Outcome {
     let parts: Vec<&str> = text.split('.').collect();
-    let digits = |part: &&str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit());
+    let digits =
+        |part: &&str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit());
     if !parts.iter().all(digits) {
         let fault = Fault::new(format!("bad version `{text}`"), "expected digits and dots, as `0.12.0`")
             .at_first(text, |character| character.is_ascii_digit() || character == '.');
@@ -110,8 +112,9 @@ pub(super) fn summary(text: &str) -> Outcome {
             .help(format!("`{rest}`")));
     }
     if let Some(rest) = text.strip_suffix('.') {
-        return Err(Fault::new("the summary ends with a full stop", "no full stop here")
-            .at(rest.len()..text.len()));
+        return Err(
+            Fault::new("the summary ends with a full stop", "no full stop here").at(rest.len()..text.len())
+        );
     }
     Ok(())
 }
@@ -133,7 +136,8 @@ pub(super) fn spdx(text: &str) -> Outcome {
     let reason = error.reason.to_string();
     let fault =
         Fault::new(format!("bad SPDX expression `{text}`"), reason).at(error.span.start..error.span.end);
-    let word = text.get(error.span).unwrap_or(text);
+    // The parser stops at `+`, which belongs to the name that was meant.
+    let word = text.get(error.span.start..).and_then(|rest| rest.split([' ', ')']).next()).unwrap_or(text);
     Err(match spdx_near(word) {
         Some(offer) => fault.help(format!("did you mean `{offer}`?")),
         None => fault.help("the identifiers are listed on https://spdx.org/licenses/"),
@@ -247,19 +251,79 @@ pub(super) fn category(text: &str) -> Outcome {
 
 /// A desktop entry must have one of these (Desktop Menu Specification, "Main Categories").
 pub(in super::super) const MAIN_CATEGORIES: &[&str] = &[
-    "AudioVideo", "Audio", "Video", "Development", "Education", "Game", "Graphics", "Network", "Office", "Science",
-    "Settings", "System", "Utility",
+    "AudioVideo",
+    "Audio",
+    "Video",
+    "Development",
+    "Education",
+    "Game",
+    "Graphics",
+    "Network",
+    "Office",
+    "Science",
+    "Settings",
+    "System",
+    "Utility",
 ];
 
 const ADDITIONAL_CATEGORIES: &[&str] = &[
-    "Building", "Debugger", "IDE", "GUIDesigner", "Profiling", "RevisionControl", "Translation", "Calendar",
-    "ContactManagement", "Database", "Dictionary", "Chart", "Email", "Finance", "FlowChart", "PDA",
-    "ProjectManagement", "Presentation", "Spreadsheet", "WordProcessor", "Publishing", "Viewer", "TextTools",
-    "DesktopSettings", "FileTransfer", "News", "WebBrowser", "WebDevelopment", "RemoteAccess", "DataVisualization",
-    "ComputerScience", "Economy", "Engineering", "Literature", "Math", "NumericalAnalysis", "ParallelComputing",
-    "Documentation", "Core", "FileTools", "FileManager", "Filesystem", "Monitor", "Security", "Accessibility",
-    "Calculator", "Clock", "TextEditor", "Archiving", "Compression", "GNOME", "GTK", "KDE", "Qt", "XFCE",
-    "Java", "ConsoleOnly",
+    "Building",
+    "Debugger",
+    "IDE",
+    "GUIDesigner",
+    "Profiling",
+    "RevisionControl",
+    "Translation",
+    "Calendar",
+    "ContactManagement",
+    "Database",
+    "Dictionary",
+    "Chart",
+    "Email",
+    "Finance",
+    "FlowChart",
+    "PDA",
+    "ProjectManagement",
+    "Presentation",
+    "Spreadsheet",
+    "WordProcessor",
+    "Publishing",
+    "Viewer",
+    "TextTools",
+    "DesktopSettings",
+    "FileTransfer",
+    "News",
+    "WebBrowser",
+    "WebDevelopment",
+    "RemoteAccess",
+    "DataVisualization",
+    "ComputerScience",
+    "Economy",
+    "Engineering",
+    "Literature",
+    "Math",
+    "NumericalAnalysis",
+    "ParallelComputing",
+    "Documentation",
+    "Core",
+    "FileTools",
+    "FileManager",
+    "Filesystem",
+    "Monitor",
+    "Security",
+    "Accessibility",
+    "Calculator",
+    "Clock",
+    "TextEditor",
+    "Archiving",
+    "Compression",
+    "GNOME",
+    "GTK",
+    "KDE",
+    "Qt",
+    "XFCE",
+    "Java",
+    "ConsoleOnly",
 ];
 
 /// Desktop Entry Specification, "Keywords": the list is parted by semicolons (AppStream's and PyPI's by commas).
@@ -283,7 +347,8 @@ mod tests {
         for good in ["0.12.0", "17.6", "1", "10.0.0"] {
             assert_eq!(title(version(good)), "fine", "{good}");
         }
-        for bad in ["", ".", "1.", "1..2", "1.0-1", "1:1.0", "1.0~rc1", "01.2", "1.0_2", "٣.1", "99999999999"] {
+        for bad in ["", ".", "1.", "1..2", "1.0-1", "1:1.0", "1.0~rc1", "01.2", "1.0_2", "٣.1", "99999999999"]
+        {
             assert_ne!(title(version(bad)), "fine", "{bad}");
         }
     }
@@ -293,7 +358,16 @@ mod tests {
         for good in ["https://mathesar.org", "https://a.b/c?d=e#f", "https://h:8443/x"] {
             assert_eq!(title(https_url(good)), "fine", "{good}");
         }
-        for bad in ["", "https://", "https:///x", "ftp://x", "https://u:p@h/", "https://a b", "https://h:0/", "https://-h"] {
+        for bad in [
+            "",
+            "https://",
+            "https:///x",
+            "ftp://x",
+            "https://u:p@h/",
+            "https://a b",
+            "https://h:0/",
+            "https://-h",
+        ] {
             assert_ne!(title(https_url(bad)), "fine", "{bad}");
         }
     }
@@ -303,7 +377,9 @@ mod tests {
         for good in ["GPL-3.0-or-later", "MIT OR Apache-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"] {
             assert_eq!(title(spdx(good)), "fine", "{good}");
         }
-        for (bad, offer) in [("GPL3", "GPL-3.0-only"), ("GPLv3+", "GPL-3.0-or-later"), ("Apache2", "Apache-2.0")] {
+        for (bad, offer) in
+            [("GPL3", "GPL-3.0-only"), ("GPLv3+", "GPL-3.0-or-later"), ("Apache2", "Apache-2.0")]
+        {
             assert_eq!(spdx(bad).unwrap_err().help.unwrap(), format!("did you mean `{offer}`?"));
         }
     }
@@ -311,7 +387,9 @@ mod tests {
     #[test]
     fn people() {
         assert_eq!(title(maintainer("A B <a.b+c@users.noreply.example.com>")), "fine");
-        for bad in ["A <a>", "A <@b.c>", "<a@b.c>", "A<a@b.c>", "A <a@b>", "A <a@b.c> ", "A <a@b.c", "A <a@@b.c>"] {
+        for bad in
+            ["A <a>", "A <@b.c>", "<a@b.c>", "A<a@b.c>", "A <a@b>", "A <a@b.c> ", "A <a@b.c", "A <a@@b.c>"]
+        {
             assert_ne!(title(maintainer(bad)), "fine", "{bad}");
         }
     }

@@ -122,6 +122,8 @@ pub(super) fn synonym(text: &str) -> Option<&'static str> {
         "appstream" | "appdata" => "metainfo",
         "depends" | "required" => "requires",
         "optional" => "suggests",
+        "debian" | "ubuntu" | "apt" => "deb",
+        "redhat" | "fedora" | "dnf" => "rpm",
         "tar" | "tar.gz" | "aur" | "pacman" => "tarball",
         _ => return None,
     })

@@ -48,8 +48,11 @@ pub(super) fn file_source(text: &str) -> Outcome {
         });
     }
     if text.starts_with("target/") {
-        return Err(Fault::new(format!("bad source path `{text}`"), "Cargo's folder is not part of the sources")
-            .help("what is built is named `build:bin/mathesar`"));
+        return Err(Fault::new(
+            format!("bad source path `{text}`"),
+            "Cargo's folder is not part of the sources",
+        )
+        .help("what is built is named `build:bin/mathesar`"));
     }
     let (folder, name) = text.rsplit_once('/').unwrap_or(("", text));
     if folder.contains('*') || name.matches('*').count() > 1 {
@@ -58,10 +61,8 @@ pub(super) fn file_source(text: &str) -> Outcome {
             "the last component may hold one `*`, no other any",
         ));
     }
-    source(&text.replacen('*', "x", 1)).map_err(|fault| Fault {
-        title: format!("bad source path `{text}`"),
-        ..fault
-    })
+    source(&text.replacen('*', "x", 1))
+        .map_err(|fault| Fault { title: format!("bad source path `{text}`"), ..fault })
 }
 
 /// Whether `name` has the form of `pattern`, which holds one `*` at most; `*` stands for no slash.
@@ -118,7 +119,8 @@ pub(super) fn absolute(text: &str) -> Outcome {
     }
     for (folder, whose) in RESERVED {
         if text.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            let fault = Fault::new(format!("`{text}` is not a package's place"), format!("`{folder}` is {whose}"));
+            let fault =
+                Fault::new(format!("`{text}` is not a package's place"), format!("`{folder}` is {whose}"));
             let fault = fault.at(0..folder.len());
             return Err(match *folder {
                 "/usr/local" => fault.help(format!("did you mean `/usr{}`?", &text[folder.len()..])),
@@ -151,7 +153,9 @@ fn components(text: &str, bad: &dyn Fn(&str) -> Fault) -> Outcome {
 pub(super) fn mode(text: &str) -> Outcome {
     let bad = |label: &str| Fault::new(format!("bad mode `{text}`"), label);
     let Some(bits) = Some(text)
-        .filter(|text| (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)))
+        .filter(|text| {
+            (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
+        })
         .and_then(|text| u32::from_str_radix(text, 8).ok())
     else {
         return Err(bad("expected three or four octal digits, as `0644`"));
@@ -171,11 +175,12 @@ pub(super) fn mode(text: &str) -> Outcome {
 
 /// systemd's "User/Group Name Syntax", strict mode: what every system takes.
 pub(super) fn user(text: &str) -> Outcome {
-    let allowed =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     let bad = |label: &str| Fault::new(format!("bad user or group name `{text}`"), label);
     if !text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') || !text.chars().all(allowed) {
-        return Err(bad("lower-case letters, digits, `_`, `-`; a letter or `_` in front").at_first(text, allowed));
+        return Err(
+            bad("lower-case letters, digits, `_`, `-`; a letter or `_` in front").at_first(text, allowed)
+        );
     }
     if text.len() > 31 {
         return Err(bad("31 characters at most"));
@@ -204,12 +209,29 @@ mod tests {
 
     #[test]
     fn sources() {
-        for good in ["LICENSE", "a/b.c", "a/*.1", "build:man/*.1", "build:man/mathesar-config.1", "build:man/m-*.5"] {
+        for good in
+            ["LICENSE", "a/b.c", "a/*.1", "build:man/*.1", "build:man/mathesar-config.1", "build:man/m-*.5"]
+        {
             assert_eq!(title(file_source(good)), "fine", "{good}");
         }
-        for bad in ["", "/a", "../a", "a/../b", "a//b", "./a", "*/a", "a/**", "a b", "build:", "build:../x",
-            "build:man/x.2", "build:man/a/b.1", "target/release/mathesar", "a\\b", "a/"]
-        {
+        for bad in [
+            "",
+            "/a",
+            "../a",
+            "a/../b",
+            "a//b",
+            "./a",
+            "*/a",
+            "a/**",
+            "a b",
+            "build:",
+            "build:../x",
+            "build:man/x.2",
+            "build:man/a/b.1",
+            "target/release/mathesar",
+            "a\\b",
+            "a/",
+        ] {
             assert_ne!(title(file_source(bad)), "fine", "{bad}");
         }
     }
@@ -219,9 +241,22 @@ mod tests {
         for good in ["/usr/bin/x", "/etc/x/", "/usr/lib/x@.service", "/var/lib/x", "/usr/libexec/x"] {
             assert_eq!(title(absolute(good)), "fine", "{good}");
         }
-        for bad in ["", "/", "usr/bin/x", "/usr//bin", "/usr/../etc", "/usr/local/bin/x", "/opt", "/home/x", "/a/./b",
-            "/lib/x", "/a b", "//x", "/etc/x//", "/usr/bin/$x"]
-        {
+        for bad in [
+            "",
+            "/",
+            "usr/bin/x",
+            "/usr//bin",
+            "/usr/../etc",
+            "/usr/local/bin/x",
+            "/opt",
+            "/home/x",
+            "/a/./b",
+            "/lib/x",
+            "/a b",
+            "//x",
+            "/etc/x//",
+            "/usr/bin/$x",
+        ] {
             assert_ne!(title(absolute(bad)), "fine", "{bad}");
         }
     }

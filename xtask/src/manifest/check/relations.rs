@@ -20,13 +20,21 @@ fn loose(text: &str) -> Option<Relation<'_>> {
     Some(Relation { name: name.trim(), comparison: Some((&rest[..length], version)) })
 }
 
-fn refuse(text: &str, family: &str, form: &str, check: fn(&str) -> bool, write: fn(&Relation<'_>) -> String) -> Outcome {
+fn refuse(
+    text: &str,
+    family: &str,
+    form: &str,
+    check: fn(&str) -> bool,
+    write: fn(&Relation<'_>) -> String,
+) -> Outcome {
     if check(text) {
         return Ok(());
     }
     let fault = Fault::new(format!("bad {family} dependency `{text}`"), format!("expected {form}"));
     if text.contains(['|', ',', ';']) || text.contains(" or ") {
-        return Err(fault.help("alternatives are a list: `[\"a\", \"b\"]`; each other need has its own `[dependency.…]`"));
+        return Err(fault.help(
+            "alternatives are a list: `[\"a\", \"b\"]`; each other need has its own `[dependency.…]`",
+        ));
     }
     let offer = loose(text).map(|relation| write(&relation)).filter(|offer| offer != text && check(offer));
     Err(match offer {
@@ -48,9 +56,11 @@ pub(super) fn deb(text: &str) -> Outcome {
         });
         deb_name(name)
             && comparison.is_none_or(|rest| {
-                rest.strip_suffix(')').and_then(|rest| rest.split_once(' ')).is_some_and(|(operator, version)| {
-                    ["<<", "<=", "=", ">=", ">>"].contains(&operator) && version_of(version, "+-.~:")
-                })
+                rest.strip_suffix(')').and_then(|rest| rest.split_once(' ')).is_some_and(
+                    |(operator, version)| {
+                        ["<<", "<=", "=", ">=", ">>"].contains(&operator) && version_of(version, "+-.~:")
+                    },
+                )
             })
     }
     fn write(relation: &Relation<'_>) -> String {
@@ -77,7 +87,8 @@ fn deb_name(name: &str) -> bool {
 }
 
 fn version_of(text: &str, also: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
 /// rpm-spec(5), "Dependencies", and RPM's "More on Dependencies": a package, a capability with its qualifiers
@@ -163,7 +174,8 @@ pub(super) fn arch(text: &str) -> Outcome {
 /// Homebrew's "Formula Cookbook" and "Formulae Versions": a formula has no comparison, older ones are `name@version`.
 pub(super) fn homebrew(text: &str) -> Outcome {
     fn check(text: &str) -> bool {
-        let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
+        let (name, version) =
+            text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
         let parts: Vec<&str> = name.split('/').collect();
         let named = |part: &&str| {
             part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
@@ -211,7 +223,16 @@ mod tests {
         sift(
             deb,
             &["libcairo2", "python3 (>= 3.10)", "python3:any (>= 3.10~)", "g++"],
-            &["", "python3 >= 3.10", "python3 (> 3.10)", "python3 (>=3.10)", "a | b", "Python", "x (>= )", "x:amd64"],
+            &[
+                "",
+                "python3 >= 3.10",
+                "python3 (> 3.10)",
+                "python3 (>=3.10)",
+                "a | b",
+                "Python",
+                "x (>= )",
+                "x:amd64",
+            ],
         );
     }
 
@@ -219,8 +240,14 @@ mod tests {
     fn red_hat() {
         sift(
             rpm,
-            &["cairo", "python3 >= 3.10", "libcairo.so.2()(64bit)", "pkgconfig(cairo) >= 1.2", "/usr/bin/python3",
-                "perl(Foo::Bar)"],
+            &[
+                "cairo",
+                "python3 >= 3.10",
+                "libcairo.so.2()(64bit)",
+                "pkgconfig(cairo) >= 1.2",
+                "/usr/bin/python3",
+                "perl(Foo::Bar)",
+            ],
             &["", "python3 (>= 3.10)", "python3>=3.10", "(a or b)", "a b", "x()(", "a >> 1", "a >= ", "-x"],
         );
     }

@@ -19,7 +19,12 @@ pub(super) fn check(facts: &mut Facts<'_>) {
         let spans = (facts.at(&format!("file/{first}/dest")), facts.at(&format!("file/{second}/dest")));
         let (Some(before), Some(here)) = spans else { continue };
         let channels: Vec<&str> = channels.into_iter().map(name_of).collect();
-        let title = format!("`{path}` is installed twice ({})", channels.join(", "));
+        let dests = (&facts.manifest.file[first].dest, &facts.manifest.file[second].dest);
+        let nested = Path::new(dests.0).starts_with(dests.1) || Path::new(dests.1).starts_with(dests.0);
+        let title = match dests.0 != dests.1 && nested && !dests.0.ends_with('/') && !dests.1.ends_with('/') {
+            true => format!("a file is installed where another needs a directory ({})", channels.join(", ")),
+            false => format!("`{path}` is installed twice ({})", channels.join(", ")),
+        };
         let problem = Problem::new(title, here, "and here").and(before, "installed here");
         facts.say(problem.help("`channels` of each entry say which packages install it"));
     }
@@ -39,10 +44,20 @@ fn in_channel(facts: &Facts<'_>, channel: FileChannel) -> Vec<(usize, usize, Str
         for dest in expanded(facts.root, entry) {
             let pattern = patterns.iter().find(|(pattern, _)| *pattern == dest || fits(pattern, &dest));
             let same = files.get(&dest).or(pattern.map(|(_, index)| index));
-            let covered = || files.iter().find(|(file, _)| dest.contains('*') && fits(&dest, file)).map(|(_, at)| at);
+            let covered =
+                || files.iter().find(|(file, _)| dest.contains('*') && fits(&dest, file)).map(|(_, at)| at);
             // A file where another wants a directory.
-            let above = || Path::new(&dest).ancestors().skip(1).find_map(|folder| files.get(folder.to_str()?));
-            if let Some(first) = same.or_else(covered).or_else(above) {
+            let above =
+                || Path::new(&dest).ancestors().skip(1).find_map(|folder| files.get(folder.to_str()?));
+            let below = || {
+                let folder = format!("{dest}/");
+                files
+                    .range(folder.clone()..)
+                    .next()
+                    .filter(|(file, _)| file.starts_with(&folder))
+                    .map(|(_, at)| at)
+            };
+            if let Some(first) = same.or_else(covered).or_else(above).or_else(below) {
                 clashes.push((*first, index, dest));
             } else if dest.contains('*') {
                 patterns.push((dest, index));

@@ -139,9 +139,13 @@ fn fixed(kind: Kind) -> Option<(&'static [&'static str], &'static [&'static str]
         // FHS 4.11.5 and Debian Policy 12.3.
         Kind::Doc => (&["/usr/share/doc/"], &[""], "Debian Policy 12.3"),
         // Debian Policy 12.5; Fedora's and Arch's /usr/share/licenses.
-        Kind::License => (&["/usr/share/licenses/", "/usr/share/doc/"], &[""], "where licences are looked for"),
+        Kind::License => {
+            (&["/usr/share/licenses/", "/usr/share/doc/"], &[""], "where licences are looked for")
+        }
         // FHS 4.4, 4.7, 4.10.
-        Kind::Binary => (&["/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/usr/lib/"], &[""], "FHS 4.4 and 4.7"),
+        Kind::Binary => {
+            (&["/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/usr/lib/"], &[""], "FHS 4.4 and 4.7")
+        }
         // Debian Policy 10.7.2: configuration files are below /etc; so do rpmlint's non-etc-or-var-file-marked-as-conffile
         // and Arch's backup array.
         Kind::Config => (&["/etc/"], &[""], "Debian Policy 10.7.2"),
@@ -176,8 +180,10 @@ fn place(entry: &FileEntry) -> Result<(), Misplaced> {
     if entry.kind != Kind::Binary && (dest.starts_with("/usr/bin/") || dest.starts_with("/usr/sbin/")) {
         return Err(("only programs go here".into(), Some("`kind = \"binary\"`".into())));
     }
-    if entry.kind == Kind::Data && ["/usr/share/man/", "/usr/share/applications/", "/usr/lib/systemd/system/"]
-        .iter().any(|folder| dest.starts_with(folder))
+    if entry.kind == Kind::Data
+        && ["/usr/share/man/", "/usr/share/applications/", "/usr/lib/systemd/system/"]
+            .iter()
+            .any(|folder| dest.starts_with(folder))
     {
         return Err(("files here are of another kind than `data`".into(), None));
     }
@@ -196,7 +202,10 @@ fn man(dest: &str, name: &str) -> Result<(), Misplaced> {
     };
     let folder = dest.rsplit_once('/').map_or("", |(folder, _)| folder);
     if !dest.starts_with("/usr/share/man/") {
-        return Err(("expected /usr/share/man/".into(), Some(format!("did you mean `/usr/share/man/man{digit}/`?"))));
+        return Err((
+            "expected /usr/share/man/".into(),
+            Some(format!("did you mean `/usr/share/man/man{digit}/`?")),
+        ));
     }
     if !folder.ends_with(&format!("/man{digit}")) {
         let label = format!("a page of section {digit} belongs below `man{digit}`");

@@ -21,7 +21,7 @@ fn versions(facts: &mut Facts<'_>) {
     let Some(package) = facts.at("package/version") else { return };
     if manifest.package.version.split('.').count() != 3 {
         let title = format!("bad version `{}`", manifest.package.version);
-        facts.say(Problem::new(title, package.clone(), "three numbers, as Cargo's versions have"));
+        return facts.say(Problem::new(title, package, "three numbers, as Cargo's versions have"));
     }
     let Some(app) = facts.at("app/version") else { return };
     if manifest.package.version != manifest.app.version {
@@ -47,13 +47,16 @@ fn history(facts: &mut Facts<'_>) {
     };
     let releases = match changelog::parse(&text) {
         Ok(releases) => releases,
-        Err(error) => return facts.say(Problem::new(format!("cannot read `{path}`"), span, format!("{error:#}"))),
+        Err(error) => {
+            return facts.say(Problem::new(format!("cannot read `{path}`"), span, format!("{error:#}")));
+        }
     };
     let both = facts.at("package/version").zip(facts.at("package/revision"));
-    let Some((version, revision)) = both else { return };
+    let Some((version, revision)) = both.filter(|_| package.version.split('.').count() == 3) else { return };
     let full = format!("{}-{}", package.version, package.revision);
     if let Some(newest) = releases.first().filter(|newest| newest.version != full) {
-        let here = if newest.version.starts_with(&format!("{}-", package.version)) { revision } else { version };
+        let here =
+            if newest.version.starts_with(&format!("{}-", package.version)) { revision } else { version };
         let start = if text.starts_with("## ") { 0 } else { text.find("\n## ").map_or(0, |at| at + 1) };
         let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
         let title = format!("`{path}` has no entry for {full}");
@@ -69,7 +72,11 @@ fn identity(facts: &mut Facts<'_>) {
     if let Some(span) = facts.at("package/summary").filter(|_| facts.at("package/name").is_some()) {
         let first = package.summary.split([' ', ':', ',']).next().unwrap_or_default().to_lowercase();
         if first == package.name || first == package.display_name.to_lowercase() {
-            facts.say(Problem::new("the summary begins with the package's name", span, "the name is shown beside it"));
+            facts.say(Problem::new(
+                "the summary begins with the package's name",
+                span,
+                "the name is shown beside it",
+            ));
         }
     }
     if let Some(span) = facts.at("package/display-name").filter(|_| package.display_name.len() > 60) {
@@ -78,7 +85,8 @@ fn identity(facts: &mut Facts<'_>) {
     if let Some((span, first)) = facts.at("package/categories/0").zip(package.categories.first())
         && !MAIN_CATEGORIES.contains(&first.as_str())
     {
-        let problem = Problem::new(format!("`{first}` is no main category"), span, "expected a main one first");
+        let problem =
+            Problem::new(format!("`{first}` is no main category"), span, "expected a main one first");
         facts.say(problem.help(format!("main categories: {}", MAIN_CATEGORIES.join(", "))));
     }
     for (path, what, empty) in [
@@ -126,7 +134,11 @@ fn ranges(facts: &mut Facts<'_>) {
         // Since 10 the first number alone is the major version.
         if app.postgresql.min < 10 || app.postgresql.max > 99 {
             let span = if app.postgresql.min < 10 { low } else { high };
-            facts.say(Problem::new("no major version of PostgreSQL", span, "expected a number from 10 to 99"));
+            facts.say(Problem::new(
+                "no major version of PostgreSQL",
+                span,
+                "expected a number from 10 to 99",
+            ));
         } else if app.postgresql.min > app.postgresql.max {
             let problem = Problem::new("no PostgreSQL is in the range", low, "newer than the newest");
             facts.say(problem.and(high, "the newest"));
@@ -155,8 +167,12 @@ fn dependencies(facts: &mut Facts<'_>) {
             facts.say(Problem::new(title, span.clone(), "lower-case letters, digits and `-`"));
         }
         let needed = dependency.names.values().any(|names| !matches!(names, Names::None(_)));
-        if !needed && facts.at(&format!("{path}/names")).is_some() && dependency.names.len() == 11 {
-            facts.say(Problem::new(format!("nobody needs `{logical}`"), span, "no distribution has a name for it"));
+        if !needed && facts.at(&format!("{path}/names")).is_some() {
+            facts.say(Problem::new(
+                format!("nobody needs `{logical}`"),
+                span,
+                "no distribution has a name for it",
+            ));
         }
         for distribution in dependency.names.keys() {
             twice(facts, &path, *distribution, &dependency.names[distribution]);
@@ -181,7 +197,11 @@ fn scripts(facts: &mut Facts<'_>) {
     for (path, folder) in [("deb/scripts", &manifest.deb.scripts), ("rpm/scripts", &manifest.rpm.scripts)] {
         let Some(span) = facts.at(path) else { continue };
         if !facts.root.join(folder).is_dir() {
-            facts.say(Problem::new(format!("cannot find the folder `{folder}`"), span, "not in the repository"));
+            facts.say(Problem::new(
+                format!("cannot find the folder `{folder}`"),
+                span,
+                "not in the repository",
+            ));
             continue;
         }
         for name in ["preinst", "postinst", "prerm", "postrm"].into_iter().filter(|_| path == "deb/scripts") {
@@ -200,7 +220,11 @@ fn formats(facts: &mut Facts<'_>) {
     // AUR submission guidelines: packages of prebuilt files end in -bin.
     if let Some(span) = facts.at("arch/aur-name").filter(|_| !manifest.arch.aur_name.ends_with("-bin")) {
         let name = &manifest.arch.aur_name;
-        let problem = Problem::new(format!("AUR name `{name}` does not end in `-bin`"), span, "made from a binary tarball");
+        let problem = Problem::new(
+            format!("AUR name `{name}` does not end in `-bin`"),
+            span,
+            "made from a binary tarball",
+        );
         facts.say(problem.help(format!("did you mean `{name}-bin`?")));
     }
     for (index, argument) in manifest.flatpak.finish_args.iter().enumerate() {

@@ -9,7 +9,7 @@ use super::{CHANNELS, Facts, file_name, goes_into, name_of};
 pub(super) fn check(facts: &mut Facts<'_>) {
     let service = &facts.manifest.service;
     if let Some(span) = facts.at("service/user").filter(|_| service.user == "root") {
-        facts.say(Problem::new("the service runs as root", span, "expected a user of its own"));
+        return facts.say(Problem::new("the service runs as root", span, "expected a user of its own"));
     }
     if let Some(span) = facts.at("service/home").filter(|_| service.home.ends_with('/')) {
         facts.say(Problem::new("a home that ends in `/`", span, "expected a directory's name"));
@@ -44,7 +44,11 @@ fn unit(facts: &mut Facts<'_>) {
         .map(name_of)
         .collect();
     if without.len() == CHANNELS.len() {
-        let problem = Problem::new(format!("no unit `{wanted}` is installed"), span, "no `[[file]]` of kind `unit` installs it");
+        let problem = Problem::new(
+            format!("no unit `{wanted}` is installed"),
+            span,
+            "no `[[file]]` of kind `unit` installs it",
+        );
         facts.say(match did_you_mean(wanted, units().map(|(_, entry)| installed_name(entry))) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help("`[[file]]` with `kind = \"unit\"`"),
@@ -104,7 +108,10 @@ fn sysusers(facts: &mut Facts<'_>) {
     }
     for entry in files() {
         let Ok(text) = std::fs::read_to_string(facts.root.join(&entry.source)) else { continue };
-        let made = text.lines().filter(|line| line.starts_with('u')).filter_map(|line| line.split_whitespace().nth(1));
+        let made = text
+            .lines()
+            .filter(|line| line.starts_with('u'))
+            .filter_map(|line| line.split_whitespace().nth(1));
         let made: Vec<&str> = made.collect();
         if !made.contains(&user.as_str()) {
             let label = match made.is_empty() {

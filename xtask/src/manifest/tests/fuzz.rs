@@ -47,7 +47,7 @@ fn mutations_of_the_manifest() {
     let text = real();
     let mut dice = Dice(0x6d61_7468_6573_6172);
     let mut refused = 0;
-    for _ in 0..1500 {
+    for _ in 0..800 {
         let mut bytes = mutate(&text, &mut dice);
         for _ in 0..dice.roll(3) {
             bytes = mutate(&String::from_utf8_lossy(&bytes), &mut dice);
@@ -55,10 +55,13 @@ fn mutations_of_the_manifest() {
         let report = root.report(&bytes);
         if report != "fine" {
             refused += 1;
-            assert!(report.starts_with("error: ") && report.contains(" in packaging/mathesar.toml"), "{report}");
+            assert!(
+                report.starts_with("error: ") && report.contains(" in packaging/mathesar.toml"),
+                "{report}"
+            );
         }
     }
-    assert!(refused > 500, "{refused}");
+    assert!(refused > 300, "{refused}");
 }
 
 /// Values of another type everywhere: each `key = value` line in turn.
@@ -69,7 +72,14 @@ fn every_value_of_every_other_type() {
     let lines: Vec<&str> = text.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         let Some((key, _)) = line.split_once(" = ") else { continue };
-        for value in ["\"\"", "\"\\n\"", "-1", "1.5", "nan", "true", "2026-01-01", "[]", "[[]]", "{}", "{ none = 1 }"] {
+        // Every distribution is named for each dependency: two of them are enough.
+        let earlier = lines[..index].iter().filter(|line| line.starts_with(&format!("{key} = "))).count();
+        if earlier > 1 {
+            continue;
+        }
+        for value in
+            ["\"\"", "\"\\n\"", "-1", "1.5", "nan", "true", "2026-01-01", "[]", "[[]]", "{}", "{ none = 1 }"]
+        {
             let new = format!("{key} = {value}");
             let mut lines = lines.clone();
             lines[index] = &new;
@@ -104,7 +114,11 @@ fn strange_files() {
         format!("[package]\nname = \"{}\"\n", "x".repeat(1 << 20)).into(),
         format!("[package]\n{}", (0..20_000).map(|n| format!("k{n} = {n}\n")).collect::<String>()).into(),
         "[[file]]\n".repeat(20_000).into(),
-        format!("{text}{}", "\n[[file]]\nsource = \"LICENSE\"\ndest = \"/usr/share/doc/x\"\nkind = \"doc\"\n".repeat(2000)).into(),
+        format!(
+            "{text}{}",
+            "\n[[file]]\nsource = \"LICENSE\"\ndest = \"/usr/share/doc/x\"\nkind = \"doc\"\n".repeat(2000)
+        )
+        .into(),
     ];
     for (index, bytes) in cases.iter().enumerate() {
         let report = root.report(bytes);

@@ -78,7 +78,8 @@ fn sources_start_at_the_root_wherever_the_manifest_is() {
     let elsewhere = tempfile::tempdir().unwrap();
     let path = elsewhere.path().join("other.toml");
     std::fs::write(&path, real()).unwrap();
-    let workspace = crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
+    let workspace =
+        crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
     let package = super::load(&workspace, &path).unwrap();
     assert_eq!(package.root, root.path());
     assert_eq!(package.full_version(), "0.12.0-1");
@@ -92,7 +93,8 @@ fn sources_start_at_the_root_wherever_the_manifest_is() {
 fn a_lock_of_another_release_is_left_out() {
     let root = Root::new();
     root.write("packaging/mathesar.toml", &real());
-    let workspace = crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
+    let workspace =
+        crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
     let load = || super::load(&workspace, &workspace.manifest()).unwrap();
     root.write("packaging/app.lock", "sha256 = \"1234\"\n");
     assert!(load().lock.is_none());
@@ -105,7 +107,8 @@ fn a_lock_of_another_release_is_left_out() {
 fn problems_come_back_as_themselves() {
     let root = Root::new();
     root.write("packaging/mathesar.toml", &real().replace("revision = 1", "revision = 0"));
-    let workspace = crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
+    let workspace =
+        crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
     let error = super::load(&workspace, &workspace.manifest()).unwrap_err();
     let problems = error.downcast_ref::<super::Problems>().unwrap();
     assert!(problems.to_string().contains(" --> packaging/mathesar.toml:"), "{problems}");
