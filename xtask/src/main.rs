@@ -61,6 +61,10 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(problems) = error.downcast_ref::<manifest::Problems>() {
+                anstream::eprintln!("{}", problems.styled());
+                return ExitCode::from(4);
+            }
             ui::error(&error);
             ExitCode::from(if error.is::<Refused>() { 4 } else { 1 })
         }
