@@ -62,7 +62,7 @@ impl Fixture {
             ("share/release.toml", "version = \"0.12.0\"\n".into()),
             (
                 "share/mathesar.desktop",
-                "[Desktop Entry]\nType=Application\nName=Mathesar\nExec=mathesar open\n".into(),
+                "[Desktop Entry]\nType=Application\nName=Mathesar\nIcon=mathesar\nKeywords=database;\nExec=mathesar open\n".into(),
             ),
             ("share/org.example.Mathesar.metainfo.xml", "<component/>\n".into()),
             ("doc/copyright", COPYRIGHT.into()),
@@ -156,7 +156,7 @@ pub(super) fn has(program: &str) -> bool {
 
 /// What a program prints; it has to succeed.
 pub(super) fn read(command: &mut Command) -> String {
-    let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
+    let output = command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

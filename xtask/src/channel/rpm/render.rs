@@ -1,12 +1,14 @@
 //! The Cargo.toml that cargo-generate-rpm reads. All of its paths are relative, so it says nothing about where it was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::artifact::elf::Elf;
 use crate::manifest::{Distribution, Installed, Kind, Level, Package, Target};
+use crate::template::sh;
 
 /// Staged files, below the folder of the Cargo.toml.
 pub(super) const ROOT: &str = "root";
@@ -53,7 +55,7 @@ struct GenerateRpm {
 }
 
 /// The scriptlets' texts.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Scripts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_install_script: Option<String>,
@@ -93,10 +95,6 @@ pub(super) fn manifest(
     }
     let mut requires = relations(package, Level::Requires);
     requires.extend(libraries(program, glibc));
-    if requires.keys().any(|name| name.starts_with('(')) {
-        // As rpmbuild does: an rpm that does not know the form says so instead of looking for a package of that name.
-        requires.insert("rpmlib(RichDependencies)".into(), "<= 4.12.0-1".into());
-    }
     Ok(CargoToml {
         package: CargoPackage {
             name: identity.name.clone(),
@@ -108,13 +106,14 @@ pub(super) fn manifest(
             metadata: Metadata {
                 generate_rpm: GenerateRpm {
                     release: identity.revision.to_string(),
-                    summary: identity.summary.clone(),
+                    summary: capitalised(&identity.summary),
                     vendor: package.manifest.rpm.vendor.clone(),
                     scripts: Scripts {
-                        pre_install_script: scripts.pre_install_script.clone(),
-                        post_install_script: scripts.post_install_script.clone(),
-                        pre_uninstall_script: scripts.pre_uninstall_script.clone(),
-                        post_uninstall_script: scripts.post_uninstall_script.clone(),
+                        post_uninstall_script: Some(with_removal(
+                            scripts.post_uninstall_script.as_deref().unwrap_or_default(),
+                            &own_directories(package, files),
+                        )),
+                        ..scripts.clone()
                     },
                     assets: files.iter().map(asset).collect(),
                     requires,
@@ -134,6 +133,33 @@ pub(super) fn is_compressed(file: &Installed) -> bool {
 /// Where the package puts it.
 pub(super) fn destination(file: &Installed) -> String {
     if is_compressed(file) { format!("{}.gz", file.dest) } else { file.dest.clone() }
+}
+
+/// Debian wants a summary's first letter small, Fedora and openSUSE want it large.
+fn capitalised(summary: &str) -> String {
+    let mut rest = summary.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
+/// Directories that nothing but this package fills: those of its own name and what is below them, the deepest first.
+fn own_directories(package: &Package, files: &[Installed]) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for file in files {
+        let folders = || Path::new(&file.dest).ancestors().skip(1);
+        if let Some(own) = folders().filter(|folder| folder.ends_with(package.name())).last() {
+            found.extend(folders().take_while(|folder| folder.starts_with(own)));
+        }
+    }
+    found.iter().rev().map(|folder| folder.to_string_lossy().into_owned()).collect()
+}
+
+/// cargo-generate-rpm 0.21.1 fails on a directory, so rpm does not know that these are ours, and would leave them.
+fn with_removal(script: &str, directories: &[String]) -> String {
+    if directories.is_empty() {
+        return script.to_owned();
+    }
+    let words: Vec<_> = directories.iter().map(|directory| sh(directory)).collect();
+    format!("{script}if [ \"$1\" -eq 0 ]; then\n    rmdir {} 2>/dev/null || :\nfi\n", words.join(" "))
 }
 
 fn asset(file: &Installed) -> Asset {

@@ -85,7 +85,7 @@ fn a_nasty_summary_arrives_and_nothing_is_expanded() {
     fixture.package.manifest.package.summary = NASTY.into();
     std::fs::write(fixture.package.root.join("packaging/rpm/post.sh"), "echo '%{name} %%'\n").unwrap();
     let rpm = fixture.build(&CHANNEL, "rpm").unwrap();
-    assert_eq!(query(&rpm, &["--queryformat", "%{SUMMARY}"]), NASTY);
+    assert_eq!(query(&rpm, &["--queryformat", "%{SUMMARY}"]), NASTY.replacen("it", "It", 1));
     assert_eq!(query(&rpm, &["--queryformat", "%{POSTIN}"]), "echo '%{name} %%'\n");
 }
 
@@ -107,4 +107,17 @@ fn sources_of_any_age_and_mode_make_the_same_file() {
     fixture.touch(EPOCH + 100_000_000, 0o666);
     let new = std::fs::read(fixture.build(&CHANNEL, "a-longer-name").unwrap()).unwrap();
     assert!(old == new, "two builds differ");
+}
+
+#[test]
+fn rpmlint_finds_nothing_but_what_its_filter_names() {
+    let fixture = Fixture::new();
+    if !tool_is_there(&fixture) || !has("rpmlint") {
+        return;
+    }
+    let rpm = fixture.build(&CHANNEL, "rpm").unwrap();
+    let config = crate::channel::testing::checkout().join("packaging/rpm/rpmlint.toml");
+    let output = Command::new("rpmlint").arg("-c").arg(config).arg(&rpm).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(" 0 errors, 0 warnings"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
