@@ -1,5 +1,7 @@
 //! What the channels pack: the launcher for a target, and everything that is generated around it.
 
+pub(crate) mod elf;
+
 use std::path::PathBuf;
 
 /// A folder `generated` that `build:` sources of the manifest are looked for in:
