@@ -1,9 +1,13 @@
 //! `cargo xtask`: builds, checks and publishes the packages. See `cargo xtask --help`.
 
 mod artifact;
+mod bench;
 mod channel;
+mod lint;
 mod manifest;
+mod table;
 mod template;
+mod test_command;
 mod tools;
 mod ui;
 mod workspace;
@@ -23,7 +27,12 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Bench(bench::Args),
+    Lint(lint::Args),
+    Test(test_command::Args),
+    Tools(tools::Args),
+}
 
 /// A check said no: told already, and exit code 4 instead of 1.
 #[derive(Debug)]
@@ -49,6 +58,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let _workspace = Workspace::find()?;
-    match command {}
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Bench(args) => bench::run(&args, &workspace),
+        Command::Lint(args) => lint::run(&args, &workspace),
+        Command::Test(args) => test_command::run(&args, &workspace),
+        Command::Tools(args) => tools::run(&args, &workspace),
+    }
 }
