@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
 
 /// Changes a file by a function of its present text (empty where there is none), under a lock: two `config set` at once

@@ -193,3 +193,32 @@ fn set_at_once_from_many_processes_loses_nothing() {
     let text = std::fs::read_to_string(test.path("config/mathesar.conf")).unwrap();
     assert_eq!(text.lines().filter(|line| line.starts_with('N')).count(), 8, "{text}");
 }
+
+#[test]
+fn the_system_s_conffile_stays_untouched() {
+    Test::new()
+        .file("etc/mathesar.conf", TEXT)
+        .bare()
+        .env("CONFIGURATION_DIRECTORY", "HOME/etc")
+        .args(&["--system", "config", "set", "log.keep", "2"])
+        .stderr("         Set log.keep in HOME/etc/conf.d/90-local.conf\n")
+        .run()
+        .contents("etc/mathesar.conf", TEXT)
+        .contents("etc/conf.d/90-local.conf", "[log]\nkeep = 2\n")
+        .mode("etc/conf.d/90-local.conf", 0o640)
+        .env("CONFIGURATION_DIRECTORY", "HOME/etc")
+        .args(&["--system", "config", "unset", "server.listen"])
+        .stderr(
+            "   Unchanged server.listen is not set in HOME/etc/conf.d/90-local.conf
+note: HOME/etc/mathesar.conf:4:1 still sets server.listen
+",
+        )
+        .run();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_written() {
+    let (status, _, stderr) = Test::new().conf(b"\xff").args(&["config", "set", "log.keep", "2"]).output();
+    assert_eq!(status, 4);
+    assert!(stderr.contains("mathesar.conf:1:1: byte 0xFF is not UTF-8"), "{stderr}");
+}

@@ -1,5 +1,8 @@
 //! End-to-end tests of the `mathesar` binary.
 
+// Clippy knows #[test] functions, but not what they are made of.
+#![allow(clippy::unwrap_used)]
+
 mod bad;
 mod change;
 mod fuzz;

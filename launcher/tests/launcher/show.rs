@@ -87,9 +87,9 @@ fn get_prints_what_scripts_want() {
         .stdout("a\nb\n")
         .run();
     let test = test.args(&["config", "get", "database.url"]).run();
-    test.args(&["config", "get", "server.prt"])
+    test.args(&["config", "get", "server.zzzz"])
         .status(2)
-        .stderr("error: unknown setting `server.prt`\nhelp: `mathesar config show` lists all settings\n")
+        .stderr("error: unknown setting `server.zzzz`\nhelp: `mathesar config show` lists all settings\n")
         .run();
 }
 
