@@ -25,9 +25,7 @@ pub(crate) fn write<E: From<Failure>>(
 
     let old = match super::read::read(&target) {
         Ok(text) => text,
-        Err(problem) => {
-            return Err(Failure::new(problem.message).help(problem.help.unwrap_or_default()).into());
-        }
+        Err(problem) => return Err(Failure::told(Exit::Refused, problem.render()).into()),
     };
     let before = old.as_deref().unwrap_or_default();
     let after = change(before)?;
