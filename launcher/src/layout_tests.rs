@@ -117,10 +117,10 @@ fn one_folder_for_everything() {
 fn a_long_path_has_its_socket_elsewhere() {
     let options = Options { home: Some(format!("/{}", "x".repeat(80)).into()), ..Options::default() };
     let layout = Layout::new(&environment(7, &[]), &options).unwrap();
-    assert_eq!(layout.database_socket, Path::new("/home/ada/.mathesar/04fd0ae8"));
+    assert_eq!(layout.database_socket, Path::new("/home/ada/.mathesar/62f93ff4"));
     let homeless = Environment { home: None, ..environment(7, &[]) };
     let layout = Layout::new(&homeless, &options).unwrap();
-    assert_eq!(layout.database_socket, Path::new("/tmp/mathesar-7-04fd0ae8"));
+    assert_eq!(layout.database_socket, Path::new("/tmp/mathesar-7-62f93ff4"));
 }
 
 #[test]

@@ -44,10 +44,13 @@ pub(crate) fn read(path: &Path, text: &str, config: &mut Config, problems: &mut 
     }
     reader.top(table.get_ref());
 
-    // What recovery made of a broken line is noise.
+    // What recovery made of a broken line is noise, and below a broken header nobody knows which section it is.
+    let header =
+        |line: &usize| text.lines().nth(line - 1).is_some_and(|line| line.trim_start().starts_with('['));
+    let lost_from = broken_lines.iter().copied().filter(header).min().unwrap_or(usize::MAX);
     let on_broken_line = |problem: &Problem| {
         let line = problem.place.as_ref().map(|place| place.line_column().0);
-        !problem.is_syntax() && line.is_some_and(|line| broken_lines.contains(&line))
+        !problem.is_syntax() && line.is_some_and(|line| line >= lost_from || broken_lines.contains(&line))
     };
     let mut found: Vec<Problem> =
         reader.problems.into_iter().filter(|problem| !on_broken_line(problem)).collect();

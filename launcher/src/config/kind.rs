@@ -138,6 +138,7 @@ impl Kind {
                 };
                 Err(wrong(format!("`{}`", integer.as_str()), help))
             }
+            (_, DeValue::Boolean(on)) => Err(wrong(format!("`{on}`"), None)),
             (_, other) => Err(wrong(type_name(other).to_owned(), None)),
         }
     }
@@ -181,8 +182,8 @@ impl Kind {
             },
             Kind::Text => Ok(()),
             Kind::Path => text::path(input),
-            Kind::Duration => text::duration(input).map(|_| ()).ok_or(None),
-            Kind::Size => text::size(input).map(|_| ()).ok_or(None),
+            Kind::Duration => text::duration(input).map(|_| ()).ok_or_else(|| text::with_unit(input, "s")),
+            Kind::Size => text::size(input).map(|_| ()).ok_or_else(|| text::with_unit(input, "MB")),
             Kind::Address => text::address(input),
             Kind::Host => text::host(input),
             Kind::Network => text::network(input),

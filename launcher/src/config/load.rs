@@ -287,7 +287,8 @@ pub(crate) fn wrong_value(setting: &Setting, wrong: &Wrong) -> Problem {
         }
         _ => format!("`{}` must be {expected}{found}", setting.name),
     };
-    Problem::error(message).help(wrong.help.clone()).about(setting.name)
+    let help = wrong.help.clone().filter(|_| !setting.secret);
+    Problem::error(message).help(help).about(setting.name)
 }
 
 impl Config {

@@ -44,7 +44,8 @@ fn is_secret(key: &str) -> bool {
     let secret = |name: &str| name.rsplit('.').next() == Some(last.as_str());
     SETTINGS.iter().any(|setting| setting.secret && secret(setting.name))
         || ["password", "passwd", "secret", "token"].iter().any(|word| last.ends_with(word))
-        || key.trim_start().starts_with("env")
+        || key.trim() == "env"
+        || key.trim_start().starts_with("env.")
 }
 
 /// `me:PASSWORD@` behind `://`

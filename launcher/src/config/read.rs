@@ -28,9 +28,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Box<Problem>> {
         Err(cause) => return Err(denied(path, &cause).into()),
     };
     if metadata.is_dir() {
-        return Err(cannot("it is a folder").help(Some(
-            "settings are read from files whose names end in `.conf`; move the folder away".to_owned(),
-        )));
+        let help = "settings are read from files whose names end in `.conf`; move the folder away".to_owned();
+        return Err(cannot("it is a folder").help(Some(help)).into());
     }
     // Opening a pipe would wait for a writer for ever.
     if !metadata.is_file() {

@@ -72,7 +72,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new("backup.directory", Kind::Path, None, "Where backups go; best on another disk. Not set: `backups` in the state folder.").effect(Effect::NextUse),
     Setting::new("backup.keep", Kind::Integer { min: 1, max: 10_000 }, Some("7"), "Backups of the timer that are kept, whatever their age. One that a person made is never removed.").effect(Effect::NextUse),
     Setting::new("backup.keep-for", Kind::Duration, Some("30d"), "Older ones are removed, except for the newest `backup.keep` and the last good one.").effect(Effect::NextUse),
-    Setting::new("backup.compression-level", Kind::Integer { min: 1, max: 19 }, Some("3"), "zstd's level: higher is smaller and slower.").effect(Effect::NextUse),
+    Setting::new("backup.compression-level", Kind::Integer { min: 1, max: 19 }, Some("3"), "The level of zstd: higher is smaller and slower.").effect(Effect::NextUse),
     Setting::new("upgrade.automatic", Kind::Bool, Some("true"), "Whether a new package also upgrades Mathesar, with a backup before and a way back after. `false` waits for `mathesar upgrade`.").effect(Effect::NextUse),
     Setting::new("upgrade.keep-releases", Kind::Integer { min: 1, max: 50 }, Some("2"), "Releases that stay installed besides the current one.").effect(Effect::NextUse),
     Setting::new("upgrade.health-timeout", Kind::Duration, Some("2m"), "How long a new release may take to answer before the old one is put back.").effect(Effect::NextUse),

@@ -47,6 +47,12 @@ pub fn size(text: &str) -> Option<u64> {
     number.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
+/// What would help where the unit is missing.
+pub(crate) fn with_unit(text: &str, unit: &str) -> Option<String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| format!("name the unit: \"{text}{unit}\""))
+}
+
 pub(crate) fn path(text: &str) -> Checked {
     match text.strip_prefix('~') {
         Some(_) => Err(Some("write the home folder out: nothing expands `~` here".to_owned())),

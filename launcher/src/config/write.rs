@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
 
 /// Changes a file by a function of its present text (empty where there is none), under a lock: two `config set` at once
@@ -25,9 +25,7 @@ pub(crate) fn write<E: From<Failure>>(
 
     let old = match super::read::read(&target) {
         Ok(text) => text,
-        Err(problem) => {
-            return Err(Failure::new(problem.message).help(problem.help.unwrap_or_default()).into());
-        }
+        Err(problem) => return Err(Failure::told(Exit::Refused, problem.render()).into()),
     };
     let before = old.as_deref().unwrap_or_default();
     let after = change(before)?;
