@@ -69,7 +69,7 @@ pub(crate) struct Problems {
 impl Problems {
     /// `path` as the reader knows it; `text` is what the spans count in.
     pub(crate) fn new(path: impl Into<String>, text: impl Into<String>, mut list: Vec<Problem>) -> Problems {
-        list.sort_by(|a, b| (a.span.start, a.span.end).cmp(&(b.span.start, b.span.end)));
+        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
         list.dedup();
         Problems { path: path.into(), text: text.into(), list }
     }
