@@ -1,11 +1,20 @@
 //! `cargo xtask`: builds, checks and publishes the packages. See `cargo xtask --help`.
 
+mod archive;
 mod artifact;
+mod bump;
 mod channel;
+mod check;
+mod dist;
+mod edit;
+mod files;
 mod manifest;
+mod pin;
+mod reproduce;
 mod template;
 mod tools;
 mod ui;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,7 +32,17 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// What the channel deb runs in a process of its own.
+    #[command(hide = true)]
+    InternalDeb(channel::deb::child::Args),
+    Bump(bump::Args),
+    Check(check::Args),
+    Dist(dist::Args),
+    Pin(pin::Args),
+    Reproduce(reproduce::Args),
+    Workflows(workflows::Args),
+}
 
 /// A check said no: told already, and exit code 4 instead of 1.
 #[derive(Debug)]
@@ -53,6 +72,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let _workspace = Workspace::find()?;
-    match command {}
+    let workspace = Workspace::find()?;
+    match command {
+        Command::InternalDeb(args) => channel::deb::child::run(&args, &workspace),
+        Command::Bump(args) => bump::run(&args, &workspace),
+        Command::Check(args) => check::run(&args, &workspace),
+        Command::Dist(args) => dist::run(&args, &workspace),
+        Command::Pin(args) => pin::run(&args, &workspace),
+        Command::Reproduce(args) => reproduce::run(&args, &workspace),
+        Command::Workflows(args) => workflows::run(&args, &workspace),
+    }
 }

@@ -15,6 +15,7 @@ mod tests;
 mod walk;
 
 pub(crate) use changelog::Release;
+pub(crate) use depends::Need;
 pub(crate) use files::Installed;
 pub(crate) use model::*;
 pub(crate) use package::Package;
