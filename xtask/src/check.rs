@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::artifact::release_toml::release_toml;
-use crate::edit::Edits;
-use crate::manifest::{self, Manifest};
+use crate::edit::{self, Edits};
+use crate::manifest;
 use crate::workspace::Workspace;
 use crate::{Refused, ui, workflows};
 
@@ -17,7 +17,7 @@ pub(crate) use generated::{Generated, Mode, apply_and_tell};
 /// Checks the manifest, its schema, the versions, app.lock and every generated file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write what is generated: schema, release.toml, configuration reference, workflows.
+    /// Write what is generated: schema, release.toml, Cargo's versions, configuration reference, workflows.
     #[arg(long)]
     write: bool,
     /// Print the problems as JSON on standard output.
@@ -65,35 +65,53 @@ struct Answer<'a> {
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     // Completes what a killed `pin` or `bump` had decided.
     drop(Edits::begin(workspace)?);
-    let mut problems = Vec::new();
-    let mut generated = vec![
-        Generated { path: "packaging/mathesar.schema.json", text: manifest::schema_json(), help: WRITE },
-        Generated {
-            path: "docs/configuration.md",
-            text: mathesar::config::reference_markdown(),
-            help: WRITE,
-        },
-    ];
+    let found = look(workspace)?;
+    let mut problems = found.statements;
+    let mut written = Vec::new();
+    match args.write {
+        true => {
+            let files = [found.generated, found.versions].concat();
+            written = generated::write(workspace, &files)?;
+        }
+        false => {
+            problems.extend(version_problems(workspace, &found.versions)?);
+            problems.extend(generated::drift(workspace, &found.generated)?);
+        }
+    }
+    tell(args, &problems, &written)
+}
+
+/// What there is to check.
+struct Found {
+    /// What nobody can write by itself.
+    statements: Vec<Problem>,
+    generated: Vec<Generated>,
+    /// Cargo's two files with the manifest's version in them.
+    versions: Vec<Generated>,
+}
+
+fn look(workspace: &Workspace) -> Result<Found> {
+    let file = |path, text| Generated { path, text, help: WRITE };
+    let mut found = Found { statements: Vec::new(), generated: Vec::new(), versions: Vec::new() };
+    found.generated.push(file("packaging/mathesar.schema.json", manifest::schema_json()));
+    found.generated.push(file("docs/configuration.md", mathesar::config::reference_markdown()));
     match manifest::load(workspace, &workspace.manifest()) {
         Ok(package) => {
             let manifest = &package.manifest;
-            generated.push(Generated {
-                path: "launcher/release.toml",
-                text: release_toml(&manifest.app),
-                help: WRITE,
-            });
-            generated.extend(workflows::generated(manifest)?);
-            problems.extend(versions(workspace, manifest)?);
-            problems.extend(lock::check(workspace, &manifest.app)?);
+            found.generated.push(file("launcher/release.toml", release_toml(&manifest.app)));
+            found.generated.extend(workflows::generated(manifest)?);
+            let version = &manifest.package.version;
+            let toml = edit::put_cargo_version(&read(workspace, "Cargo.toml")?, version)?;
+            let lock = edit::put_cargo_lock(&read(workspace, "Cargo.lock")?, version)?;
+            found.versions = vec![file("Cargo.toml", toml), file("Cargo.lock", lock)];
+            found.statements.extend(lock::check(workspace, &manifest.app)?);
         }
-        Err(error) => problems.push(Problem::error("packaging/mathesar.toml", format!("{error:#}"), None)),
+        Err(error) => {
+            let message = format!("is refused\n{error:#}");
+            found.statements.push(Problem::error("packaging/mathesar.toml", message, None));
+        }
     }
-    let mut written = Vec::new();
-    match args.write {
-        true => written = generated::write(workspace, &generated)?,
-        false => problems.extend(generated::drift(workspace, &generated)?),
-    }
-    tell(args, &problems, &written)
+    Ok(found)
 }
 
 const WRITE: &str = "cargo xtask check --write";
@@ -132,34 +150,19 @@ fn tell(args: &Args, problems: &[Problem], written: &[String]) -> Result<()> {
     }
 }
 
-/// Cargo's version against the manifest's, in both of Cargo's files.
-fn versions(workspace: &Workspace, manifest: &Manifest) -> Result<Vec<Problem>> {
-    let wanted = &manifest.package.version;
-    let read = |path: &str| {
-        let path = workspace.root.join(path);
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let help = format!("cargo xtask pin {wanted} (or set it by hand)");
-    let mut problems = Vec::new();
-    let cargo: toml::Table = read("Cargo.toml")?.parse().context("cannot read Cargo.toml as TOML")?;
-    let version = cargo
-        .get("workspace")
-        .and_then(|workspace| workspace.get("package")?.get("version")?.as_str())
-        .unwrap_or("none");
-    if version != wanted {
-        let message = format!("workspace.package.version is {version}, the manifest has {wanted}");
-        problems.push(Problem::error("Cargo.toml", message, Some(&help)));
-    }
-    let lock: toml::Table = read("Cargo.lock")?.parse().context("cannot read Cargo.lock as TOML")?;
-    let packages = lock.get("package").and_then(|packages| packages.as_array()).into_iter().flatten();
-    for package in packages.filter(|package| package.get("source").is_none()) {
-        let text = |key: &str| package.get(key).and_then(|value| value.as_str()).unwrap_or("none");
-        if text("version") != wanted {
-            let message = format!("{} is {}, the manifest has {wanted}", text("name"), text("version"));
-            problems.push(Problem::error("Cargo.lock", message, Some("cargo update --workspace")));
-        }
+/// Cargo's version against the manifest's; said in other words than a generated file's drift, as the rest is by hand.
+fn version_problems(workspace: &Workspace, files: &[Generated]) -> Result<Vec<Problem>> {
+    let mut problems = generated::drift(workspace, files)?;
+    for problem in &mut problems {
+        problem.message =
+            problem.message.replace(generated::DIFFERS, "has another version than the manifest");
     }
     Ok(problems)
+}
+
+fn read(workspace: &Workspace, path: &str) -> Result<String> {
+    let path = workspace.root.join(path);
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]
@@ -167,20 +170,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn this_checkout_has_no_problem() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+        let workspace = Workspace { target: root.join("target"), root };
+        let found = look(&workspace).unwrap();
+        let mut problems = found.statements;
+        problems.extend(version_problems(&workspace, &found.versions).unwrap());
+        problems.extend(generated::drift(&workspace, &found.generated).unwrap());
+        problems.retain(|problem| problem.level == Level::Error);
+        assert!(problems.is_empty(), "{problems:#?}\nhelp: {WRITE}");
+    }
+
+    #[test]
     fn versions_that_differ_are_all_told() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        std::fs::write(root.join("Cargo.toml"), "[workspace.package]\nversion = \"0.1.0\"\n").unwrap();
-        std::fs::write(
-            root.join("Cargo.lock"),
-            "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"r\"\n\n[[package]]\nname = \"m\"\nversion = \"0.2.0\"\n",
-        )
-        .unwrap();
-        let manifest = crate::pin::parse(include_str!("../../packaging/mathesar.toml")).unwrap();
+        let toml = "[workspace.package]\nversion = \"0.1.0\" # once\n";
+        let lock = "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"r\"\n\n[[package]]\nname = \"m\"\nversion = \"0.2.0\"\n";
+        std::fs::write(root.join("Cargo.toml"), toml).unwrap();
+        std::fs::write(root.join("Cargo.lock"), lock).unwrap();
         let workspace = Workspace { target: root.join("target"), root };
-        let problems = versions(&workspace, &manifest).unwrap();
-        let files: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
-        assert_eq!(files, ["Cargo.toml", "Cargo.lock"]);
-        assert!(problems[1].message.starts_with("m is 0.2.0"), "{problems:?}");
+        let file = |path, text| Generated { path, text, help: WRITE };
+        let files = [
+            file("Cargo.toml", edit::put_cargo_version(toml, "0.2.1").unwrap()),
+            file("Cargo.lock", edit::put_cargo_lock(lock, "0.2.1").unwrap()),
+        ];
+        let problems = version_problems(&workspace, &files).unwrap();
+        let all: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {}", problem.file, problem.message)).collect();
+        insta::assert_snapshot!(all.join("\n"));
+        generated::write(&workspace, &files).unwrap();
+        assert!(version_problems(&workspace, &files).unwrap().is_empty());
     }
 }

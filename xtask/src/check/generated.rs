@@ -8,7 +8,7 @@ use crate::workspace::Workspace;
 use crate::{Refused, ui};
 
 /// A generated file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Generated {
     /// Below the root.
     pub path: &'static str,
@@ -64,6 +64,8 @@ pub(super) fn write(workspace: &Workspace, files: &[Generated]) -> Result<Vec<St
     edits.commit()
 }
 
+pub(super) const DIFFERS: &str = "differs from what it is generated from";
+
 /// Those that differ from what they should be.
 pub(super) fn drift(workspace: &Workspace, files: &[Generated]) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
@@ -72,7 +74,7 @@ pub(super) fn drift(workspace: &Workspace, files: &[Generated]) -> Result<Vec<Pr
         let message = match std::fs::read_to_string(&path) {
             Ok(text) if text == file.text => continue,
             Ok(text) => {
-                format!("differs from what it is generated from\n{}", difference(&text, &file.text))
+                format!("{DIFFERS}\n{}", difference(&text, &file.text))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => "is not there".to_owned(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),

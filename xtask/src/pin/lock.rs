@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -63,15 +63,6 @@ pub(super) struct Locked {
     pub text: String,
     pub sources: String,
     pub report: Vec<String>,
-}
-
-/// The uv to use.
-pub(super) fn uv() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("uv"))
-        .find(|program| program.is_file())
-        .context("no uv on PATH\nhelp: cargo xtask tools")
 }
 
 /// Resolves for all, then proves each supported Python on each platform.
@@ -345,5 +336,28 @@ mod tests {
         let files = files_of(&pylock(&format!("https://mirror.example/packages/{path}"))).unwrap();
         assert_eq!((files[0].file.as_str(), files[0].size), ("x-1.0.tar.gz", Some(3)));
         assert!(files_of(&pylock("https://mirror.example/x.tar.gz")).is_err());
+    }
+
+    #[test]
+    fn a_lock_has_hashes_and_no_addresses() {
+        let app = NewApp { version: "1.0.0".into(), url: String::new(), sha256: "abc".into(), size: 1 };
+        let python = PythonRange { min: "3.10".into(), max: "3.14".into(), prefer: Vec::new() };
+        let order = Order {
+            uv: Path::new("uv"),
+            folder: Path::new("."),
+            requirements: "",
+            app: &app,
+            python: &python,
+            glibc: "2.34",
+            offline: true,
+        };
+        let good = "--index-url https://mirror.example/simple\nidna==3.10 ; python_version < '4' \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n";
+        insta::assert_snapshot!(headed(good, &order, "uv 1").unwrap());
+        let error = |lock: &str| headed(lock, &order, "uv 1").unwrap_err().to_string();
+        assert_eq!(error("idna==3.10\n"), "no hash for idna==3.10");
+        assert!(
+            error("x @ https://example.org/x.whl --hash=sha256:1\n")
+                .starts_with("the lock would hold an address")
+        );
     }
 }

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::artifact::release_toml::release_toml;
 use crate::edit::{self, Edits, NewApp};
 use crate::manifest::{App, Manifest};
+use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -45,6 +46,10 @@ fn digest_argument(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    run_with(args, workspace, &Tools::new(workspace))
+}
+
+fn run_with(args: &Args, workspace: &Workspace, tools: &Tools) -> Result<()> {
     // Completes what a killed command left, before anything is read.
     drop(Edits::begin(workspace)?);
     let path = workspace.manifest();
@@ -67,7 +72,8 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         true => evidence::Reported::NotAsked,
         false => fetch::reported(&url, &args.version),
     };
-    let expected = args.sha256.as_deref().or(reported.digest());
+    let pinned = (present.app.version == args.version).then_some(present.app.sha256.as_str());
+    let expected = args.sha256.as_deref().or(reported.digest()).or(pinned);
     let file = fetch::obtain(args.from.as_deref(), &folder, &args.version, &url, expected, args.offline)?;
     ui::verb("Reading", file.display());
     let release = tarball::read(&file)?;
@@ -82,7 +88,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
 
     let app = NewApp { version: args.version.clone(), url, sha256: release.sha256, size: release.size };
-    let uv = lock::uv()?;
+    let uv = tools.python_tool("uv")?;
     let locked = lock::compile(&lock::Order {
         uv: &uv,
         folder: &folder,

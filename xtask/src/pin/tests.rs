@@ -63,7 +63,7 @@ impl Checkout {
             sha256: sha256.map(str::to_owned),
             offline: false,
         };
-        run(&args, &self.workspace)
+        run_with(&args, &self.workspace, &tools())
     }
 
     fn bump(&self, version: Option<&str>) -> Result<()> {
@@ -77,6 +77,16 @@ impl Checkout {
         line.extend(version.iter().flat_map(|version| ["--version", version]));
         bump::run(&Line::parse_from(line).args, &self.workspace)
     }
+}
+
+/// Those of the real checkout: they are installed once.
+fn tools() -> Tools {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => root.join(folder),
+        None => root.join("target"),
+    };
+    Tools::new(&Workspace { root, target })
 }
 
 /// Lines that are in one text only.
@@ -114,10 +124,13 @@ fn refusals_leave_everything_as_it_was() {
 
 #[test]
 fn pins() {
-    if let Err(error) = lock::uv() {
-        eprintln!("not run: {error}");
-        return;
-    }
+    let uv = match tools().python_tool("uv") {
+        Ok(uv) => uv,
+        Err(error) => {
+            eprintln!("not run: {error:#}");
+            return;
+        }
+    };
     let checkout = Checkout::new();
     let before = COPIED.map(|path| checkout.read(path));
     let everything = checkout.everything();
@@ -143,7 +156,7 @@ fn pins() {
         all.push_str(&format!("== {path}\n{}", checkout.read(path)));
     }
     let manifest = parse(&before[0]).unwrap();
-    let resolver = lock::version_of(&lock::uv().unwrap()).unwrap();
+    let resolver = lock::version_of(&uv).unwrap();
     for (what, name) in [
         (sha256.as_str(), "[digest]"),
         (&size.to_string(), "[size]"),

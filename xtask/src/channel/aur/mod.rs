@@ -7,12 +7,11 @@ mod tests;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use object::elf::{DT_NEEDED, FileHeader64};
-use object::read::elf::{Dyn as _, FileHeader as _};
 use serde::Serialize;
 
 use super::{Channel, Context, srcinfo};
 use crate::archive;
+use crate::artifact::elf;
 use crate::manifest::{Distribution, FileChannel, Installed, Kind, Level};
 use crate::template;
 
@@ -194,28 +193,9 @@ fn settings_line(name: &str, files: &[Installed]) -> String {
 /// Whether a program among `files` is linked to libgcc_s, which Arch packages apart from glibc.
 fn needs_libgcc(files: &[Installed]) -> Result<bool> {
     for file in of_kind(files, Kind::Binary) {
-        let bytes =
-            std::fs::read(&file.source).with_context(|| format!("cannot read {}", file.source.display()))?;
-        let needed = needed_libraries(&bytes)
-            .with_context(|| format!("cannot read the libraries that {} needs", file.source.display()))?;
-        if needed.iter().any(|name| name == "libgcc_s.so.1") {
+        if elf::inspect(&file.source)?.needed.iter().any(|name| name == "libgcc_s.so.1") {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-fn needed_libraries(bytes: &[u8]) -> Result<Vec<String>> {
-    let header = FileHeader64::<object::Endianness>::parse(bytes)?;
-    let endian = header.endian()?;
-    let sections = header.sections(endian, bytes)?;
-    let Some((entries, strings)) = sections.dynamic(endian, bytes)? else {
-        return Ok(Vec::new());
-    };
-    let strings = sections.strings(endian, bytes, strings)?;
-    let mut names = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.tag(endian) == DT_NEEDED) {
-        names.push(String::from_utf8_lossy(entry.string(endian, strings)?).into_owned());
-    }
-    Ok(names)
 }

@@ -48,18 +48,19 @@ struct Config<'a> {
 }
 
 fn unavailable(_: &Tools) -> Option<String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let missing = |program: &&(&str, &str)| !on_path(&path, program.0);
-    let missing: Vec<(&str, &str)> = PROGRAMS.iter().filter(missing).copied().collect();
-    if missing.is_empty() {
+    missing(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn missing(path: &OsStr) -> Option<String> {
+    let (programs, packages): (Vec<&str>, Vec<&str>) =
+        PROGRAMS.iter().filter(|(program, _)| !on_path(path, program)).copied().unzip();
+    if programs.is_empty() {
         return None;
     }
-    let join = |names: Vec<&str>| names.join(" ");
     Some(format!(
-        "the pacman package is built by makepkg; not on this machine: {}\n\
-         help: on Debian or Ubuntu, `apt-get install {}`",
-        missing.iter().map(|(program, _)| format!("`{program}`")).collect::<Vec<_>>().join(", "),
-        join(missing.iter().map(|(_, package)| *package).collect()),
+        "makepkg builds it, and not on this machine: `{}`\nhelp: on Debian or Ubuntu, `apt-get install {}`",
+        programs.join("`, `"),
+        packages.join(" ")
     ))
 }
 

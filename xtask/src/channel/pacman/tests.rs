@@ -12,6 +12,7 @@ use super::*;
 use crate::channel::aur;
 use crate::channel::tarball;
 use crate::channel::tarball::fixture::{EPOCH, Fixture, NASTY, not_run, run};
+use crate::manifest::Target;
 
 const FILE: &str = "mathesar-0.12.0-1-x86_64.pkg.tar.zst";
 const TARBALL: &str = "mathesar-0.12.0-1-x86_64-linux-gnu.tar.gz";
@@ -267,6 +268,32 @@ fn a_failing_makepkg_tells_what_it_said() {
 
 #[test]
 fn what_is_missing_is_named() {
-    assert!(!on_path("/nonexistent".as_ref(), "sh"));
-    assert!(on_path("/nonexistent:/bin".as_ref(), "sh"));
+    let folder = tempfile::tempdir().unwrap();
+    for program in ["bsdtar", "fakeroot", "file", "gzip"] {
+        symlink("/bin/true", folder.path().join(program)).unwrap();
+    }
+    // There, but no program.
+    fs::write(folder.path().join("zstd"), "").unwrap();
+    assert_eq!(
+        missing(folder.path().as_os_str()).unwrap(),
+        "makepkg builds it, and not on this machine: `makepkg`, `zstd`\n\
+         help: on Debian or Ubuntu, `apt-get install makepkg zstd`"
+    );
+    fs::remove_file(folder.path().join("zstd")).unwrap();
+    for program in ["makepkg", "zstd"] {
+        symlink("/bin/true", folder.path().join(program)).unwrap();
+    }
+    assert_eq!(missing(folder.path().as_os_str()), None);
+}
+
+#[test]
+fn another_processor_s_package_is_built_here() {
+    if no_makepkg("makepkg for another processor") {
+        return;
+    }
+    let mut fixture = Fixture::new();
+    fixture.target = Target::Aarch64Gnu;
+    let out = package(&fixture);
+    let built = out.path().join("mathesar-0.12.0-1-aarch64.pkg.tar.zst");
+    assert!(member(&built, ".PKGINFO").unwrap().contains("\narch = aarch64\n"));
 }

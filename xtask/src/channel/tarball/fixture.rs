@@ -22,6 +22,7 @@ pub(crate) struct Fixture {
     _folder: TempDir,
     pub package: Package,
     pub artifacts: Artifacts,
+    pub target: Target,
 }
 
 impl Fixture {
@@ -50,7 +51,7 @@ impl Fixture {
         let package =
             Package { root, manifest, manifest_text, changelog: Vec::new(), lock: None, epoch: EPOCH };
         let artifacts = Artifacts { generated, glibc: "2.34".into(), digest: String::new() };
-        Fixture { _folder: folder, package, artifacts }
+        Fixture { _folder: folder, package, artifacts, target: Target::X86_64Gnu }
     }
 
     pub(crate) fn generated(&self) -> &Path {
@@ -65,7 +66,7 @@ impl Fixture {
         let ctx = Context {
             package: &self.package,
             artifacts: &self.artifacts,
-            target: Target::X86_64Gnu,
+            target: self.target,
             work: work.path(),
             out: out.path(),
             needed: &needed,
