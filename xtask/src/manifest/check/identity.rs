@@ -22,7 +22,7 @@ pub(super) fn package_name(name: &str) -> Outcome {
     let offer: String =
         name.to_lowercase().replace([' ', '_', '/'], "-").chars().filter(|c| allowed(*c)).collect();
     let offer = offer.trim_matches(['-', '.', '+']);
-    Err(if offer.len() >= 2 { fault.help(format!("did you mean `{offer}`?")) } else { fault })
+    Err(if (2..=50).contains(&offer.len()) { fault.help(format!("did you mean `{offer}`?")) } else { fault })
 }
 
 /// One line that says something.
@@ -67,7 +67,7 @@ pub(super) fn version(text: &str) -> Outcome {
 /// Debian Policy 5.6.12 and 3.2.2: revisions are compared, so the first is 1 and each is higher than the last.
 pub(super) fn revision(text: &str) -> Outcome {
     match text {
-        "0" => Err(Fault::new("revision 0", "revisions are counted from 1")),
+        "0" => Err(Fault::new("bad revision `0`", "revisions are counted from 1")),
         _ => Ok(()),
     }
 }
@@ -124,8 +124,15 @@ pub(super) fn description(text: &str) -> Outcome {
     if text.trim().is_empty() {
         return Err(Fault::new("the description is empty", "expected paragraphs"));
     }
-    if text.lines().any(|line| line.starts_with(' ')) {
-        return Err(Fault::new("an indented line in the description", "paragraphs and `- ` items only"));
+    let indented = text.split_inclusive('\n').scan(0, |at, line| {
+        *at += line.len();
+        Some((*at - line.len(), line.trim_end_matches('\n')))
+    });
+    for (at, line) in indented {
+        if line.starts_with(' ') {
+            return Err(Fault::new("an indented line in the description", "paragraphs and `- ` items only")
+                .at(at..at + line.len()));
+        }
     }
     Ok(())
 }
