@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         bail!(Refused(format!("{} of {} files differ", differing.len(), built[0].len())));
     }
     for (file, digest) in &built[0] {
-        anstream::println!("{digest}  {file}");
+        anstream::println!("{digest}  {}", file.display());
     }
     ui::verb("Identical", format_args!("{} files from two clones", built[0].len()));
     if !args.keep {

@@ -5,7 +5,6 @@ mod render;
 mod tests;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -24,14 +23,9 @@ fn reads(package: &Package) -> Vec<String> {
     vec![package.manifest.rpm.scripts.clone()]
 }
 
-fn tool(tools: &Tools) -> PathBuf {
-    tools.folder.join("bin").join(TOOL)
-}
-
-fn unavailable(tools: &Tools) -> Option<String> {
-    // Only ours: another version of it makes other bytes.
-    let tool = tool(tools);
-    (!tool.is_file()).then(|| format!("there is no {}", tool.display()))
+fn unavailable(_: &Tools) -> Option<String> {
+    // Its tool is pinned and installed at the first build: another version of it makes other bytes.
+    None
 }
 
 fn build(ctx: &Context<'_>) -> Result<()> {
@@ -82,7 +76,7 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn run(ctx: &Context<'_>) -> Result<()> {
-    let program = tool(ctx.tools);
+    let program = ctx.tools.cargo_generate_rpm()?;
     let out = ctx.out.join(ctx.package.rpm_file(ctx.target));
     let output = Command::new(&program)
         .current_dir(ctx.work)
