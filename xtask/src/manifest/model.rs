@@ -172,8 +172,7 @@ pub(crate) struct Service {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct FileEntry {
-    /// A path below the repository's root, or `build:` and a path below what `cargo xtask dist` generates
-    /// (`build:bin/mathesar`). The last component may hold `*`.
+    /// A path below the repository's root, or `build:` and a generated one (`build:bin/mathesar`); `*` in its name.
     #[schemars(extend("x-check" = "file-source"))]
     pub source: String,
     /// Absolute path; one that ends in `/` is a directory that keeps the source's name.

@@ -69,8 +69,13 @@ pub(crate) struct Problems {
 impl Problems {
     /// `path` as the reader knows it; `text` is what the spans count in.
     pub(crate) fn new(path: impl Into<String>, text: impl Into<String>, mut list: Vec<Problem>) -> Problems {
-        list.sort_by(|a, b| (a.span.start, a.span.end).cmp(&(b.span.start, b.span.end)));
+        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
         list.dedup();
+        for problem in &mut list {
+            shorten(&mut problem.title, 160);
+            shorten(&mut problem.label, 200);
+            problem.help.iter_mut().for_each(|help| shorten(help, 600));
+        }
         Problems { path: path.into(), text: text.into(), list }
     }
 
@@ -130,6 +135,14 @@ fn snippet<'a>(
         kind.span(from - start..to - start).label(label)
     });
     Snippet::source(&text[start..end]).line_start(number).path(path).annotations(annotations)
+}
+
+/// A value that is quoted in a message may be of any length.
+fn shorten(text: &mut String, most: usize) {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push('…');
+    }
 }
 
 /// The next character boundary at or below `at`.

@@ -102,14 +102,15 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     problems
 }
 
-/// `packaging/app.lock`, if it is of this release: it names the tarball's digest.
+/// `packaging/app.lock`, if it is of this release: a line `# release-sha256: DIGEST` says so.
 fn lock(workspace: &Workspace, manifest: &Manifest) -> Result<Option<String>> {
     let path = workspace.root.join("packaging/app.lock");
     if !path.is_file() {
         return Ok(None);
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.contains(&manifest.app.sha256).then_some(text))
+    let line = format!("# release-sha256: {}", manifest.app.sha256);
+    Ok(text.lines().any(|found| found.trim_end() == line).then_some(text))
 }
 
 fn date_of(changelog: &[Release]) -> Result<u64> {

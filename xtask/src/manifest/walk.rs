@@ -353,13 +353,17 @@ fn wrong_type(
     }
 }
 
-/// Bytes `at` of a string's value as bytes of the text, where the string is written without escapes; else all of it.
+/// Bytes `at` of a string's value as bytes of the text, where that part is written without escapes; else all of it.
 fn within(text: &str, span: &Range<usize>, value: &str, at: Option<Range<usize>>) -> Range<usize> {
-    let found = text.get(span.clone()).and_then(|raw| raw.find(value)).filter(|_| !value.is_empty());
-    match (at, found) {
-        (Some(at), Some(offset)) => span.start + offset + at.start..span.start + offset + at.end,
-        _ => span.clone(),
-    }
+    let found = || {
+        let (at, raw) = (at?, text.get(span.clone())?);
+        if let Some(offset) = raw.find(value) {
+            return Some(span.start + offset + at.start..span.start + offset + at.end);
+        }
+        let part = value.get(at).filter(|part| !part.is_empty() && raw.matches(part).count() == 1)?;
+        raw.find(part).map(|offset| span.start + offset..span.start + offset + part.len())
+    };
+    found().unwrap_or_else(|| span.clone())
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -1,6 +1,7 @@
-//! Names, versions, texts, people and addresses.
+//! Names, versions, licences, people and addresses.
 
 use super::super::problem::did_you_mean;
+use super::texts::line;
 use super::{Fault, Outcome};
 
 /// Debian Policy 5.6.1: lower-case letters, digits, `+`, `-`, `.`; two characters at least; first a letter or digit.
@@ -22,22 +23,7 @@ pub(super) fn package_name(name: &str) -> Outcome {
     let offer: String =
         name.to_lowercase().replace([' ', '_', '/'], "-").chars().filter(|c| allowed(*c)).collect();
     let offer = offer.trim_matches(['-', '.', '+']);
-    Err(if offer.len() >= 2 { fault.help(format!("did you mean `{offer}`?")) } else { fault })
-}
-
-/// One line that says something.
-pub(super) fn line(text: &str) -> Outcome {
-    if text.trim().is_empty() {
-        return Err(Fault::new("the value is empty", "expected one line of text"));
-    }
-    if text.contains('\n') {
-        return Err(Fault::new("a line break in a one-line value", "expected one line of text"));
-    }
-    if text.trim() != text {
-        return Err(Fault::new("white space around the value", "expected none at either end")
-            .help(format!("`{}`", text.trim())));
-    }
-    Ok(())
+    Err(if (2..=50).contains(&offer.len()) { fault.help(format!("did you mean `{offer}`?")) } else { fault })
 }
 
 /// Digits and dots: without `-`, `~`, `^`, `_`, `:` and letters it means the same to dpkg (deb-version(7)), rpm
@@ -67,7 +53,7 @@ pub(super) fn version(text: &str) -> Outcome {
 /// Debian Policy 5.6.12 and 3.2.2: revisions are compared, so the first is 1 and each is higher than the last.
 pub(super) fn revision(text: &str) -> Outcome {
     match text {
-        "0" => Err(Fault::new("revision 0", "revisions are counted from 1")),
+        "0" => Err(Fault::new("bad revision `0`", "revisions are counted from 1")),
         _ => Ok(()),
     }
 }
@@ -92,42 +78,6 @@ pub(super) fn glibc(text: &str) -> Outcome {
         Ok(()) if text.starts_with("2.") => Ok(()),
         _ => Err(Fault::new(format!("bad glibc version `{text}`"), "expected `2.` and a number, as `2.34`")),
     }
-}
-
-/// Debian Policy 3.4.1 and Developer's Reference 6.2.2 (under 80 characters, no article, no full stop, not the name
-/// again); rpmlint's summary-too-long and summary-ended-with-dot say the same.
-pub(super) fn summary(text: &str) -> Outcome {
-    line(text)?;
-    let length = text.chars().count();
-    if length >= 80 {
-        let cut = text.char_indices().nth(79).map_or(0, |(at, _)| at);
-        return Err(Fault::new("the summary is too long", format!("{length} characters, 79 at most"))
-            .at(cut..text.len()));
-    }
-    let first = text.split(' ').next().unwrap_or_default();
-    if matches!(first.to_lowercase().as_str(), "a" | "an" | "the") {
-        let rest = text[first.len()..].trim_start();
-        return Err(Fault::new("the summary begins with an article", "no article here")
-            .at(0..first.len())
-            .help(format!("`{rest}`")));
-    }
-    if let Some(rest) = text.strip_suffix('.') {
-        return Err(
-            Fault::new("the summary ends with a full stop", "no full stop here").at(rest.len()..text.len())
-        );
-    }
-    Ok(())
-}
-
-/// Debian Policy 3.4.2: an extended description is there, and no tabs are in it (refused everywhere here).
-pub(super) fn description(text: &str) -> Outcome {
-    if text.trim().is_empty() {
-        return Err(Fault::new("the description is empty", "expected paragraphs"));
-    }
-    if text.lines().any(|line| line.starts_with(' ')) {
-        return Err(Fault::new("an indented line in the description", "paragraphs and `- ` items only"));
-    }
-    Ok(())
 }
 
 /// SPDX specification, annex D (licence expressions), with the SPDX licence list's identifiers.
@@ -234,107 +184,6 @@ fn host(name: &str) -> bool {
                 && !label.ends_with('-')
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
-}
-
-/// Desktop Menu Specification, "Registered Categories": the main ones, then the additional ones that could fit.
-pub(super) fn category(text: &str) -> Outcome {
-    if MAIN_CATEGORIES.contains(&text) || ADDITIONAL_CATEGORIES.contains(&text) {
-        return Ok(());
-    }
-    let fault = Fault::new(format!("unknown category `{text}`"), "not registered by freedesktop.org");
-    let known = MAIN_CATEGORIES.iter().chain(ADDITIONAL_CATEGORIES).copied();
-    Err(match did_you_mean(text, known) {
-        Some(offer) => fault.help(format!("did you mean `{offer}`?")),
-        None => fault.help("https://specifications.freedesktop.org/menu-spec/latest/category-registry.html"),
-    })
-}
-
-/// A desktop entry must have one of these (Desktop Menu Specification, "Main Categories").
-pub(in super::super) const MAIN_CATEGORIES: &[&str] = &[
-    "AudioVideo",
-    "Audio",
-    "Video",
-    "Development",
-    "Education",
-    "Game",
-    "Graphics",
-    "Network",
-    "Office",
-    "Science",
-    "Settings",
-    "System",
-    "Utility",
-];
-
-const ADDITIONAL_CATEGORIES: &[&str] = &[
-    "Building",
-    "Debugger",
-    "IDE",
-    "GUIDesigner",
-    "Profiling",
-    "RevisionControl",
-    "Translation",
-    "Calendar",
-    "ContactManagement",
-    "Database",
-    "Dictionary",
-    "Chart",
-    "Email",
-    "Finance",
-    "FlowChart",
-    "PDA",
-    "ProjectManagement",
-    "Presentation",
-    "Spreadsheet",
-    "WordProcessor",
-    "Publishing",
-    "Viewer",
-    "TextTools",
-    "DesktopSettings",
-    "FileTransfer",
-    "News",
-    "WebBrowser",
-    "WebDevelopment",
-    "RemoteAccess",
-    "DataVisualization",
-    "ComputerScience",
-    "Economy",
-    "Engineering",
-    "Literature",
-    "Math",
-    "NumericalAnalysis",
-    "ParallelComputing",
-    "Documentation",
-    "Core",
-    "FileTools",
-    "FileManager",
-    "Filesystem",
-    "Monitor",
-    "Security",
-    "Accessibility",
-    "Calculator",
-    "Clock",
-    "TextEditor",
-    "Archiving",
-    "Compression",
-    "GNOME",
-    "GTK",
-    "KDE",
-    "Qt",
-    "XFCE",
-    "Java",
-    "ConsoleOnly",
-];
-
-/// Desktop Entry Specification, "Keywords": the list is parted by semicolons (AppStream's and PyPI's by commas).
-pub(super) fn keyword(text: &str) -> Outcome {
-    line(text)?;
-    match text.find([';', ',']) {
-        Some(at) => {
-            Err(Fault::new(format!("bad keyword `{text}`"), "parts a list of keywords").at(at..at + 1))
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

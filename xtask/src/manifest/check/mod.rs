@@ -5,10 +5,11 @@ mod formats;
 mod identity;
 mod paths;
 mod relations;
+mod texts;
 
-pub(super) use identity::MAIN_CATEGORIES;
 pub(super) use paths::fits;
 pub(super) use relations::logical_name;
+pub(super) use texts::MAIN_CATEGORIES;
 
 use std::ops::Range;
 
@@ -66,16 +67,16 @@ const fn with(name: &'static str, check: fn(&str) -> Outcome, pattern: &'static 
 
 const RULES: &[Rule] = &[
     with("package-name", identity::package_name, "^[a-z0-9][a-z0-9+.-]+$"),
-    with("line", identity::line, "^[^\\n]+$"),
+    with("line", texts::line, "^[^\\n]+$"),
     with("version", identity::version, "^[0-9]+(\\.[0-9]+)*$"),
     plain("revision", identity::revision),
-    with("summary", identity::summary, "^[^\\n]{1,79}$"),
-    plain("description", identity::description),
+    with("summary", texts::summary, "^[^\\n]{1,79}$"),
+    plain("description", texts::description),
     plain("spdx", identity::spdx),
     with("maintainer", identity::maintainer, "^[^<>]+ <[^<>@ ]+@[^<>@ ]+>$"),
     with("https-url", identity::https_url, "^https://[^ ]+$"),
-    plain("category", identity::category),
-    with("keyword", identity::keyword, "^[^;,\\n]+$"),
+    plain("category", texts::category),
+    with("keyword", texts::keyword, "^[^;,\\n]+$"),
     plain("target", |_| Ok(())),
     with("glibc", identity::glibc, "^2\\.[0-9]+$"),
     with("minor-version", identity::minor_version, "^[0-9]+\\.[0-9]+$"),

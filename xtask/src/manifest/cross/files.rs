@@ -13,6 +13,15 @@ pub(super) fn check(facts: &mut Facts<'_>) {
         let path = format!("file/{index}");
         source(facts, entry, &path);
         channels(facts, entry, &path);
+        // rpmlint's non-executable-in-bin.
+        if let Some(span) = facts.at(&format!("{path}/mode"))
+            && entry.kind == Kind::Binary
+            && facts.at(&format!("{path}/kind")).is_some()
+            && entry.mode().is_ok_and(|mode| mode & 0o111 != 0o111)
+        {
+            let problem = Problem::new("a program that not everyone may run", span, "expected `0755`");
+            facts.say(problem.help("`mode` may be left out"));
+        }
         let both = facts.at(&format!("{path}/source")).zip(facts.at(&format!("{path}/dest")));
         let Some((_, span)) = both.filter(|_| facts.at(&format!("{path}/kind")).is_some()) else { continue };
         if entry.source.contains('*') && !entry.dest.ends_with('/') {

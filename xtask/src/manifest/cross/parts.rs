@@ -89,6 +89,11 @@ fn identity(facts: &mut Facts<'_>) {
             Problem::new(format!("`{first}` is no main category"), span, "expected a main one first");
         facts.say(problem.help(format!("main categories: {}", MAIN_CATEGORIES.join(", "))));
     }
+    // Addresses are made by putting a slash and more behind it.
+    if let Some(span) = facts.at("package/repository").filter(|_| package.repository.ends_with('/')) {
+        let problem = Problem::new("an address that ends in `/`", span, "no slash at the end");
+        facts.say(problem.help(format!("did you mean `{}`?", package.repository.trim_end_matches('/'))));
+    }
     for (path, what, empty) in [
         ("package/categories", "category", package.categories.is_empty()),
         ("package/targets", "target", package.targets.is_empty()),

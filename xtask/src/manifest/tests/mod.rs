@@ -96,9 +96,9 @@ fn a_lock_of_another_release_is_left_out() {
     let workspace =
         crate::workspace::Workspace { root: root.path().to_owned(), target: root.path().join("target") };
     let load = || super::load(&workspace, &workspace.manifest()).unwrap();
-    root.write("packaging/app.lock", "sha256 = \"1234\"\n");
+    root.write("packaging/app.lock", "# release-sha256: 1234\n");
     assert!(load().lock.is_none());
-    let lock = format!("sha256 = \"{}\"\n", load().manifest.app.sha256);
+    let lock = format!("# release-sha256: {}\nx==1\n", load().manifest.app.sha256);
     root.write("packaging/app.lock", &lock);
     assert_eq!(load().lock, Some(lock));
 }
