@@ -20,6 +20,7 @@ fn tool_is_there(fixture: &Fixture) -> bool {
 fn the_throw_away_manifest() {
     let fixture = Fixture::new();
     let files = fixture.package.installed(FileChannel::Rpm, &fixture.artifacts.generated).unwrap();
+    let files = stage::with_compressed_pages(files);
     let program = elf::Elf {
         needed: vec!["libgcc_s.so.1".into(), "libc.so.6".into()],
         glibc: "2.34".into(),
