@@ -3,7 +3,7 @@
 if [ "$1" -ge 1 ]; then
     if [ -x /usr/lib/systemd/systemd-update-helper ]; then
         /usr/lib/systemd/systemd-update-helper mark-restart-system-units mathesar.service || :
-    elif [ -x /usr/bin/systemctl ]; then
+    elif [ -d /run/systemd/system ] && [ -x /usr/bin/systemctl ]; then
         /usr/bin/systemctl try-restart mathesar.service || :
     fi
 fi

@@ -3,6 +3,9 @@ if [ "$1" -eq 0 ]; then
     if [ -x /usr/lib/systemd/systemd-update-helper ]; then
         /usr/lib/systemd/systemd-update-helper remove-system-units mathesar.service || :
     elif [ -x /usr/bin/systemctl ]; then
-        /usr/bin/systemctl --no-reload disable --now mathesar.service || :
+        /usr/bin/systemctl --no-reload disable mathesar.service || :
+        if [ -d /run/systemd/system ]; then
+            /usr/bin/systemctl stop mathesar.service || :
+        fi
     fi
 fi

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Channel, Context, stage};
 use crate::artifact::elf;
-use crate::manifest::{FileChannel, Package};
+use crate::manifest::{FileChannel, Installed, Kind, Package};
 use crate::tools::Tools;
 
 pub(crate) const CHANNEL: Channel = Channel { name: "deb", needs: &[], reads, unavailable, build };
@@ -32,14 +32,12 @@ fn unavailable(_: &Tools) -> Option<String> {
 
 fn build(ctx: &Context<'_>) -> Result<()> {
     let package = ctx.package;
-    let files = package.installed(FileChannel::Deb, &ctx.artifacts.generated)?;
+    let files = files(package, &ctx.artifacts.generated)?;
     let program = elf::inspect(&ctx.artifacts.generated.join("bin/mathesar"))?;
     let manifest = render::manifest(package, &files, &program, &ctx.artifacts.glibc, ctx.target)?;
 
     stage::stage(&files, &ctx.work.join(render::ROOT), package.epoch)?;
     stage_scripts(ctx)?;
-    let changelog = stage::read(&ctx.artifacts.generated.join("doc/changelog"))?;
-    stage::put(&ctx.work.join(render::CHANGELOG), &changelog, 0o644, package.epoch)?;
     // cargo wants a package to have something to build; nothing builds it.
     stage::put(&ctx.work.join("main.rs"), b"", 0o644, package.epoch)?;
     let text = toml::to_string(&manifest).context("cannot serialise the Cargo.toml for cargo-deb")?;
@@ -53,6 +51,20 @@ fn build(ctx: &Context<'_>) -> Result<()> {
         epoch: package.epoch,
     })
     .context("cannot build the .deb")
+}
+
+/// The manifest's files and Debian's changelog.
+fn files(package: &Package, generated: &Path) -> Result<Vec<Installed>> {
+    let mut files = package.installed(FileChannel::Deb, generated)?;
+    files.push(Installed {
+        source: generated.join("doc/changelog"),
+        dest: format!("/usr/share/doc/{}/changelog.Debian.gz", package.name()),
+        mode: 0o644,
+        owner: "root".into(),
+        group: "root".into(),
+        kind: Kind::Doc,
+    });
+    Ok(stage::with_compressed_pages(files))
 }
 
 fn stage_scripts(ctx: &Context<'_>) -> Result<()> {

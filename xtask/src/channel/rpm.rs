@@ -4,11 +4,9 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use flate2::{Compression, GzBuilder};
 
 use super::{Channel, Context, stage};
 use crate::artifact::elf;
@@ -31,17 +29,12 @@ fn unavailable(_: &Tools) -> Option<String> {
 fn build(ctx: &Context<'_>) -> Result<()> {
     let package = ctx.package;
     let files = package.installed(FileChannel::Rpm, &ctx.artifacts.generated)?;
+    let files = stage::with_compressed_pages(files);
     let program = elf::inspect(&ctx.artifacts.generated.join("bin/mathesar"))?;
     let manifest =
         render::manifest(package, &files, &program, &ctx.artifacts.glibc, ctx.target, &scripts(package)?)?;
 
-    let root = ctx.work.join(render::ROOT);
-    for file in &files {
-        let content = stage::read(&file.source)?;
-        let content = if render::is_compressed(file) { gzip(&content)? } else { content };
-        let to = root.join(render::destination(file).trim_start_matches('/'));
-        stage::put(&to, &content, file.mode, package.epoch)?;
-    }
+    stage::stage(&files, &ctx.work.join(render::ROOT), package.epoch)?;
     let text =
         toml::to_string(&manifest).context("cannot serialise the Cargo.toml for cargo-generate-rpm")?;
     stage::put(&ctx.work.join("Cargo.toml"), text.as_bytes(), 0o644, package.epoch)?;
@@ -64,15 +57,9 @@ fn scripts(package: &Package) -> Result<render::Scripts> {
         pre_install_script: script("pre.sh")?,
         post_install_script: script("post.sh")?,
         pre_uninstall_script: script("preun.sh")?,
-        // It does nothing but the restart after an upgrade.
+        // The file does nothing but the restart after an upgrade.
         post_uninstall_script: if package.manifest.service.restart { script("postun.sh")? } else { None },
     })
-}
-
-/// As `gzip -9n`: no name, no time.
-fn gzip(content: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-    encoder.write_all(content).and_then(|()| encoder.finish()).context("cannot compress a manual page")
 }
 
 fn run(ctx: &Context<'_>) -> Result<()> {

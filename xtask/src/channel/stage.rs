@@ -8,15 +8,36 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
+use flate2::{Compression, GzBuilder};
 
-use crate::manifest::Installed;
+use crate::manifest::{Installed, Kind};
 
-/// Copies `files` below `root`, each to its own destination.
+/// Manual pages with `.gz` at their destination: Debian, Fedora and openSUSE have them compressed. cargo-generate-rpm
+/// compresses nothing; cargo-deb would, by zopfli, which takes ten times the rest of the work to save a thousandth.
+pub(crate) fn with_compressed_pages(mut files: Vec<Installed>) -> Vec<Installed> {
+    for file in files.iter_mut().filter(|file| file.kind == Kind::Man && !file.dest.ends_with(".gz")) {
+        file.dest.push_str(".gz");
+    }
+    files
+}
+
+/// Copies `files` below `root`, each to its own destination; compressed where only the destination ends in `.gz`.
 pub(crate) fn stage(files: &[Installed], root: &Path, epoch: u64) -> Result<()> {
     for file in files {
-        put(&root.join(file.relative()), &read(&file.source)?, file.mode, epoch)?;
+        let mut content = read(&file.source)?;
+        if file.dest.ends_with(".gz") && file.source.extension().is_none_or(|end| end != "gz") {
+            content = gzip(&content).with_context(|| format!("cannot compress {}", file.source.display()))?;
+        }
+        put(&root.join(file.relative()), &content, file.mode, epoch)?;
     }
     Ok(())
+}
+
+/// As `gzip -9n`: no name, no time.
+fn gzip(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    encoder.finish()
 }
 
 /// Reads a file, with its path in the error.

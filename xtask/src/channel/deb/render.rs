@@ -10,7 +10,6 @@ use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Targe
 /// Staged files, below the folder of the Cargo.toml.
 pub(super) const ROOT: &str = "root";
 pub(super) const SCRIPTS: &str = "scripts";
-pub(super) const CHANGELOG: &str = "changelog";
 
 #[derive(Debug, Serialize)]
 pub(super) struct CargoToml {
@@ -60,7 +59,6 @@ struct Deb {
     recommends: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     suggests: Vec<String>,
-    changelog: &'static str,
     maintainer_scripts: &'static str,
     conf_files: Vec<String>,
     systemd_units: [SystemdUnit; 1],
@@ -129,7 +127,6 @@ pub(super) fn manifest(
                     depends,
                     recommends: relations(package, Level::Recommends),
                     suggests: relations(package, Level::Suggests),
-                    changelog: CHANGELOG,
                     maintainer_scripts: SCRIPTS,
                     conf_files: files
                         .iter()

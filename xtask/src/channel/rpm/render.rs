@@ -125,16 +125,6 @@ pub(super) fn manifest(
     })
 }
 
-/// Fedora and RHEL compress manual pages with gzip, and cargo-generate-rpm compresses nothing.
-pub(super) fn is_compressed(file: &Installed) -> bool {
-    file.kind == Kind::Man && !file.dest.ends_with(".gz")
-}
-
-/// Where the package puts it.
-pub(super) fn destination(file: &Installed) -> String {
-    if is_compressed(file) { format!("{}.gz", file.dest) } else { file.dest.clone() }
-}
-
 /// Debian wants a summary's first letter small, Fedora and openSUSE want it large.
 fn capitalised(summary: &str) -> String {
     let mut rest = summary.chars();
@@ -163,10 +153,9 @@ fn with_removal(script: &str, directories: &[String]) -> String {
 }
 
 fn asset(file: &Installed) -> Asset {
-    let dest = destination(file);
     Asset {
-        source: format!("{ROOT}{dest}"),
-        dest,
+        source: format!("{ROOT}{}", file.dest),
+        dest: file.dest.clone(),
         mode: format!("{:04o}", file.mode),
         user: file.owner.clone(),
         group: file.group.clone(),
