@@ -115,11 +115,15 @@ pub(super) fn appstream(ran: &Ran) -> Verdict {
         let text = format!("line {}: {} {} {}", issue.line, issue.severity, issue.tag, issue.hint);
         match issue.tag {
             "unknown-tag" if issue.hint == "developer" && knows_no_developer(version) => {
-                verdict.notes.push(format!("left out: `developer`, which AppStream {version} does not know yet"));
+                verdict
+                    .notes
+                    .push(format!("left out: `developer`, which AppStream {version} does not know yet"));
             }
             // Flathub's ids end in the program's name, as it is written.
             "cid-contains-uppercase-letter" => {
-                verdict.notes.push("left out: upper-case letter in the id, as is Flathub's custom".to_owned());
+                verdict
+                    .notes
+                    .push("left out: upper-case letter in the id, as is Flathub's custom".to_owned());
             }
             _ => verdict.findings.push(text.trim_end().to_owned()),
         }
@@ -195,20 +199,27 @@ mod tests {
     #[test]
     fn ruby_warnings() {
         assert_eq!(ruby(&ran(true, "Syntax OK\n", "")), Verdict::default());
-        assert_eq!(ruby(&ran(true, "Syntax OK\n", "x.rb:1: warning: unused\n")).findings, ["x.rb:1: warning: unused"]);
+        assert_eq!(
+            ruby(&ran(true, "Syntax OK\n", "x.rb:1: warning: unused\n")).findings,
+            ["x.rb:1: warning: unused"]
+        );
     }
 
     #[test]
     fn lintian_tags() {
         let text = "W: mathesar: no-manual-page\nN: explained\nI: mathesar: hardening\nN: 1 tag overridden\n";
-        assert_eq!(lintian(&ran(false, text, "")).findings, ["W: mathesar: no-manual-page", "I: mathesar: hardening"]);
+        assert_eq!(
+            lintian(&ran(false, text, "")).findings,
+            ["W: mathesar: no-manual-page", "I: mathesar: hardening"]
+        );
         assert_eq!(lintian(&ran(true, "N: 3 hints overridden\n", "")).findings, [""; 0]);
         assert_eq!(lintian(&ran(false, "", "bad deb\n")).findings, ["bad deb"]);
     }
 
     #[test]
     fn rpmlint_tags() {
-        let text = "= rpmlint session starts =\nmathesar.x86_64: W: no-signature\n 1 packages checked; 0 errors\n";
+        let text =
+            "= rpmlint session starts =\nmathesar.x86_64: W: no-signature\n 1 packages checked; 0 errors\n";
         assert_eq!(rpmlint(&ran(true, text, "")).findings, ["mathesar.x86_64: W: no-signature"]);
         assert_eq!(rpmlint(&ran(true, "1 packages and 0 specfiles checked; 0 errors", "")).findings, [""; 0]);
     }

@@ -48,7 +48,9 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     anstream::print!("{}", table(&found));
     let missing = PROGRAMS.iter().filter(|program| on_path(program.name).is_none());
     let packages = programs::packages(missing, family);
-    if !packages.is_empty() && let Some(command) = family.install_command(&packages) {
+    if !packages.is_empty()
+        && let Some(command) = family.install_command(&packages)
+    {
         ui::help(command);
     }
     if found.iter().any(|found| found.path.is_none() && found.pinned.is_some()) {
