@@ -267,7 +267,7 @@ pub(super) const ALL: &[Checker] = &[
             command.env_remove("GH_TOKEN").env_remove("GITHUB_TOKEN").env_remove("ZIZMOR_GITHUB_TOKEN");
             Ok(vec![with(command, files)])
         },
-        judge: |ran, _| judge::status(ran),
+        judge: |ran, _| judge::zizmor(ran),
         ..PLAIN
     },
 ];

@@ -56,14 +56,40 @@ pub(super) fn ruby(ran: &Ran) -> Verdict {
     findings(ran.everything().into_iter().filter(|line| line != "Syntax OK").collect())
 }
 
-/// `systemd-analyze security`: what counts against the unit, and the sum.
+/// `systemd-analyze security`: the sum, and what counts most against the unit.
 pub(super) fn exposure(ran: &Ran) -> Verdict {
     if ran.success {
         return Verdict::default();
     }
-    let telling = |line: &&str| line.starts_with('✗') || line.contains("Overall exposure");
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    findings(ran.or_everything(ran.lines().filter(telling).map(squeezed).collect()))
+    let weighty = |line: &&str| line.starts_with('✗') && !line.ends_with(" 0.1");
+    let mut found: Vec<String> =
+        ran.lines().filter(|line| line.contains("Overall exposure")).map(squeezed).collect();
+    found.extend(ran.lines().filter(weighty).map(squeezed));
+    findings(ran.or_everything(found))
+}
+
+/// zizmor's blocks `warning[audit]: text` and ` --> file:line:column`, as one line each.
+pub(super) fn zizmor(ran: &Ran) -> Verdict {
+    if ran.success {
+        return Verdict::default();
+    }
+    let mut found: Vec<String> = Vec::new();
+    let heads = ["error[", "warning[", "help[", "info["];
+    let mut placed = true;
+    for line in ran.lines() {
+        if heads.iter().any(|head| line.starts_with(head)) {
+            found.push(line.to_owned());
+            placed = false;
+        } else if let Some(place) = line.trim_start().strip_prefix("--> ")
+            && !placed
+            && let Some(last) = found.last_mut()
+        {
+            *last = format!("{place}: {last}");
+            placed = true;
+        }
+    }
+    findings(ran.or_everything(found))
 }
 
 /// `W: mathesar: some-tag …`; overridden ones (`O:`) are not printed, `N:` lines explain.
@@ -188,12 +214,24 @@ mod tests {
 
     #[test]
     fn exposure_of_a_unit() {
-        let text = "  NAME  DESCRIPTION\n✗ UMask=   world-readable   0.1\n✓ User=  x\n\n→ Overall exposure level for x: 9.2\n";
+        let text = "  NAME  DESCRIPTION\n✗ A=   b   0.1\n✗ UMask=   world-readable   0.2\n✓ User=  x\n\n→ Overall exposure level for x: 9.2\n";
         assert_eq!(
             exposure(&ran(false, text, "")).findings,
-            ["✗ UMask= world-readable 0.1", "→ Overall exposure level for x: 9.2"]
+            ["→ Overall exposure level for x: 9.2", "✗ UMask= world-readable 0.2"]
         );
         assert_eq!(exposure(&ran(true, text, "")), Verdict::default());
+    }
+
+    #[test]
+    fn zizmor_findings_are_one_line_each() {
+        let text = "error[unpinned-uses]: unpinned\n   --> ci.yml:6:15\n    |\n  6 |  - uses: x\n    = help: y\n\n\
+                    help[a]: b\n --> ci.yml:1:1\n2 findings\n";
+        assert_eq!(
+            zizmor(&ran(false, text, " INFO zizmor\n")).findings,
+            ["ci.yml:6:15: error[unpinned-uses]: unpinned", "ci.yml:1:1: help[a]: b"]
+        );
+        assert_eq!(zizmor(&ran(false, "", "fatal: no input\n")).findings, ["fatal: no input"]);
+        assert_eq!(zizmor(&ran(true, "", " INFO zizmor\n")), Verdict::default());
     }
 
     #[test]
