@@ -43,6 +43,9 @@ mod tests {
 
     #[test]
     fn markdown_has_a_rule() {
-        assert_eq!(markdown(&["a", "b"], [vec!["1".into(), "2".into()]]), "| a | b |\n| --- | --- |\n| 1 | 2 |\n");
+        assert_eq!(
+            markdown(&["a", "b"], [vec!["1".into(), "2".into()]]),
+            "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+        );
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 
 pub(crate) use command::{Args, run};
-pub(crate) use programs::{Family, PROGRAMS, Program, how_to_get, packages};
+pub(crate) use programs::{Family, PROGRAMS, how_to_get, packages};
 
 /// Where programs are found.
 #[derive(Debug, Clone)]

@@ -135,8 +135,10 @@ pub(super) const ALL: &[Checker] = &[
         files: |scene| scene.dist("flatpak", "", ".yml"),
         wants: "dist/flatpak/*.yml",
         commands: |scene, program, files| {
-            let state = format!("--state-dir={}", scene.work.join("flatpak").display());
-            each(program, &["--show-manifest", &state], files)
+            let mut commands = each(program, &["--show-manifest"], files)?;
+            // It makes a folder of its own where it is.
+            commands.iter_mut().for_each(|command| drop(command.current_dir(&scene.work)));
+            Ok(commands)
         },
         judge: |ran, _| judge::status(ran),
         ..PLAIN
@@ -144,14 +146,15 @@ pub(super) const ALL: &[Checker] = &[
     Checker {
         name: "makepkg",
         program: "makepkg",
-        files: |scene| {
-            [scene.dist("aur", "PKGBUILD", ""), scene.dist("aur", ".SRCINFO", "")].concat()
-        },
+        files: |scene| [scene.dist("aur", "PKGBUILD", ""), scene.dist("aur", ".SRCINFO", "")].concat(),
         wants: "dist/aur/PKGBUILD",
         commands: |scene, program, _| Ok(vec![makepkg(scene, program)?]),
         judge: |ran, files| match files {
             [_, srcinfo] => judge::srcinfo(ran, srcinfo),
-            _ => Verdict { findings: vec!["there is no .SRCINFO beside PKGBUILD".to_owned()], notes: Vec::new() },
+            _ => Verdict {
+                findings: vec!["there is no .SRCINFO beside PKGBUILD".to_owned()],
+                notes: Vec::new(),
+            },
         },
         ..PLAIN
     },
@@ -179,7 +182,9 @@ pub(super) const ALL: &[Checker] = &[
             ["1", "5", "7", "8"].map(section).concat()
         },
         wants: "/usr/share/man in a package",
-        commands: |_, program, files| Ok(vec![with(command(program, &["-T", "lint", "-W", "warning"]), files)]),
+        commands: |_, program, files| {
+            Ok(vec![with(command(program, &["-T", "lint", "-W", "warning"]), files)])
+        },
         ..PLAIN
     },
     Checker {
@@ -262,7 +267,7 @@ pub(super) const ALL: &[Checker] = &[
             command.env_remove("GH_TOKEN").env_remove("GITHUB_TOKEN").env_remove("ZIZMOR_GITHUB_TOKEN");
             Ok(vec![with(command, files)])
         },
-        judge: |ran, _| judge::status(ran),
+        judge: |ran, _| judge::zizmor(ran),
         ..PLAIN
     },
 ];
@@ -288,7 +293,8 @@ fn units(scene: &Scene) -> Vec<PathBuf> {
 }
 
 fn shell_scripts(scene: &Scene) -> Vec<PathBuf> {
-    let maintainer = ["preinst", "postinst", "prerm", "postrm"].map(|name| scene.root.join("packaging/deb").join(name));
+    let maintainer =
+        ["preinst", "postinst", "prerm", "postrm"].map(|name| scene.root.join("packaging/deb").join(name));
     let mut files: Vec<PathBuf> = maintainer.into_iter().filter(|file| file.is_file()).collect();
     files.extend(scene.repository("packaging/rpm", "", ".sh"));
     files.extend(scene.repository(".ci", "run", ""));
@@ -319,7 +325,8 @@ fn makepkg(scene: &Scene, program: &Path) -> Result<Command> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for file in scene.dist("aur", "", "") {
         let to = folder.join(file.file_name().unwrap_or_default());
-        fs::copy(&file, &to).with_context(|| format!("cannot copy {} to {}", file.display(), to.display()))?;
+        fs::copy(&file, &to)
+            .with_context(|| format!("cannot copy {} to {}", file.display(), to.display()))?;
         fs::set_permissions(&to, fs::Permissions::from_mode(0o644))
             .with_context(|| format!("cannot open {} to others", to.display()))?;
     }

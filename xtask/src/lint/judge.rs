@@ -56,14 +56,40 @@ pub(super) fn ruby(ran: &Ran) -> Verdict {
     findings(ran.everything().into_iter().filter(|line| line != "Syntax OK").collect())
 }
 
-/// `systemd-analyze security`: what counts against the unit, and the sum.
+/// `systemd-analyze security`: the sum, and what counts most against the unit.
 pub(super) fn exposure(ran: &Ran) -> Verdict {
     if ran.success {
         return Verdict::default();
     }
-    let telling = |line: &&str| line.starts_with('✗') || line.contains("Overall exposure");
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    findings(ran.or_everything(ran.lines().filter(telling).map(squeezed).collect()))
+    let weighty = |line: &&str| line.starts_with('✗') && !line.ends_with(" 0.1");
+    let mut found: Vec<String> =
+        ran.lines().filter(|line| line.contains("Overall exposure")).map(squeezed).collect();
+    found.extend(ran.lines().filter(weighty).map(squeezed));
+    findings(ran.or_everything(found))
+}
+
+/// zizmor's blocks `warning[audit]: text` and ` --> file:line:column`, as one line each.
+pub(super) fn zizmor(ran: &Ran) -> Verdict {
+    if ran.success {
+        return Verdict::default();
+    }
+    let mut found: Vec<String> = Vec::new();
+    let heads = ["error[", "warning[", "help[", "info["];
+    let mut placed = true;
+    for line in ran.lines() {
+        if heads.iter().any(|head| line.starts_with(head)) {
+            found.push(line.to_owned());
+            placed = false;
+        } else if let Some(place) = line.trim_start().strip_prefix("--> ")
+            && !placed
+            && let Some(last) = found.last_mut()
+        {
+            *last = format!("{place}: {last}");
+            placed = true;
+        }
+    }
+    findings(ran.or_everything(found))
 }
 
 /// `W: mathesar: some-tag …`; overridden ones (`O:`) are not printed, `N:` lines explain.
@@ -115,11 +141,15 @@ pub(super) fn appstream(ran: &Ran) -> Verdict {
         let text = format!("line {}: {} {} {}", issue.line, issue.severity, issue.tag, issue.hint);
         match issue.tag {
             "unknown-tag" if issue.hint == "developer" && knows_no_developer(version) => {
-                verdict.notes.push(format!("left out: `developer`, which AppStream {version} does not know yet"));
+                verdict
+                    .notes
+                    .push(format!("left out: `developer`, which AppStream {version} does not know yet"));
             }
             // Flathub's ids end in the program's name, as it is written.
             "cid-contains-uppercase-letter" => {
-                verdict.notes.push("left out: upper-case letter in the id, as is Flathub's custom".to_owned());
+                verdict
+                    .notes
+                    .push("left out: upper-case letter in the id, as is Flathub's custom".to_owned());
             }
             _ => verdict.findings.push(text.trim_end().to_owned()),
         }
@@ -184,31 +214,50 @@ mod tests {
 
     #[test]
     fn exposure_of_a_unit() {
-        let text = "  NAME  DESCRIPTION\n✗ UMask=   world-readable   0.1\n✓ User=  x\n\n→ Overall exposure level for x: 9.2\n";
+        let text = "  NAME  DESCRIPTION\n✗ A=   b   0.1\n✗ UMask=   world-readable   0.2\n✓ User=  x\n\n→ Overall exposure level for x: 9.2\n";
         assert_eq!(
             exposure(&ran(false, text, "")).findings,
-            ["✗ UMask= world-readable 0.1", "→ Overall exposure level for x: 9.2"]
+            ["→ Overall exposure level for x: 9.2", "✗ UMask= world-readable 0.2"]
         );
         assert_eq!(exposure(&ran(true, text, "")), Verdict::default());
     }
 
     #[test]
+    fn zizmor_findings_are_one_line_each() {
+        let text = "error[unpinned-uses]: unpinned\n   --> ci.yml:6:15\n    |\n  6 |  - uses: x\n    = help: y\n\n\
+                    help[a]: b\n --> ci.yml:1:1\n2 findings\n";
+        assert_eq!(
+            zizmor(&ran(false, text, " INFO zizmor\n")).findings,
+            ["ci.yml:6:15: error[unpinned-uses]: unpinned", "ci.yml:1:1: help[a]: b"]
+        );
+        assert_eq!(zizmor(&ran(false, "", "fatal: no input\n")).findings, ["fatal: no input"]);
+        assert_eq!(zizmor(&ran(true, "", " INFO zizmor\n")), Verdict::default());
+    }
+
+    #[test]
     fn ruby_warnings() {
         assert_eq!(ruby(&ran(true, "Syntax OK\n", "")), Verdict::default());
-        assert_eq!(ruby(&ran(true, "Syntax OK\n", "x.rb:1: warning: unused\n")).findings, ["x.rb:1: warning: unused"]);
+        assert_eq!(
+            ruby(&ran(true, "Syntax OK\n", "x.rb:1: warning: unused\n")).findings,
+            ["x.rb:1: warning: unused"]
+        );
     }
 
     #[test]
     fn lintian_tags() {
         let text = "W: mathesar: no-manual-page\nN: explained\nI: mathesar: hardening\nN: 1 tag overridden\n";
-        assert_eq!(lintian(&ran(false, text, "")).findings, ["W: mathesar: no-manual-page", "I: mathesar: hardening"]);
+        assert_eq!(
+            lintian(&ran(false, text, "")).findings,
+            ["W: mathesar: no-manual-page", "I: mathesar: hardening"]
+        );
         assert_eq!(lintian(&ran(true, "N: 3 hints overridden\n", "")).findings, [""; 0]);
         assert_eq!(lintian(&ran(false, "", "bad deb\n")).findings, ["bad deb"]);
     }
 
     #[test]
     fn rpmlint_tags() {
-        let text = "= rpmlint session starts =\nmathesar.x86_64: W: no-signature\n 1 packages checked; 0 errors\n";
+        let text =
+            "= rpmlint session starts =\nmathesar.x86_64: W: no-signature\n 1 packages checked; 0 errors\n";
         assert_eq!(rpmlint(&ran(true, text, "")).findings, ["mathesar.x86_64: W: no-signature"]);
         assert_eq!(rpmlint(&ran(true, "1 packages and 0 specfiles checked; 0 errors", "")).findings, [""; 0]);
     }

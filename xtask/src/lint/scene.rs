@@ -138,7 +138,7 @@ pub(super) mod tests {
         for (name, text) in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(text.len() as u64);
-            header.set_mode(0o755);
+            header.set_mode(if name.starts_with("usr/bin/") { 0o755 } else { 0o644 });
             builder.append_data(&mut header, format!("top/{name}"), text.as_bytes()).unwrap();
         }
         builder.into_inner().unwrap().finish().unwrap();

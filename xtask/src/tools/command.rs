@@ -48,7 +48,9 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     anstream::print!("{}", table(&found));
     let missing = PROGRAMS.iter().filter(|program| on_path(program.name).is_none());
     let packages = programs::packages(missing, family);
-    if !packages.is_empty() && let Some(command) = family.install_command(&packages) {
+    if !packages.is_empty()
+        && let Some(command) = family.install_command(&packages)
+    {
         ui::help(command);
     }
     if found.iter().any(|found| found.path.is_none() && found.pinned.is_some()) {
@@ -117,9 +119,12 @@ fn version(program: &Path) -> Option<String> {
     first_version(&String::from_utf8_lossy(&text))
 }
 
-/// The first word that looks like a version: `v2.116.3` in `Lintian v2.116.3+deb12u1`.
+/// The first word that is a number or begins with one and a dot: `2.116.3` in `Lintian v2.116.3+deb12u1`.
 fn first_version(text: &str) -> Option<String> {
-    let looks_right = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    let looks_right = |word: &&str| {
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.len() < word.len() && (rest.is_empty() || rest.starts_with('.'))
+    };
     text.split(|c: char| c.is_whitespace() || "(),\"".contains(c))
         .map(|word| word.strip_prefix('v').unwrap_or(word))
         .find(looks_right)
@@ -149,6 +154,8 @@ mod tests {
         assert_eq!(first_version("git version 2.39.5").as_deref(), Some("2.39.5"));
         assert_eq!(first_version("\n .--.  Pacman v6.0.2 - libalpm v13.0.2").as_deref(), Some("6.0.2"));
         assert_eq!(first_version("cc (Debian 12.2.0-14) 12.2.0").as_deref(), Some("12.2.0-14"));
+        assert_eq!(first_version("*** Zstandard CLI (64-bit) v1.5.4, by").as_deref(), Some("1.5.4"));
+        assert_eq!(first_version("systemd 252 (252.39)").as_deref(), Some("252"));
         assert_eq!(first_version("no number"), None);
     }
 

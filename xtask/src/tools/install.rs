@@ -48,7 +48,8 @@ impl Tools {
             return Ok(program);
         }
         self.make(&pin).with_context(|| format!("cannot install {name} {}", pin.version))?;
-        self.current(&pin).with_context(|| format!("{name} is not in {} after its installation", folder.display()))
+        self.current(&pin)
+            .with_context(|| format!("{name} is not in {} after its installation", folder.display()))
     }
 
     fn make(&self, pin: &Pin) -> Result<()> {
@@ -106,7 +107,8 @@ fn python(pin: &Pin, requirements: &str, partial: &Path) -> Result<()> {
     )?;
     let made = environment.join("bin").join(&pin.name);
     let kept = partial.join("root/bin").join(&pin.name);
-    fs::copy(&made, &kept).with_context(|| format!("cannot copy {} to {}", made.display(), kept.display()))?;
+    fs::copy(&made, &kept)
+        .with_context(|| format!("cannot copy {} to {}", made.display(), kept.display()))?;
     Ok(())
 }
 

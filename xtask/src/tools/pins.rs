@@ -68,7 +68,8 @@ fn python(text: &str) -> Result<Vec<Pin>> {
         let Some((name, rest)) = line.split_once("==") else {
             bail!("`{line}` is no `name==version`");
         };
-        let version: String = rest.chars().take_while(|c| !c.is_whitespace() && !";\\".contains(*c)).collect();
+        let version: String =
+            rest.chars().take_while(|c| !c.is_whitespace() && !";\\".contains(*c)).collect();
         let how = How::Python { requirements: format!("{line}\n") };
         pins.push(Pin { name: name.trim().to_owned(), version, how });
     }
@@ -116,9 +117,7 @@ mod tests {
         assert_eq!(pins[1].version, "3");
         assert_eq!(
             pins[0].how,
-            How::Python {
-                requirements: "a==1.2 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n".into()
-            }
+            How::Python { requirements: "a==1.2 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n".into() }
         );
         assert_eq!(python("a==1\n").unwrap_err().to_string(), "a has no hash");
         assert_eq!(python("a>=1\n").unwrap_err().to_string(), "`a>=1` is no `name==version`");
