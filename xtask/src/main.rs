@@ -1,13 +1,21 @@
 //! `cargo xtask`: builds, checks and publishes the packages. See `cargo xtask --help`.
 
+mod archive;
 mod artifact;
+mod bench;
 mod bump;
 mod channel;
 mod check;
+mod dist;
 mod edit;
+mod files;
+mod lint;
 mod manifest;
 mod pin;
+mod reproduce;
+mod table;
 mod template;
+mod test_command;
 mod tools;
 mod ui;
 mod workflows;
@@ -29,10 +37,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Bump(bump::Args),
+    Dist(dist::Args),
     Check(check::Args),
+    Lint(lint::Args),
+    Test(test_command::Args),
+    Reproduce(reproduce::Args),
+    Bench(bench::Args),
     Pin(pin::Args),
+    Bump(bump::Args),
     Workflows(workflows::Args),
+    Tools(tools::Args),
+    /// What the channel deb runs in a process of its own.
+    #[command(hide = true)]
+    InternalDeb(channel::deb::child::Args),
 }
 
 /// A check said no: told already, and exit code 4 instead of 1.
@@ -52,6 +69,10 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(problems) = error.downcast_ref::<manifest::Problems>() {
+                anstream::eprintln!("{}", problems.styled());
+                return ExitCode::from(4);
+            }
             ui::error(&error);
             ExitCode::from(if error.is::<Refused>() { 4 } else { 1 })
         }
@@ -61,9 +82,16 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Bump(args) => bump::run(&args, &workspace),
+        Command::Dist(args) => dist::run(&args, &workspace),
         Command::Check(args) => check::run(&args, &workspace),
+        Command::Lint(args) => lint::run(&args, &workspace),
+        Command::Test(args) => test_command::run(&args, &workspace),
+        Command::Reproduce(args) => reproduce::run(&args, &workspace),
+        Command::Bench(args) => bench::run(&args, &workspace),
         Command::Pin(args) => pin::run(&args, &workspace),
+        Command::Bump(args) => bump::run(&args, &workspace),
         Command::Workflows(args) => workflows::run(&args, &workspace),
+        Command::Tools(args) => tools::run(&args, &workspace),
+        Command::InternalDeb(args) => channel::deb::child::run(&args, &workspace),
     }
 }

@@ -1,8 +1,16 @@
 //! What the channels pack: the launcher for a target, and everything that is generated around it.
 
+mod build;
+pub(crate) mod digest;
+pub(crate) mod elf;
+mod pages;
 pub(crate) mod release_toml;
+mod texts;
+mod third_party;
 
 use std::path::PathBuf;
+
+pub(crate) use build::build;
 
 /// A folder `generated` that `build:` sources of the manifest are looked for in:
 /// `bin/mathesar` (stripped), `man/*.1`, `man/*.5`, `completions/{mathesar.bash,_mathesar,mathesar.fish}`,

@@ -1,6 +1,18 @@
 //! Package and artifacts to files for `dist/`, one module a channel, each with one entry point. Rendering is pure; only
 //! `build` writes, and only below the folders that its context names.
 
+pub(crate) mod aur;
+pub(crate) mod deb;
+pub(crate) mod flatpak;
+pub(crate) mod homebrew;
+pub(crate) mod pacman;
+pub(crate) mod rpm;
+pub(crate) mod srcinfo;
+pub(crate) mod stage;
+pub(crate) mod tarball;
+#[cfg(test)]
+mod testing;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -34,3 +46,14 @@ pub(crate) struct Channel {
     pub unavailable: fn(&Tools) -> Option<String>,
     pub build: fn(&Context<'_>) -> Result<()>,
 }
+
+/// All of them, each after those it needs.
+pub(crate) const ALL: &[&Channel] = &[
+    &tarball::CHANNEL,
+    &deb::CHANNEL,
+    &rpm::CHANNEL,
+    &aur::CHANNEL,
+    &pacman::CHANNEL,
+    &flatpak::CHANNEL,
+    &homebrew::CHANNEL,
+];

@@ -24,6 +24,23 @@ impl Distribution {
         [Distribution::Fedora, Distribution::Rhel10, Distribution::Rhel9, Distribution::OpenSuse];
     pub(crate) const ARCH: [Distribution; 1] = [Distribution::Arch];
     pub(crate) const HOMEBREW: [Distribution; 1] = [Distribution::Homebrew];
+
+    /// As the manifest spells it.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Distribution::Debian12 => "debian-12",
+            Distribution::Debian13 => "debian-13",
+            Distribution::Ubuntu2204 => "ubuntu-22.04",
+            Distribution::Ubuntu2404 => "ubuntu-24.04",
+            Distribution::Ubuntu2604 => "ubuntu-26.04",
+            Distribution::Fedora => "fedora",
+            Distribution::Rhel9 => "rhel-9",
+            Distribution::Rhel10 => "rhel-10",
+            Distribution::OpenSuse => "opensuse",
+            Distribution::Arch => "arch",
+            Distribution::Homebrew => "homebrew",
+        }
+    }
 }
 
 impl Dependency {

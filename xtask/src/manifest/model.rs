@@ -1,5 +1,5 @@
 //! The manifest's types. Every doc comment here is also the text that an editor shows, by way of
-//! `packaging/mathesar.schema.json`. An `x-check` names the rule in `check.rs` that the value has to pass.
+//! `packaging/mathesar.schema.json`. An `x-check` names the rule in `check` that the value has to pass.
 
 use std::collections::BTreeMap;
 
@@ -74,6 +74,7 @@ pub(crate) struct Identity {
     pub categories: Vec<String>,
     /// Words that people search for.
     #[serde(default)]
+    #[schemars(extend("x-check-items" = "keyword"))]
     pub keywords: Vec<String>,
     /// What the launcher is built for.
     #[schemars(extend("x-check-items" = "target"))]

@@ -1,0 +1,108 @@
+//! Writes a configuration file so that no reader and no crash ever sees half of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::layout::Scope;
+
+/// Changes a file by a function of its present text (empty where there is none), under a lock: two `config set` at once
+/// both take effect. Returns whether anything changed.
+pub(crate) fn write<E: From<Failure>>(
+    path: &Path,
+    scope: Scope,
+    change: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<bool, E> {
+    // A link stays a link; what it points to is written.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = target.parent().map(Path::to_owned).unwrap_or_else(|| PathBuf::from("/"));
+    make_folder(&folder, scope)?;
+    // The folder itself is locked: no lock file is left lying in /etc.
+    let lock = File::open(&folder).map_err(|cause| refused("open", &folder, cause))?;
+    lock.lock().map_err(|cause| refused("lock", &folder, cause))?;
+
+    let old = match super::read::read(&target) {
+        Ok(text) => text,
+        Err(problem) => {
+            return Err(Failure::new(problem.message).help(problem.help.unwrap_or_default()).into());
+        }
+    };
+    let before = old.as_deref().unwrap_or_default();
+    let after = change(before)?;
+    if old.is_some() && after == before {
+        return Ok(false);
+    }
+    let bom = fs::read(&target).is_ok_and(|bytes| bytes.starts_with(super::read::BOM.as_bytes()));
+    let after = if bom { format!("{}{after}", super::read::BOM) } else { after };
+    replace(&target, &folder, &after, scope)?;
+    lock.sync_all().map_err(|cause| refused("sync", &folder, cause))?;
+    Ok(true)
+}
+
+fn replace(target: &Path, folder: &Path, text: &str, scope: Scope) -> Result<(), Failure> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    // Under the lock nobody else uses this name; a killed one of ours may have left it.
+    let beside = folder.join(format!(".{name}.new"));
+    let _ = fs::remove_file(&beside);
+    let result = fill(&beside, target, folder, text, scope);
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+fn fill(beside: &Path, target: &Path, folder: &Path, text: &str, scope: Scope) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(beside)
+        .map_err(|cause| refused("write", target, cause))?;
+    let failed = |cause| refused("write", target, cause);
+    file.write_all(text.as_bytes()).map_err(failed)?;
+
+    // A new file in system mode belongs to the group of its folder, so that the service can read it.
+    let (mode, like) = match fs::metadata(target) {
+        Ok(metadata) => (metadata.mode() & 0o7777, Some(metadata)),
+        Err(_) if scope == Scope::System => (0o640, fs::metadata(folder).ok()),
+        Err(_) => (0o600, None),
+    };
+    if let Some(like) = like {
+        let new = file.metadata().map_err(failed)?;
+        if (new.uid(), new.gid()) != (like.uid(), like.gid()) {
+            chown(beside, Some(like.uid()), Some(like.gid()))
+                .map_err(|cause| refused("keep the owner of", target, cause))?;
+        }
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(beside, target).map_err(failed)
+}
+
+fn make_folder(folder: &Path, scope: Scope) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().and_then(|parent| fs::metadata(parent).ok());
+    let mode = if scope == Scope::System { 0o750 } else { 0o700 };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)
+        .map_err(|cause| refused("make", folder, cause))?;
+    // conf.d is read by the service, as the folder above it is.
+    if let (Scope::System, Some(parent)) = (scope, parent) {
+        let _ = chown(folder, None, Some(parent.gid()));
+    }
+    Ok(())
+}
+
+fn refused(verb: &str, path: &Path, cause: std::io::Error) -> Failure {
+    let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
+    let failure = Failure::io(verb, path, cause);
+    if denied { failure.help("run it as root: `sudo mathesar config …`") } else { failure }
+}

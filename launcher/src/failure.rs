@@ -1,0 +1,95 @@
+//! Errors that end a command: what a person reads, and the exit code.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// How a command ended, as scripts see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Failed = 1,
+    Usage = 2,
+    NotRunning = 3,
+    Refused = 4,
+}
+
+/// A message in lower case without a full stop, its cause, and `help:` lines that hold a command where one exists.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    message: String,
+    help: Vec<String>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Problems of a configuration, rendered already: printed instead of the message.
+    rendered: bool,
+}
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Failure {
+        Failure {
+            exit: Exit::Failed,
+            message: message.into(),
+            help: Vec::new(),
+            cause: None,
+            rendered: false,
+        }
+    }
+
+    /// `cannot read /etc/mathesar/mathesar.conf`, caused by what the system said.
+    pub fn io(verb: &str, path: &Path, cause: io::Error) -> Failure {
+        Failure::new(format!("cannot {verb} {}", path.display())).cause(cause)
+    }
+
+    /// What is wrong stands above in full; only the exit code is left to tell.
+    pub fn told(exit: Exit, text: String) -> Failure {
+        Failure { exit, message: text, help: Vec::new(), cause: None, rendered: true }
+    }
+
+    pub fn exit(mut self, exit: Exit) -> Failure {
+        self.exit = exit;
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help.push(help.into());
+        self
+    }
+
+    pub fn cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// The exit code of an error, and the text for standard error.
+pub fn report(error: &anyhow::Error) -> (Exit, String) {
+    use anstyle::{AnsiColor, Style};
+    const ERROR: Style = AnsiColor::Red.on_default().bold();
+    const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+    let failure = error.downcast_ref::<Failure>();
+    if let Some(failure) = failure.filter(|failure| failure.rendered) {
+        return (failure.exit, failure.message.clone());
+    }
+    let mut text = format!("{ERROR}error{ERROR:#}: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  caused by: {cause}\n"));
+    }
+    for help in failure.map(|failure| failure.help.as_slice()).unwrap_or_default() {
+        text.push_str(&format!("{HELP}help{HELP:#}: {help}\n"));
+    }
+    (failure.map_or(Exit::Failed, |failure| failure.exit), text)
+}

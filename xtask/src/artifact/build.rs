@@ -1,0 +1,178 @@
+//! Builds the launcher for a target and generates what goes with it, unless nothing has changed since.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Artifacts, digest, elf, pages, release_toml, texts, third_party};
+use crate::files::{replace_file, write_new};
+use crate::manifest::{Package, Target};
+use crate::ui;
+use crate::workspace::Workspace;
+
+/// Bring `target/xtask/<triple>/generated` up to date.
+pub(crate) fn build(workspace: &Workspace, package: &Package, target: Target) -> Result<Artifacts> {
+    let base = workspace.target.join("xtask").join(target.triple());
+    let generated = base.join("generated");
+    let stamp = base.join("generated.stamp");
+    let inputs = inputs(workspace, package, target)?;
+    if let Some(artifacts) = known(&generated, &stamp, &inputs) {
+        return Ok(artifacts);
+    }
+    ui::verb("Building", format_args!("the launcher for {}", target.triple()));
+    let binary = compile(workspace, target)?;
+    let elf = elf::inspect(&binary)?;
+    refuse_newer_glibc(&elf.glibc, &package.manifest.package.glibc)?;
+
+    // Made beside and renamed, so that a killed run never leaves a folder that looks whole.
+    let fresh = base.join("generated.new");
+    remove_tree(&fresh)?;
+    write_all(workspace, package, target, &binary, &fresh)?;
+    let digest = tree_digest(&fresh)?;
+    remove_file(&stamp)?;
+    remove_tree(&generated)?;
+    fs::rename(&fresh, &generated).with_context(|| format!("cannot rename {}", fresh.display()))?;
+    replace_file(&stamp, &format!("{inputs}\n{digest}\n{}\n", elf.glibc))?;
+    Ok(Artifacts { generated, glibc: elf.glibc, digest })
+}
+
+/// What an earlier run made of the same inputs, if it is still as it was.
+fn known(generated: &Path, stamp: &Path, inputs: &str) -> Option<Artifacts> {
+    let text = fs::read_to_string(stamp).ok()?;
+    let mut lines = text.lines();
+    let (old, digest, glibc) = (lines.next()?, lines.next()?, lines.next()?);
+    if old != inputs || tree_digest(generated).ok()? != digest {
+        return None;
+    }
+    Some(Artifacts { generated: generated.to_owned(), glibc: glibc.to_owned(), digest: digest.to_owned() })
+}
+
+fn tree_digest(folder: &Path) -> Result<String> {
+    let mut parts = digest::Parts::default();
+    parts.add_path(folder, ".")?;
+    Ok(parts.finish())
+}
+
+/// Digest of all that the artifacts are made from.
+fn inputs(workspace: &Workspace, package: &Package, target: Target) -> Result<String> {
+    let mut parts = digest::Parts::default();
+    parts.add("target", target.triple()).add("compiler", &compiler(workspace)?);
+    parts.add("manifest", &package.manifest_text).add("epoch", &package.epoch.to_string());
+    for path in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "launcher",
+        "xtask/src/artifact",
+        "xtask/src/template.rs",
+        "packaging/templates",
+        package.manifest.package.changelog.as_str(),
+    ] {
+        parts.add_path(&workspace.root, path)?;
+    }
+    Ok(parts.finish())
+}
+
+/// The compiler's own words on its version; a wrapper or another toolchain shows here.
+fn compiler(workspace: &Workspace) -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").current_dir(&workspace.root).output().context("cannot run rustc")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--release", "--locked", "--package", "mathesar", "--target", target.triple()])
+        .current_dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        // Incremental builds and a person's own flags do not belong in what strangers install.
+        .env("CARGO_INCREMENTAL", "0")
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cannot build the launcher for {}: cargo ended with {status}", target.triple());
+    }
+    Ok(workspace.target.join(target.triple()).join("release/mathesar"))
+}
+
+/// Panic messages name source files; these flags keep the builder's folders out of them.
+fn path_flags(root: &Path) -> Result<Vec<String>> {
+    let mut flags = vec![format!("--remap-path-prefix={}=/build", root.display())];
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
+    });
+    // A registry's folder is named after the mirror in use; each becomes the same.
+    if let Some(registries) = home.map(|home| home.join("registry/src")).filter(|folder| folder.is_dir()) {
+        for entry in fs::read_dir(&registries).with_context(|| format!("cannot list {}", registries.display()))? {
+            let folder = entry.with_context(|| format!("cannot list {}", registries.display()))?.path();
+            flags.push(format!("--remap-path-prefix={}=/cargo", folder.display()));
+        }
+    }
+    Ok(flags)
+}
+
+fn refuse_newer_glibc(needed: &str, allowed: &str) -> Result<()> {
+    let number = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    if number(needed) > number(allowed) {
+        bail!(
+            "the launcher needs glibc {needed}, and the manifest promises {allowed}; build on a distribution with glibc {allowed} or older"
+        );
+    }
+    Ok(())
+}
+
+fn write_all(workspace: &Workspace, package: &Package, target: Target, binary: &Path, out: &Path) -> Result<()> {
+    let name = package.name();
+    let program = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    write_new(&out.join("bin").join(name), &program, 0o755)?;
+    let mut texts = pages::man(package)?;
+    texts.extend(pages::completions(package));
+    let app_id = &package.manifest.flatpak.app_id;
+    texts.extend([
+        ("share/release.toml".to_owned(), release_toml::release_toml(&package.manifest.app)),
+        (format!("share/{name}.desktop"), texts::desktop_entry(package)?),
+        (format!("share/{app_id}.metainfo.xml"), texts::metainfo(package)?),
+        ("doc/copyright".to_owned(), texts::copyright(package)?),
+        ("doc/changelog".to_owned(), texts::debian_changelog(package)),
+        ("doc/THIRD-PARTY.txt".to_owned(), third_party::notices(workspace, target)?),
+    ]);
+    for (path, text) in texts {
+        write_new(&out.join(path), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+fn remove_tree(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glibc_is_compared_as_numbers() {
+        assert!(refuse_newer_glibc("2.34", "2.34").is_ok());
+        assert!(refuse_newer_glibc("2.9", "2.34").is_ok());
+        assert!(refuse_newer_glibc("2.36", "2.34").is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! Texts that hold facts of the manifest: desktop entry, metainfo, Debian's copyright and changelog.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::manifest::{Kind, Package};
+use crate::template::render;
+
+/// A block of the description.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub paragraph: Option<String>,
+    pub items: Vec<String>,
+}
+
+/// The manifest's description as paragraphs and lists, each in one line.
+pub(crate) fn blocks(description: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for part in description.split("\n\n").map(str::trim).filter(|part| !part.is_empty()) {
+        if part.starts_with("- ") {
+            let items = format!("\n{part}").split("\n- ").skip(1).map(one_line).collect();
+            blocks.push(Block { paragraph: None, items });
+        } else {
+            blocks.push(Block { paragraph: Some(one_line(part)), items: Vec::new() });
+        }
+    }
+    blocks
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The summary as a sentence's beginning, which desktops show.
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+pub(crate) fn desktop_entry(package: &Package) -> Result<String> {
+    #[derive(Serialize)]
+    struct Data {
+        name: String,
+        comment: String,
+        categories: String,
+        keywords: String,
+    }
+    let identity = &package.manifest.package;
+    let list = |items: &[String]| items.iter().map(|item| format!("{item};")).collect();
+    let data = Data {
+        name: identity.display_name.clone(),
+        comment: capitalised(&identity.summary),
+        categories: list(&identity.categories),
+        keywords: list(&identity.keywords),
+    };
+    let template = include_str!("../../../packaging/templates/mathesar.desktop.hbs");
+    render("packaging/templates/mathesar.desktop.hbs", template, &data)
+}
+
+pub(crate) fn metainfo(package: &Package) -> Result<String> {
+    #[derive(Serialize)]
+    struct ReleaseData {
+        version: String,
+        date: String,
+        items: Vec<String>,
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        app_id: &'a str,
+        license: &'a str,
+        name: &'a str,
+        summary: String,
+        developer: &'a str,
+        developer_id: String,
+        description: Vec<Block>,
+        desktop_id: String,
+        homepage: &'a str,
+        repository: &'a str,
+        categories: &'a [String],
+        keywords: &'a [String],
+        binary: &'a str,
+        releases: Vec<ReleaseData>,
+    }
+    let identity = &package.manifest.package;
+    let app_id = &package.manifest.flatpak.app_id;
+    let desktop_id = package
+        .manifest
+        .file
+        .iter()
+        .find(|file| file.kind == Kind::Desktop)
+        .and_then(|file| file.dest.rsplit('/').next())
+        .unwrap_or_default();
+    let data = Data {
+        app_id,
+        license: &identity.license,
+        name: &identity.display_name,
+        summary: capitalised(&identity.summary),
+        developer: identity.maintainer.split(" <").next().unwrap_or_default(),
+        // The id without its last part: the domain that the publisher controls.
+        developer_id: app_id.rsplit_once('.').map_or(app_id.as_str(), |(domain, _)| domain).to_lowercase(),
+        description: blocks(&identity.description),
+        desktop_id: desktop_id.to_owned(),
+        homepage: &identity.homepage,
+        repository: &identity.repository,
+        categories: &identity.categories,
+        keywords: &identity.keywords,
+        binary: &identity.name,
+        releases: package
+            .changelog
+            .iter()
+            .map(|release| ReleaseData {
+                version: release.version.clone(),
+                date: release.date.to_string(),
+                items: release.items.iter().map(|item| item.replace('`', "")).collect(),
+            })
+            .collect(),
+    };
+    let template = include_str!("../../../packaging/templates/metainfo.xml.hbs");
+    render("packaging/templates/metainfo.xml.hbs", template, &data)
+}
+
+/// Machine-readable copyright (DEP-5).
+pub(crate) fn copyright(package: &Package) -> Result<String> {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        name: &'a str,
+        package: &'a str,
+        maintainer: &'a str,
+        repository: &'a str,
+        copyright: &'a str,
+        license: &'a str,
+        gpl3: bool,
+        license_text: String,
+    }
+    let identity = &package.manifest.package;
+    let gpl3 = identity.license == "GPL-3.0-or-later";
+    let path = package.root.join("LICENSE");
+    let text = if gpl3 {
+        String::new()
+    } else {
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
+    };
+    // DEP-5: a continuation line begins with a space, an empty one is a full stop.
+    let indented = |line: &str| if line.trim().is_empty() { " .".to_owned() } else { format!(" {}", line.trim_end()) };
+    let data = Data {
+        gpl3,
+        license_text: text.lines().map(indented).collect::<Vec<_>>().join("\n"),
+        name: &identity.display_name,
+        package: &identity.name,
+        maintainer: &identity.maintainer,
+        repository: &identity.repository,
+        copyright: &identity.copyright,
+        license: &identity.license,
+    };
+    let template = include_str!("../../../packaging/templates/copyright.hbs");
+    render("packaging/templates/copyright.hbs", template, &data)
+}
+
+/// Debian's changelog (Policy 4.4), newest first. The day is all that CHANGELOG.md has, so the time is noon UTC.
+pub(crate) fn debian_changelog(package: &Package) -> String {
+    let mut text = String::new();
+    for release in &package.changelog {
+        text.push_str(&format!("{} ({}) unstable; urgency=medium\n\n", package.name(), release.version));
+        for item in &release.items {
+            text.push_str(&wrapped("  * ", "    ", item, 78));
+        }
+        let day = release.date.strftime("%a, %d %b %Y");
+        text.push_str(&format!("\n -- {}  {day} 12:00:00 +0000\n\n", package.manifest.package.maintainer));
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// `text` broken at spaces, the first line after `first`, the others after `rest`.
+pub(crate) fn wrapped(first: &str, rest: &str, text: &str, width: usize) -> String {
+    let mut lines = String::from(first);
+    let mut length = first.chars().count();
+    let mut at_start = true;
+    for word in text.split_whitespace() {
+        let word_length = word.chars().count();
+        if !at_start && length + 1 + word_length > width {
+            lines.push('\n');
+            lines.push_str(rest);
+            length = rest.chars().count();
+            at_start = true;
+        }
+        if !at_start {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += word_length;
+        at_start = false;
+    }
+    lines.push('\n');
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_and_lists() {
+        let found = blocks("one\ntwo\n\n- a\n  b\n- c\n\nlast\n");
+        assert_eq!(found[0].paragraph.as_deref(), Some("one two"));
+        assert_eq!(found[1].items, ["a b", "c"]);
+        assert_eq!(found[2].paragraph.as_deref(), Some("last"));
+    }
+
+    #[test]
+    fn wraps_at_spaces() {
+        assert_eq!(wrapped("* ", "  ", "aa bb cc", 7), "* aa bb\n  cc\n");
+    }
+}

@@ -1,0 +1,147 @@
+//! The licences of every crate that the launcher is linked with, in full: most of them ask for that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use crate::manifest::Target;
+use crate::workspace::Workspace;
+
+/// The part of `cargo metadata` that is needed here.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Crate>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Crate {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    repository: Option<String>,
+    manifest_path: PathBuf,
+    targets: Vec<CrateTarget>,
+}
+
+#[derive(Deserialize)]
+struct CrateTarget {
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<NodeDep>,
+}
+
+#[derive(Deserialize)]
+struct NodeDep {
+    pkg: String,
+    dep_kinds: Vec<DepKind>,
+}
+
+#[derive(Deserialize)]
+struct DepKind {
+    kind: Option<String>,
+}
+
+/// A text: each crate with its licence, then each distinct licence text with the crates that it belongs to.
+pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
+    let metadata = metadata(workspace, target)?;
+    let linked = linked(&metadata)?;
+    let mut text = String::from(
+        "The launcher is linked with these libraries. Each stands with its version, its licence as an SPDX expression and its\nsource; the texts of the licences follow.\n\n",
+    );
+    // Keyed by the text without its white space, as copies differ in line ends and indentation only.
+    let mut texts: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    for library in &linked {
+        let license = library.license.as_deref().unwrap_or("see its licence text");
+        let name = format!("{} {}", library.name, library.version);
+        text.push_str(&format!("{name}: {license}\n"));
+        if let Some(repository) = &library.repository {
+            text.push_str(&format!("  {repository}\n"));
+        }
+        for found in license_texts(&library.manifest_path)? {
+            let key = found.split_whitespace().collect::<Vec<_>>().join(" ");
+            texts.entry(key).or_insert_with(|| (found, BTreeSet::new())).1.insert(name.clone());
+        }
+    }
+    // In the order of the crates' names, not of the licences' first words.
+    let mut texts: Vec<_> = texts.into_values().collect();
+    texts.sort_by(|a, b| a.1.cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+    for (license, crates) in texts {
+        let crates = crates.into_iter().collect::<Vec<_>>().join(", ");
+        text.push_str(&format!("\n{}\n{crates}\n\n{}\n", "-".repeat(78), license.trim_end()));
+    }
+    Ok(text)
+}
+
+fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target.triple()])
+        .current_dir(&workspace.root)
+        .output()
+        .context("cannot run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata printed")
+}
+
+/// The crates whose code is in the binary: normal dependencies, without macros and what only macros need.
+fn linked(metadata: &Metadata) -> Result<Vec<&Crate>> {
+    let crates: BTreeMap<&str, &Crate> = metadata.packages.iter().map(|found| (found.id.as_str(), found)).collect();
+    let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let launcher = metadata
+        .packages
+        .iter()
+        .find(|found| found.name == "mathesar")
+        .context("cargo metadata does not know the package `mathesar`")?;
+    let mut open = vec![launcher.id.as_str()];
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        for dep in nodes.get(id).into_iter().flat_map(|node| &node.deps) {
+            let normal = dep.dep_kinds.iter().any(|kind| kind.kind.is_none());
+            let is_macro = crates
+                .get(dep.pkg.as_str())
+                .is_some_and(|found| found.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro")));
+            if normal && !is_macro && seen.insert(&dep.pkg) {
+                open.push(&dep.pkg);
+            }
+        }
+    }
+    let mut linked: Vec<&Crate> = seen.into_iter().filter_map(|id| crates.get(id).copied()).collect();
+    linked.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    Ok(linked)
+}
+
+/// The licence files beside a crate's Cargo.toml.
+fn license_texts(manifest: &Path) -> Result<Vec<String>> {
+    let folder = manifest.parent().unwrap_or(manifest);
+    let mut texts = Vec::new();
+    for entry in WalkDir::new(folder).min_depth(1).max_depth(1).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        let name = entry.file_name().to_string_lossy().to_uppercase();
+        let is_license = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        if entry.file_type().is_file() && is_license {
+            let path = entry.path();
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            texts.push(String::from_utf8_lossy(&bytes).replace('\r', ""));
+        }
+    }
+    Ok(texts)
+}

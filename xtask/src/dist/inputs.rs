@@ -1,0 +1,66 @@
+//! The digest of everything that a channel is made from. The same in every checkout of the same state.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+
+use crate::artifact::{Artifacts, digest};
+use crate::channel;
+use crate::manifest::{Package, Target};
+use crate::tools::Tools;
+use crate::workspace::Workspace;
+
+/// By channel. A channel's digest holds those of the channels that it needs.
+pub(crate) fn digests(
+    workspace: &Workspace,
+    package: &Package,
+    artifacts: &Artifacts,
+    target: Target,
+    tools: &Tools,
+) -> Result<BTreeMap<&'static str, String>> {
+    let common = common(workspace, package, artifacts, target)?;
+    let mut digests: BTreeMap<&'static str, String> = BTreeMap::new();
+    for channel in channel::ALL {
+        let mut parts = digest::Parts::default();
+        parts.add("channel", channel.name).add("common", &common);
+        for needed in channel.needs {
+            let digest = digests.get(needed).with_context(|| format!("{} is built before {needed}", channel.name))?;
+            parts.add(needed, digest);
+        }
+        for path in (channel.reads)(package) {
+            parts.add_path(&workspace.root, &path)?;
+        }
+        // A channel that cannot be built on this machine has inputs all the same: its digest tells an old file from a present one.
+        parts.add("available", if (channel.unavailable)(tools).is_some() { "no" } else { "yes" });
+        digests.insert(channel.name, parts.finish());
+    }
+    Ok(digests)
+}
+
+fn common(workspace: &Workspace, package: &Package, artifacts: &Artifacts, target: Target) -> Result<String> {
+    let mut parts = digest::Parts::default();
+    parts.add("target", target.triple()).add("artifacts", &artifacts.digest).add("glibc", &artifacts.glibc);
+    parts.add("manifest", &package.manifest_text).add("epoch", &package.epoch.to_string());
+    parts.add("lock", package.lock.as_deref().unwrap_or("none"));
+    // Templates are compiled into xtask from the channels' own folders, which `reads` names.
+    for path in [
+        "xtask/src/archive.rs",
+        "xtask/src/artifact",
+        "xtask/src/channel",
+        "xtask/src/files.rs",
+        "xtask/src/manifest",
+        "xtask/src/template.rs",
+        "Cargo.lock",
+        package.manifest.package.changelog.as_str(),
+    ] {
+        parts.add_path(&workspace.root, path)?;
+    }
+    for entry in package.manifest.file.iter().filter(|entry| !entry.source.starts_with("build:")) {
+        let folder = match entry.source.rsplit_once('/') {
+            Some((folder, name)) if name.contains('*') => folder,
+            _ => &entry.source,
+        };
+        parts.add_path(&workspace.root, folder)?;
+    }
+    Ok(parts.finish())
+}
