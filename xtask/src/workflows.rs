@@ -1,9 +1,10 @@
 //! `cargo xtask workflows`: the workflows of GitHub Actions, made from the manifest.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::check::{self, Generated, Mode};
+use crate::edit::Edits;
 use crate::manifest::{Manifest, Target};
 use crate::template;
 use crate::workspace::Workspace;
@@ -17,9 +18,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    // Completes what a killed `pin` or `bump` had decided.
+    drop(Edits::begin(workspace)?);
     let path = workspace.manifest();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| anyhow::anyhow!(error).context(format!("cannot read {}", path.display())))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let manifest = crate::pin::parse(&text)?;
     let mode = if args.check { Mode::Check } else { Mode::Write };
     check::apply_and_tell(workspace, &generated(&manifest)?, mode)
