@@ -1,6 +1,9 @@
 //! Package and artifacts to files for `dist/`, one module a channel, each with one entry point. Rendering is pure; only
 //! `build` writes, and only below the folders that its context names.
 
+mod flatpak;
+mod homebrew;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
