@@ -113,3 +113,19 @@ fn long_help_tells_exit_codes_files_and_environment() {
         assert!(stdout.contains(part), "{part}");
     }
 }
+
+#[test]
+fn the_package_s_pin_wins_and_a_broken_one_is_told() {
+    let release = include_str!("../../release.toml").replace("version = \"0.12.0\"", "version = \"9.9.9\"");
+    let test = Test::new().file("share/mathesar/release.toml", release).file("bin/x", "");
+    let binary = test.path("bin/mathesar");
+    std::fs::copy(env!("CARGO_BIN_EXE_mathesar"), &binary).unwrap();
+    let version = || {
+        let output = std::process::Command::new(&binary).arg("--version").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let pin = test.path("share/mathesar/release.toml").canonicalize().unwrap();
+    assert_eq!(version(), format!("mathesar 0.12.0\nMathesar 9.9.9 (pinned by {})\n", pin.display()));
+    std::fs::write(&pin, "broken").unwrap();
+    assert_eq!(version(), format!("mathesar 0.12.0\nMathesar: cannot understand {}\n", pin.display()));
+}
