@@ -169,7 +169,9 @@ fn apt(packages: &[&str]) -> Result<()> {
     }
     let (known, unknown_packages): (Vec<&str>, Vec<&str>) =
         packages.iter().partition(|package| known(package));
-    unknown_packages.iter().for_each(|package| drop(unknown(package)));
+    for package in unknown_packages {
+        unknown(package);
+    }
     if known.is_empty() {
         return Ok(());
     }

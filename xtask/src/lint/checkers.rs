@@ -137,7 +137,9 @@ pub(super) const ALL: &[Checker] = &[
         commands: |scene, program, files| {
             let mut commands = each(program, &["--show-manifest"], files)?;
             // It makes a folder of its own where it is.
-            commands.iter_mut().for_each(|command| drop(command.current_dir(&scene.work)));
+            for command in &mut commands {
+                command.current_dir(&scene.work);
+            }
             Ok(commands)
         },
         judge: |ran, _| judge::status(ran),
@@ -243,7 +245,9 @@ pub(super) const ALL: &[Checker] = &[
         commands: |scene, program, files| {
             let mut commands = each(program, &["--no-execute"], files)?;
             // It writes its settings even when it executes nothing.
-            commands.iter_mut().for_each(|command| drop(command.env("HOME", &scene.work)));
+            for command in &mut commands {
+                command.env("HOME", &scene.work);
+            }
             Ok(commands)
         },
         ..PLAIN
