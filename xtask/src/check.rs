@@ -70,12 +70,17 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let mut written = Vec::new();
     match args.write {
         true => {
-            let files = [found.generated, found.versions].concat();
+            let mut files = found.from_types;
+            // A refused manifest is a bad source.
+            if !problems.iter().any(|problem| problem.file == MANIFEST) {
+                files.extend(found.from_manifest.into_iter().chain(found.versions));
+            }
             written = generated::write(workspace, &files)?;
         }
         false => {
             problems.extend(version_problems(workspace, &found.versions)?);
-            problems.extend(generated::drift(workspace, &found.generated)?);
+            problems.extend(generated::drift(workspace, &found.from_types)?);
+            problems.extend(generated::drift(workspace, &found.from_manifest)?);
         }
     }
     tell(args, &problems, &written)
@@ -85,35 +90,47 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
 struct Found {
     /// What nobody can write by itself.
     statements: Vec<Problem>,
-    generated: Vec<Generated>,
+    /// Made from the types of this program.
+    from_types: Vec<Generated>,
+    from_manifest: Vec<Generated>,
     /// Cargo's two files with the manifest's version in them.
     versions: Vec<Generated>,
 }
 
 fn look(workspace: &Workspace) -> Result<Found> {
     let file = |path, text| Generated { path, text, help: WRITE };
-    let mut found = Found { statements: Vec::new(), generated: Vec::new(), versions: Vec::new() };
-    found.generated.push(file("packaging/mathesar.schema.json", manifest::schema_json()));
-    found.generated.push(file("docs/configuration.md", mathesar::config::reference_markdown()));
-    match manifest::load(workspace, &workspace.manifest()) {
-        Ok(package) => {
-            let manifest = &package.manifest;
-            found.generated.push(file("launcher/release.toml", release_toml(&manifest.app)));
-            found.generated.extend(workflows::generated(manifest)?);
-            let version = &manifest.package.version;
-            let toml = edit::put_cargo_version(&read(workspace, "Cargo.toml")?, version)?;
-            let lock = edit::put_cargo_lock(&read(workspace, "Cargo.lock")?, version)?;
-            found.versions = vec![file("Cargo.toml", toml), file("Cargo.lock", lock)];
-            found.statements.extend(lock::check(workspace, &manifest.app)?);
-        }
+    let mut found = Found {
+        statements: Vec::new(),
+        from_types: vec![
+            file("packaging/mathesar.schema.json", manifest::schema_json()),
+            file("docs/configuration.md", mathesar::config::reference_markdown()),
+        ],
+        from_manifest: Vec::new(),
+        versions: Vec::new(),
+    };
+    let path = workspace.manifest();
+    let manifest = match manifest::load(workspace, &path) {
+        Ok(package) => Some(package.manifest),
         Err(error) => {
             let message = format!("is refused\n{error:#}");
-            found.statements.push(Problem::error("packaging/mathesar.toml", message, None));
+            found.statements.push(Problem::error(MANIFEST, message, None));
+            // Where at least its form is right, the rest can be checked against it as well.
+            std::fs::read_to_string(&path).ok().and_then(|text| crate::pin::parse(&text).ok())
         }
+    };
+    if let Some(manifest) = &manifest {
+        found.from_manifest.push(file("launcher/release.toml", release_toml(&manifest.app)));
+        found.from_manifest.extend(workflows::generated(manifest)?);
+        let version = &manifest.package.version;
+        let toml = edit::put_cargo_version(&read(workspace, "Cargo.toml")?, version)?;
+        let lock = edit::put_cargo_lock(&read(workspace, "Cargo.lock")?, version)?;
+        found.versions = vec![file("Cargo.toml", toml), file("Cargo.lock", lock)];
+        found.statements.extend(lock::check(workspace, &manifest.app)?);
     }
     Ok(found)
 }
 
+const MANIFEST: &str = "packaging/mathesar.toml";
 const WRITE: &str = "cargo xtask check --write";
 
 fn tell(args: &Args, problems: &[Problem], written: &[String]) -> Result<()> {
@@ -176,7 +193,8 @@ mod tests {
         let found = look(&workspace).unwrap();
         let mut problems = found.statements;
         problems.extend(version_problems(&workspace, &found.versions).unwrap());
-        problems.extend(generated::drift(&workspace, &found.generated).unwrap());
+        problems.extend(generated::drift(&workspace, &found.from_types).unwrap());
+        problems.extend(generated::drift(&workspace, &found.from_manifest).unwrap());
         problems.retain(|problem| problem.level == Level::Error);
         assert!(problems.is_empty(), "{problems:#?}\nhelp: {WRITE}");
     }
