@@ -16,13 +16,16 @@ use crate::template;
 const TEMPLATE: &str = include_str!("../../../../flatpak/manifest.yml.hbs");
 const CARGO_LOCK: &str = "Cargo.lock";
 
-pub(crate) const CHANNEL: Channel = Channel {
-    name: "flatpak",
-    needs: &["tarball"],
-    reads: |_| vec![CARGO_LOCK.to_owned(), wheels::SIDECAR.to_owned()],
-    unavailable: |_| None,
-    build,
-};
+pub(crate) const CHANNEL: Channel =
+    Channel { name: "flatpak", needs: &["tarball"], reads, unavailable: |_| None, build };
+
+fn reads(package: &Package) -> Vec<String> {
+    let mut paths = vec![CARGO_LOCK.to_owned()];
+    if package.root.join(wheels::SIDECAR).is_file() {
+        paths.push(wheels::SIDECAR.to_owned());
+    }
+    paths
+}
 
 fn build(context: &Context<'_>) -> Result<()> {
     let package = context.package;
