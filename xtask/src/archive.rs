@@ -1,13 +1,10 @@
 //! Archives whose bytes depend on nothing but what is put in: no clock, no owner, no file system.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::{Compression, GzBuilder};
-use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
 /// A tree of files to be archived, put together from anywhere. Folders come by themselves.
@@ -72,11 +69,6 @@ impl Tree {
         Ok(())
     }
 
-    /// The names at the top of the tree.
-    pub(crate) fn top_level(&self) -> impl Iterator<Item = &Path> {
-        self.nodes.keys().map(PathBuf::as_path).filter(|path| path.components().count() == 1)
-    }
-
     /// Writes `dest`, a gzipped tar with everything below the one folder `top`, owned by root, with `epoch` as every
     /// time.
     pub(crate) fn write_tar_gz(&self, top: &str, dest: &Path, epoch: u64) -> Result<()> {
@@ -137,27 +129,6 @@ fn append(tar: &mut Builder<impl std::io::Write>, path: &Path, node: &Node, epoc
         }
     }
     Ok(())
-}
-
-/// SHA-256 of a file, in lower-case hexadecimal digits.
-pub(crate) fn sha256(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}")?;
-    }
-    Ok(hex)
-}
-
-/// Writes a text file with exactly these permissions, whatever the umask.
-pub(crate) fn write_text(path: &Path, text: &str, mode: u32) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let write = || {
-        let mut file = std::fs::File::create(path)?;
-        file.write_all(text.as_bytes())?;
-        file.set_permissions(std::fs::Permissions::from_mode(mode))
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -222,16 +193,5 @@ mod tests {
             panic!("no file");
         };
         assert_eq!(bytes, b"other");
-    }
-
-    #[test]
-    fn digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        write_text(&path, "abc", 0o600).unwrap();
-        assert_eq!(
-            sha256(&path).unwrap(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
     }
 }

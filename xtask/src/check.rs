@@ -1,5 +1,6 @@
 //! `cargo xtask check`: everything that can be wrong with the checkout's own statements, all problems at once.
 
+mod depends_page;
 mod generated;
 mod lock;
 
@@ -120,6 +121,7 @@ fn look(workspace: &Workspace) -> Result<Found> {
     };
     if let Some(manifest) = &manifest {
         found.from_manifest.push(file("launcher/release.toml", release_toml(&manifest.app)));
+        found.from_manifest.push(file("docs/dependencies.md", depends_page::page(manifest)));
         found.from_manifest.extend(workflows::generated(manifest)?);
         let version = &manifest.package.version;
         let toml = edit::put_cargo_version(&read(workspace, "Cargo.toml")?, version)?;

@@ -14,7 +14,8 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     }
     let what = || format!("cannot write {}", path.display());
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path).with_context(what)?;
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(mode).open(path).with_context(what)?;
     file.write_all(content).with_context(what)?;
     file.set_permissions(fs::Permissions::from_mode(mode)).with_context(what)
 }
@@ -31,10 +32,22 @@ pub(crate) fn replace_bytes(path: &Path, content: &[u8], mode: u32) -> Result<()
     write_new(&beside, content, mode)?;
     let synced = File::open(&beside).and_then(|file| file.sync_all());
     synced.with_context(|| format!("cannot sync {}", beside.display()))?;
-    fs::rename(&beside, path).with_context(|| format!("cannot rename {} to {}", beside.display(), path.display()))?;
+    fs::rename(&beside, path)
+        .with_context(|| format!("cannot rename {} to {}", beside.display(), path.display()))?;
     if let Some(folder) = path.parent() {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.with_context(|| format!("cannot sync {}", folder.display()))?;
     }
     Ok(())
+}
+
+/// Removes a file or a folder with all that is in it; one that is not there is as good.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let removed = match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    removed.with_context(|| format!("cannot remove {}", path.display()))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use walkdir::WalkDir;
 
-use crate::artifact::digest;
+use crate::digest;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{Refused, ui};
@@ -103,7 +103,8 @@ fn clone(workspace: &Workspace, folder: &Path, surroundings: &Surroundings) -> R
     for entry in WalkDir::new(folder).into_iter().filter_entry(|entry| entry.file_name() != ".git") {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         if entry.file_type().is_file() {
-            let set = File::open(entry.path()).and_then(|file| file.set_times(FileTimes::new().set_modified(time)));
+            let set =
+                File::open(entry.path()).and_then(|file| file.set_times(FileTimes::new().set_modified(time)));
             set.with_context(|| format!("cannot set the time of {}", entry.path().display()))?;
         }
     }
@@ -112,11 +113,15 @@ fn clone(workspace: &Workspace, folder: &Path, surroundings: &Surroundings) -> R
 
 fn build(folder: &Path, surroundings: &Surroundings, tools: &Tools) -> Result<()> {
     let xtask = std::env::current_exe().context("cannot tell which program this is")?;
-    let script = "umask \"$1\" && shift && if [ -n \"$1\" ]; then hostname \"$1\"; fi && shift && exec \"$@\"";
+    let script =
+        "umask \"$1\" && shift && if [ -n \"$1\" ]; then hostname \"$1\"; fi && shift && exec \"$@\"";
     // A host name of its own needs a namespace of its own; without one the name stays, and that is said.
-    let with_name = Command::new("unshare").args(["--uts", "true"]).output().is_ok_and(|output| output.status.success());
+    let with_name =
+        Command::new("unshare").args(["--uts", "true"]).output().is_ok_and(|output| output.status.success());
     if !with_name {
-        ui::warning("not run: the host name is the same in both builds, as `unshare --uts` is not permitted here");
+        ui::warning(
+            "not run: the host name is the same in both builds, as `unshare --uts` is not permitted here",
+        );
     }
     let mut command = if with_name { Command::new("unshare") } else { Command::new("sh") };
     if with_name {
@@ -169,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_differs() {
-        let one = BTreeMap::from([(PathBuf::from("a"), "1".to_owned()), (PathBuf::from("b"), "2".to_owned())]);
+        let one =
+            BTreeMap::from([(PathBuf::from("a"), "1".to_owned()), (PathBuf::from("b"), "2".to_owned())]);
         let mut other = one.clone();
         assert!(compare(&one, &other).is_empty());
         other.remove(Path::new("b"));

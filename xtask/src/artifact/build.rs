@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Artifacts, digest, elf, pages, release_toml, texts, third_party};
-use crate::files::{replace_file, write_new};
+use super::{Artifacts, elf, pages, release_toml, texts, third_party};
+use crate::digest;
+use crate::files::{remove, replace_file, write_new};
 use crate::manifest::{Package, Target};
 use crate::ui;
 use crate::workspace::Workspace;
@@ -28,11 +29,11 @@ pub(crate) fn build(workspace: &Workspace, package: &Package, target: Target) ->
 
     // Made beside and renamed, so that a killed run never leaves a folder that looks whole.
     let fresh = base.join("generated.new");
-    remove_tree(&fresh)?;
+    remove(&fresh)?;
     write_all(workspace, package, target, &binary, &fresh)?;
     let digest = tree_digest(&fresh)?;
-    remove_file(&stamp)?;
-    remove_tree(&generated)?;
+    remove(&stamp)?;
+    remove(&generated)?;
     fs::rename(&fresh, &generated).with_context(|| format!("cannot rename {}", fresh.display()))?;
     replace_file(&stamp, &format!("{inputs}\n{digest}\n{}\n", elf.glibc))?;
     Ok(Artifacts { generated, glibc: elf.glibc, digest })
@@ -78,7 +79,8 @@ fn inputs(workspace: &Workspace, package: &Package, target: Target) -> Result<St
 /// The compiler's own words on its version; a wrapper or another toolchain shows here.
 fn compiler(workspace: &Workspace) -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("-vV").current_dir(&workspace.root).output().context("cannot run rustc")?;
+    let output =
+        Command::new(rustc).arg("-vV").current_dir(&workspace.root).output().context("cannot run rustc")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -103,12 +105,14 @@ fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
 /// Panic messages name source files; these flags keep the builder's folders out of them.
 fn path_flags(root: &Path) -> Result<Vec<String>> {
     let mut flags = vec![format!("--remap-path-prefix={}=/build", root.display())];
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
-    });
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     // A registry's folder is named after the mirror in use; each becomes the same.
     if let Some(registries) = home.map(|home| home.join("registry/src")).filter(|folder| folder.is_dir()) {
-        for entry in fs::read_dir(&registries).with_context(|| format!("cannot list {}", registries.display()))? {
+        for entry in
+            fs::read_dir(&registries).with_context(|| format!("cannot list {}", registries.display()))?
+        {
             let folder = entry.with_context(|| format!("cannot list {}", registries.display()))?.path();
             flags.push(format!("--remap-path-prefix={}=/cargo", folder.display()));
         }
@@ -126,7 +130,13 @@ fn refuse_newer_glibc(needed: &str, allowed: &str) -> Result<()> {
     Ok(())
 }
 
-fn write_all(workspace: &Workspace, package: &Package, target: Target, binary: &Path, out: &Path) -> Result<()> {
+fn write_all(
+    workspace: &Workspace,
+    package: &Package,
+    target: Target,
+    binary: &Path,
+    out: &Path,
+) -> Result<()> {
     let name = package.name();
     let program = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     write_new(&out.join("bin").join(name), &program, 0o755)?;
@@ -145,24 +155,6 @@ fn write_all(workspace: &Workspace, package: &Package, target: Target, binary: &
         write_new(&out.join(path), text.as_bytes(), 0o644)?;
     }
     Ok(())
-}
-
-fn remove_tree(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn remove_file(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", file.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What the channels pack: the launcher for a target, and everything that is generated around it.
 
 mod build;
-pub(crate) mod digest;
 pub(crate) mod elf;
 mod pages;
 pub(crate) mod release_toml;

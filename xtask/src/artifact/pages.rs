@@ -46,12 +46,16 @@ fn leak(name: &str) -> &'static str {
 /// Completions for bash, zsh and fish.
 pub(crate) fn completions(package: &Package) -> Vec<(String, String)> {
     let name = package.name();
-    [(Shell::Bash, format!("{name}.bash")), (Shell::Zsh, format!("_{name}")), (Shell::Fish, format!("{name}.fish"))]
-        .into_iter()
-        .map(|(shell, file)| {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut mathesar::cli::command(), name, &mut script);
-            (format!("completions/{file}"), String::from_utf8_lossy(&script).into_owned())
-        })
-        .collect()
+    [
+        (Shell::Bash, format!("{name}.bash")),
+        (Shell::Zsh, format!("_{name}")),
+        (Shell::Fish, format!("{name}.fish")),
+    ]
+    .into_iter()
+    .map(|(shell, file)| {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut mathesar::cli::command(), name, &mut script);
+        (format!("completions/{file}"), String::from_utf8_lossy(&script).into_owned())
+    })
+    .collect()
 }

@@ -144,7 +144,8 @@ pub(crate) fn copyright(package: &Package) -> Result<String> {
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
     };
     // DEP-5: a continuation line begins with a space, an empty one is a full stop.
-    let indented = |line: &str| if line.trim().is_empty() { " .".to_owned() } else { format!(" {}", line.trim_end()) };
+    let indented =
+        |line: &str| if line.trim().is_empty() { " .".to_owned() } else { format!(" {}", line.trim_end()) };
     let data = Data {
         gpl3,
         license_text: text.lines().map(indented).collect::<Vec<_>>().join("\n"),

@@ -95,15 +95,21 @@ fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
         .output()
         .context("cannot run cargo metadata")?;
     if !output.status.success() {
-        bail!("cargo metadata ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "cargo metadata ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata printed")
 }
 
 /// The crates whose code is in the binary: normal dependencies, without macros and what only macros need.
 fn linked(metadata: &Metadata) -> Result<Vec<&Crate>> {
-    let crates: BTreeMap<&str, &Crate> = metadata.packages.iter().map(|found| (found.id.as_str(), found)).collect();
-    let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let crates: BTreeMap<&str, &Crate> =
+        metadata.packages.iter().map(|found| (found.id.as_str(), found)).collect();
+    let nodes: BTreeMap<&str, &Node> =
+        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let launcher = metadata
         .packages
         .iter()
@@ -114,9 +120,9 @@ fn linked(metadata: &Metadata) -> Result<Vec<&Crate>> {
     while let Some(id) = open.pop() {
         for dep in nodes.get(id).into_iter().flat_map(|node| &node.deps) {
             let normal = dep.dep_kinds.iter().any(|kind| kind.kind.is_none());
-            let is_macro = crates
-                .get(dep.pkg.as_str())
-                .is_some_and(|found| found.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro")));
+            let is_macro = crates.get(dep.pkg.as_str()).is_some_and(|found| {
+                found.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro"))
+            });
             if normal && !is_macro && seen.insert(&dep.pkg) {
                 open.push(&dep.pkg);
             }

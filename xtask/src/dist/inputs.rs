@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-use crate::artifact::{Artifacts, digest};
+use crate::artifact::Artifacts;
 use crate::channel;
+use crate::digest;
 use crate::manifest::{Package, Target};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
@@ -24,7 +25,8 @@ pub(crate) fn digests(
         let mut parts = digest::Parts::default();
         parts.add("channel", channel.name).add("common", &common);
         for needed in channel.needs {
-            let digest = digests.get(needed).with_context(|| format!("{} is built before {needed}", channel.name))?;
+            let digest =
+                digests.get(needed).with_context(|| format!("{} is built before {needed}", channel.name))?;
             parts.add(needed, digest);
         }
         for path in (channel.reads)(package) {

@@ -97,14 +97,24 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         true => args.channels.iter().map(|name| name.channel().name).collect(),
         false => Vec::new(),
     };
-    let job = schedule::Job { workspace, package: &package, artifacts: &artifacts, target, tools: &tools, inputs: &inputs };
+    let job = schedule::Job {
+        workspace,
+        package: &package,
+        artifacts: &artifacts,
+        target,
+        tools: &tools,
+        inputs: &inputs,
+    };
     let built = schedule::run(&job, &channels, &forced)?;
     let index = publish::publish(&out, &package, target, &inputs, &built)?;
     for (name, why) in left_out {
         ui::warning(format_args!("{name} is not built: {why}"));
     }
     report(&package, target, &out, &index, &here);
-    ui::verb("Finished", format_args!("{} in {:.1} s", package.full_version(), started.elapsed().as_secs_f64()));
+    ui::verb(
+        "Finished",
+        format_args!("{} in {:.1} s", package.full_version(), started.elapsed().as_secs_f64()),
+    );
     Ok(())
 }
 
@@ -151,7 +161,13 @@ fn selected(named: &[ChannelName], tools: &Tools) -> Result<Selected> {
     Ok((channels, left_out))
 }
 
-fn report(package: &Package, target: Target, out: &std::path::Path, index: &index::Index, here: &std::path::Path) {
+fn report(
+    package: &Package,
+    target: Target,
+    out: &std::path::Path,
+    index: &index::Index,
+    here: &std::path::Path,
+) {
     let shown = out.strip_prefix(here).unwrap_or(out);
     ui::verb("Packages", format_args!("in {}/", shown.display()));
     for file in &index.files {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::index::{Entry, Index};
 use super::schedule::{self, Built};
-use crate::artifact::digest;
+use crate::digest;
 use crate::files::{replace_bytes, replace_file};
 use crate::manifest::{Package, Target};
 use crate::ui;
@@ -71,24 +71,37 @@ fn merged(
     for done in built {
         for path in schedule::files(&done.folder)? {
             let source = done.folder.join(&path);
-            let size = fs::metadata(&source).with_context(|| format!("cannot read {}", source.display()))?.len();
+            let size =
+                fs::metadata(&source).with_context(|| format!("cannot read {}", source.display()))?.len();
             let sha256 = digest::file(&source)?;
             let channel = done.channel.to_owned();
             index.files.push(Entry { path, channel, target: target.triple().to_owned(), size, sha256 });
         }
     }
-    for (name, digest) in old.iter().flat_map(|old| &old.inputs).filter(|(name, _)| !index.inputs.contains_key(*name)).collect::<Vec<_>>() {
+    for (name, digest) in old
+        .iter()
+        .flat_map(|old| &old.inputs)
+        .filter(|(name, _)| !index.inputs.contains_key(*name))
+        .collect::<Vec<_>>()
+    {
         let Some((of_target, channel)) = name.split_once('/') else {
             continue;
         };
         let current = match of_target == target.triple() {
             true => inputs.get(channel) == Some(digest),
             // What the other target's channel is made of is not known without building for it.
-            false => old.is_some_and(|old| old.epoch == index.epoch && old.version == index.version && old.revision == index.revision),
+            false => old.is_some_and(|old| {
+                old.epoch == index.epoch && old.version == index.version && old.revision == index.revision
+            }),
         };
-        let files: Vec<&Entry> =
-            old.iter().flat_map(|old| &old.files).filter(|file| file.channel == channel && file.target == of_target).collect();
-        let whole = files.iter().all(|file| digest::file(&dist.join(&file.path)).ok().as_deref() == Some(&file.sha256));
+        let files: Vec<&Entry> = old
+            .iter()
+            .flat_map(|old| &old.files)
+            .filter(|file| file.channel == channel && file.target == of_target)
+            .collect();
+        let whole = files
+            .iter()
+            .all(|file| digest::file(&dist.join(&file.path)).ok().as_deref() == Some(&file.sha256));
         if current && whole {
             index.inputs.insert(name.clone(), digest.clone());
             let present: BTreeSet<String> = index.files.iter().map(|file| file.path.clone()).collect();

@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use walkdir::WalkDir;
 
-use crate::artifact::{Artifacts, digest};
+use crate::artifact::Artifacts;
 use crate::channel::{Channel, Context};
-use crate::files::replace_file;
+use crate::digest;
+use crate::files::{remove, replace_file};
 use crate::manifest::{Package, Target};
 use crate::tools::Tools;
 use crate::ui;
@@ -59,8 +60,10 @@ pub(crate) fn run(job: &Job<'_>, channels: &[&'static Channel], forced: &[&str])
     let states = channels.iter().map(|channel| (channel.name, State::Waiting)).collect();
     let board = Board { states: Mutex::new(states), changed: Condvar::new(), bar: &bar };
     let results: Vec<Result<Built>> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            channels.iter().map(|channel| scope.spawn(|| build_in_turn(job, channel, forced, &board))).collect();
+        let threads: Vec<_> = channels
+            .iter()
+            .map(|channel| scope.spawn(|| build_in_turn(job, channel, forced, &board)))
+            .collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Built>>| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -85,8 +88,15 @@ pub(crate) fn run(job: &Job<'_>, channels: &[&'static Channel], forced: &[&str])
     }
 }
 
-fn build_in_turn(job: &Job<'_>, channel: &'static Channel, forced: &[&str], board: &Board<'_>) -> Result<Built> {
-    let result = board.wait_for(channel.needs).and_then(|()| build(job, channel, forced.contains(&channel.name), board));
+fn build_in_turn(
+    job: &Job<'_>,
+    channel: &'static Channel,
+    forced: &[&str],
+    board: &Board<'_>,
+) -> Result<Built> {
+    let result = board
+        .wait_for(channel.needs)
+        .and_then(|()| build(job, channel, forced.contains(&channel.name), board));
     board.set(channel.name, if result.is_ok() { State::Done } else { State::Failed });
     result
 }
@@ -128,7 +138,8 @@ fn build(job: &Job<'_>, channel: &'static Channel, force: bool, board: &Board<'_
     let base = |name: &str| job.workspace.target.join("xtask").join(job.target.triple()).join(name);
     let folder = base(channel.name);
     let (out, work, stamp) = (folder.join("out"), folder.join("work"), folder.join("stamp"));
-    let inputs = job.inputs.get(channel.name).with_context(|| format!("no inputs are known of {}", channel.name))?;
+    let inputs =
+        job.inputs.get(channel.name).with_context(|| format!("no inputs are known of {}", channel.name))?;
     if !force && is_current(&out, &stamp, inputs) {
         board.say("Fresh", channel.name);
         return Ok(Built { channel: channel.name, folder: out });
@@ -172,15 +183,6 @@ fn contents(out: &Path) -> Result<String> {
     let mut parts = digest::Parts::default();
     parts.add_path(out, ".")?;
     Ok(parts.finish())
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let removed = match path.symlink_metadata() {
-        Err(_) => return Ok(()),
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-    };
-    removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// The files of a channel, relative to its folder.

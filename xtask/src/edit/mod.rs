@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 pub(crate) use text::{
     NewApp, newer, put_app, put_cargo_lock, put_cargo_version, put_changelog, put_version, today,
 };
 
+use crate::digest;
 use crate::workspace::Workspace;
 
 /// Changes that are decided together.
@@ -71,14 +71,15 @@ impl Edits {
             change.text = text;
             return Ok(());
         }
-        let before = read_if_there(&self.root.join(path))?.map(|bytes| digest(&bytes));
+        let before = read_if_there(&self.root.join(path))?.map(|bytes| digest::bytes(&bytes));
         self.changes.push(Change { path: path.to_owned(), before, text });
         Ok(())
     }
 
     /// Writes everything, and returns the paths that changed.
     pub(crate) fn commit(mut self) -> Result<Vec<String>> {
-        self.changes.retain(|change| change.before.as_deref() != Some(&digest(change.text.as_bytes())));
+        self.changes
+            .retain(|change| change.before.as_deref() != Some(&digest::bytes(change.text.as_bytes())));
         if self.changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -111,8 +112,8 @@ impl Edits {
         let mut pending = Vec::new();
         for change in &changes {
             let path = self.root.join(&change.path);
-            let now = read_if_there(&path)?.map(|bytes| digest(&bytes));
-            if now.as_deref() == Some(&digest(change.text.as_bytes())) {
+            let now = read_if_there(&path)?.map(|bytes| digest::bytes(&bytes));
+            if now.as_deref() == Some(&digest::bytes(change.text.as_bytes())) {
                 continue;
             }
             if now != change.before {
@@ -179,11 +180,6 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-}
-
-/// SHA-256 in lower-case hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(not(test))]

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::pins::{self, How, Pin};
 use super::{Tools, is_executable, on_path};
+use crate::files::remove;
 use crate::ui;
 
 impl Tools {
@@ -134,15 +135,6 @@ fn lock(path: &Path, name: &str) -> Result<File> {
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+
+use crate::digest;
 
 const CARGO: &str = include_str!("../../../packaging/tools.toml");
 const PYTHON: &str = include_str!("../../../packaging/tools.lock");
@@ -88,8 +89,7 @@ impl Pin {
             How::Cargo { config } => config,
             How::Python { requirements } => requirements,
         };
-        let digest = Sha256::digest(format!("{} {}\n{text}", self.name, self.version));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::bytes(format!("{} {}\n{text}", self.name, self.version).as_bytes())
     }
 }
 

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::{Channel, Context, srcinfo};
-use crate::archive;
 use crate::artifact::elf;
+use crate::digest;
+use crate::files::write_new;
 use crate::manifest::{Distribution, FileChannel, Installed, Kind, Level};
 use crate::template;
 
@@ -92,7 +93,7 @@ impl Recipe {
             .map(|folder| folder.join(format!("{stem}.tar.gz")))
             .context("the channel `tarball` has to be built before the Arch packages")?;
         let files = ctx.package.installed(FileChannel::Tarball, &ctx.artifacts.generated)?;
-        let pkgbuild = Pkgbuild::new(ctx, flavour, &files, archive::sha256(&tarball)?)?;
+        let pkgbuild = Pkgbuild::new(ctx, flavour, &files, digest::file(&tarball)?)?;
         let pkgbuild_text = template::render("aur/PKGBUILD.hbs", PKGBUILD, &pkgbuild)?;
         let service = &ctx.package.manifest.service;
         let script = InstallScript {
@@ -108,8 +109,8 @@ impl Recipe {
 
     /// Writes `PKGBUILD` and the install script into `folder`.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        archive::write_text(&folder.join("PKGBUILD"), &self.pkgbuild_text, 0o644)?;
-        archive::write_text(&folder.join(&self.pkgbuild.install), &self.install_text, 0o644)
+        write_new(&folder.join("PKGBUILD"), self.pkgbuild_text.as_bytes(), 0o644)?;
+        write_new(&folder.join(&self.pkgbuild.install), self.install_text.as_bytes(), 0o644)
     }
 }
 
@@ -171,7 +172,7 @@ fn build(ctx: &Context<'_>) -> Result<()> {
     std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let recipe = Recipe::new(ctx, Flavour::Aur)?;
     recipe.write(&folder)?;
-    archive::write_text(&folder.join(".SRCINFO"), &srcinfo::render(&recipe.pkgbuild), 0o644)
+    write_new(&folder.join(".SRCINFO"), srcinfo::render(&recipe.pkgbuild).as_bytes(), 0o644)
 }
 
 fn of_kind(files: &[Installed], kind: Kind) -> impl Iterator<Item = &Installed> {

@@ -5,10 +5,10 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::CHANNEL;
-use crate::archive::sha256;
 use crate::artifact::elf;
 use crate::channel::tarball;
 use crate::channel::tarball::fixture::{Fixture, NASTY, has, run};
+use crate::digest::file as sha256;
 
 /// The channel's `aur` folder and the tarball's digest.
 fn build(fixture: &Fixture) -> (TempDir, String) {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::{Channel, Context};
+use crate::digest;
 use crate::manifest::Package;
 use crate::template;
 
@@ -60,9 +60,7 @@ pub(super) fn source_tarball(package: &Package, needed: &[PathBuf]) -> Result<So
     let Some(path) = needed.iter().map(|folder| folder.join(&name)).find(|path| path.is_file()) else {
         bail!("the channel `tarball` made no {name}");
     };
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Source { url: package.asset_url(&name), sha256 })
+    Ok(Source { url: package.asset_url(&name), sha256: digest::file(&path)? })
 }
 
 #[derive(Serialize)]

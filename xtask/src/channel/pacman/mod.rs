@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::aur::{Flavour, Recipe};
 use super::{Channel, Context};
-use crate::archive;
+use crate::files::write_new;
 use crate::template;
 use crate::tools::Tools;
 use crate::ui;
@@ -102,7 +102,7 @@ fn stage(ctx: &Context<'_>, recipe: &Recipe, folder: &Path) -> Result<PathBuf> {
     };
     let config_file = folder.join("makepkg.conf");
     let text = template::render("aur/makepkg.conf.hbs", CONFIG, &config)?;
-    archive::write_text(&config_file, &text, 0o644)?;
+    write_new(&config_file, text.as_bytes(), 0o644)?;
     Ok(config_file)
 }
 

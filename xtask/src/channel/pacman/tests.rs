@@ -115,7 +115,7 @@ fn two_builds_are_the_same_and_tell_nothing_of_the_machine() {
     let (one, two) = (one.path().join(FILE), two.path().join(FILE));
     assert!(fs::read(&one).unwrap() == fs::read(&two).unwrap());
     // For a comparison between users, umasks and machines, by hand.
-    eprintln!("{FILE}: {}", crate::archive::sha256(&one).unwrap());
+    eprintln!("{FILE}: {}", crate::digest::file(&one).unwrap());
     let tool =
         |line: &&str| !line.starts_with("buildtoolver = ") && !line.starts_with("pkgbuild_sha256sum = ");
     let info: Vec<String> =

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-/// SHA-256 of a text.
-pub(crate) fn text(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
+/// SHA-256 of bytes, in lower-case hexadecimal digits.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// SHA-256 of a file.
@@ -83,6 +83,6 @@ mod tests {
 
     #[test]
     fn the_empty_text() {
-        assert_eq!(text(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(bytes(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }
