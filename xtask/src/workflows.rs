@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        crate::pin::parse(include_str!("../../packaging/mathesar.toml")).unwrap()
+        crate::pin::parse(include_str!("testdata/mathesar.toml")).unwrap()
     }
 
     #[test]

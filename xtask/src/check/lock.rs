@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let manifest = crate::pin::parse(include_str!("../../../packaging/mathesar.toml")).unwrap();
+        let manifest = crate::pin::parse(include_str!("../testdata/mathesar.toml")).unwrap();
         let app = App { sha256: "abc".into(), version: "0.12.0".into(), ..manifest.app };
         let good = "# release-sha256: abc\nidna==3.10 \\\n    --hash=sha256:1\n";
         let sources = "{\"release-sha256\": \"abc\"}";

@@ -16,7 +16,7 @@ pub(in crate::channel) const NASTY: &str =
 
 pub(in crate::channel) fn package() -> Package {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
-    let manifest_text = std::fs::read_to_string(root.join("packaging/mathesar.toml")).unwrap();
+    let manifest_text = include_str!("../../testdata/mathesar.toml").to_owned();
     Package {
         manifest: toml::from_str(&manifest_text).unwrap(),
         manifest_text,

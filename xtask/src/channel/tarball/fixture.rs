@@ -37,11 +37,10 @@ impl Fixture {
         })
     }
 
-    /// A checkout whose manifest is the real one after `change`.
+    /// A checkout whose manifest is that of `testdata` after `change`.
     pub(crate) fn with(change: impl Fn(String) -> String) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let manifest_text = change(fs::read_to_string(real.join("packaging/mathesar.toml")).unwrap());
+        let manifest_text = change(include_str!("../../testdata/mathesar.toml").to_owned());
         let manifest: Manifest = toml::from_str(&manifest_text).unwrap();
         let (root, generated) = (folder.path().join("checkout"), folder.path().join("generated"));
         for entry in &manifest.file {

@@ -70,7 +70,7 @@ const CASES: &[Case] = &[
     ("digest-short", &[("4ad861eb", "4ad861e")]),
     ("digest-upper-case", &[("4ad861eb", "4AD861EB")]),
     ("digest-not-hexadecimal", &[("4ad861eb", "4ad861eg")]),
-    ("digest-placeholder", &[("5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a", "0000000000000000000000000000000000000000000000000000000000000000")]),
+    ("digest-placeholder", &[("dd27f2b3c59e73ed14aa3324901242bf69a032a6347805f274e6260322d42979", "0000000000000000000000000000000000000000000000000000000000000000")]),
     ("python-range", &[("min = \"3.10\"", "min = \"3.15\"")]),
     ("python-preferred-outside", &[("\"3.12\", \"3.11\"", "\"3.12\", \"3.9\"")]),
     ("python-patch-version", &[("max = \"3.14\"", "max = \"3.14.1\"")]),
@@ -124,8 +124,8 @@ const CASES: &[Case] = &[
     ("scripts-missing", &[("scripts = \"packaging/rpm\"", "scripts = \"packaging/rpms\"")]),
     ("aur-name", &[("aur-name = \"mathesar-bin\"", "aur-name = \"mathesar\"")]),
     ("app-id-dash", &[("io.github.mathesar_everywhere.Mathesar", "io.github.mathesar-everywhere.Mathesar")]),
-    ("runtime-version", &[("runtime-version = \"25.08\"", "runtime-version = \"25.8\"")]),
-    ("finish-arg", &[("\"--share=network\"", "\"-share=network\""), ("--socket=wayland", "--sockt=wayland")]),
+    ("runtime-version", &[("runtime-version = \"26.08\"", "runtime-version = \"25.8\"")]),
+    ("finish-arg", &[("\"--share=network\"", "\"-share=network\", \"--sockt=wayland\"")]),
     ("tap", &[("tap = \"mathesar-everywhere/mathesar\"", "tap = \"mathesar-everywhere/homebrew-mathesar\"")]),
 
     // --- several in one run, of every sort ---

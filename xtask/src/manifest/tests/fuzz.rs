@@ -16,6 +16,10 @@ impl Dice {
 
 fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    if lines.is_empty() {
+        // Cut to nothing by the mutation before.
+        lines.push("\n");
+    }
     let at = dice.roll(lines.len());
     match dice.roll(10) {
         0 => drop(lines.remove(at)),
@@ -27,6 +31,7 @@ fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
         _ => {}
     }
     let mut bytes = lines.concat().into_bytes();
+    bytes.push(b'\n');
     let at = dice.roll(bytes.len());
     match dice.roll(8) {
         0 => bytes[at] ^= 1 << dice.roll(8),

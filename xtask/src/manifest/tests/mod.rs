@@ -51,14 +51,14 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The real manifest; a placeholder of a digest in it is filled in.
+/// A manifest as the real one was; `pin` and `bump` change that, and must not change what is expected here. What the
+/// real one says is checked by `cargo xtask check`, which is a test as well.
 fn real() -> String {
-    let text = std::fs::read_to_string(repository().join("packaging/mathesar.toml")).unwrap();
-    text.replace(&"0".repeat(64), &"5a".repeat(32))
+    include_str!("../../testdata/mathesar.toml").to_owned()
 }
 
 #[test]
-fn the_real_manifest_is_fine() {
+fn a_good_manifest_is_fine() {
     let root = Root::new();
     assert_eq!(root.report(real().as_bytes()), "fine");
     let (manifest, text) = parse(real().as_bytes(), "m", root.path()).unwrap();
