@@ -85,7 +85,7 @@ pub(crate) struct Global {
     user: bool,
 
     /// When to use colours
-    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Options")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = clap::builder::Resettable::Reset)]
     pub(crate) color: Color,
 }
 

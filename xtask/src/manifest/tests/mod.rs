@@ -3,7 +3,7 @@
 mod bad;
 mod fuzz;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::read::parse;
 
@@ -45,10 +45,6 @@ impl Root {
             Err(problems) => problems.to_string(),
         }
     }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A manifest as the real one was; `pin` and `bump` change that, and must not change what is expected here. What the
