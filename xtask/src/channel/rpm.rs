@@ -67,7 +67,7 @@ fn run(ctx: &Context<'_>) -> Result<()> {
     let out = ctx.out.join(ctx.package.rpm_file(ctx.target));
     let output = Command::new(&program)
         .current_dir(ctx.work)
-        .args(["--arch", ctx.target.cpu(), "--auto-req", "disabled", "--payload-compress", "xz"])
+        .args(["--arch", ctx.target.cpu(), "--auto-req", "disabled", "--payload-compress", "zstd"])
         .args(["--source-date", &ctx.package.epoch.to_string()])
         .arg("--output")
         .arg(&out)

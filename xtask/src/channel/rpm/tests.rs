@@ -74,7 +74,7 @@ fn the_package_is_what_the_manifest_says() {
         query(&rpm, &["--provides"])
     );
     insta::assert_snapshot!("relations", relations.replace(&glibc, "GLIBC").replace("x86-64", "ARCH"));
-    assert_eq!(query(&rpm, &["--queryformat", "%{PAYLOADCOMPRESSOR}"]), "xz");
+    assert_eq!(query(&rpm, &["--queryformat", "%{PAYLOADCOMPRESSOR}"]), "zstd");
 }
 
 #[test]
