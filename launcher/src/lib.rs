@@ -7,6 +7,7 @@ pub mod config;
 pub mod failure;
 pub mod layout;
 pub mod release;
+pub mod process;
 mod system;
 
 pub use commands::run;
