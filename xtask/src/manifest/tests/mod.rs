@@ -23,7 +23,6 @@ impl Root {
         let unit = "[Unit]\nDescription=Mathesar\n\n[Service]\nUser=mathesar\nGroup=mathesar\n";
         root.write("packaging/files/mathesar.service", unit);
         root.write("packaging/files/mathesar.sysusers", "u mathesar - \"Mathesar\" /var/lib/mathesar\n");
-        root.write("packaging/deb/lintian-overrides", "text\n");
         root.write("packaging/deb/postinst", "#!/bin/sh\nset -e\n#DEBHELPER#\n");
         root.write("packaging/rpm/post.sh", "true\n");
         root
