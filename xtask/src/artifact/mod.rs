@@ -4,7 +4,7 @@ mod build;
 pub(crate) mod elf;
 mod pages;
 pub(crate) mod release_toml;
-mod texts;
+pub(crate) mod texts;
 mod third_party;
 
 use std::path::PathBuf;
