@@ -143,10 +143,12 @@ fn write_all(
     let mut texts = pages::man(package)?;
     texts.extend(pages::completions(package));
     let app_id = &package.manifest.flatpak.app_id;
+    let first = package.changelog.len() == 1 && package.manifest.package.revision == 1;
     texts.extend([
         ("share/release.toml".to_owned(), release_toml::release_toml(&package.manifest.app)),
         (format!("share/{name}.desktop"), texts::desktop_entry(package)?),
         (format!("share/{app_id}.metainfo.xml"), texts::metainfo(package)?),
+        ("share/lintian-overrides".to_owned(), texts::lintian_overrides(name, first)?),
         ("doc/copyright".to_owned(), texts::copyright(package)?),
         ("doc/changelog".to_owned(), texts::debian_changelog(package)),
         ("doc/THIRD-PARTY.txt".to_owned(), third_party::notices(workspace, target)?),

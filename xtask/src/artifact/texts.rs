@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::manifest::{Kind, Package};
+use crate::manifest::{Kind, Package, Release};
 use crate::template::render;
 
 /// A block of the description.
@@ -160,20 +160,39 @@ pub(crate) fn copyright(package: &Package) -> Result<String> {
     render("packaging/templates/copyright.hbs", template, &data)
 }
 
-/// Debian's changelog (Policy 4.4), newest first. The day is all that CHANGELOG.md has, so the time is noon UTC.
+/// What lintian says and need not, each with its reason. `first`: it is revision 1, and the changelog's only entry.
+pub(crate) fn lintian_overrides(name: &str, first: bool) -> Result<String> {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        name: &'a str,
+        first: bool,
+    }
+    let template = include_str!("../../../packaging/deb/lintian-overrides.hbs");
+    render("packaging/deb/lintian-overrides.hbs", template, &Data { name, first })
+}
+
+/// Debian's changelog (Policy 4.4), newest first. The day is all that CHANGELOG.md has, so the time is noon UTC, and a
+/// second later for each further entry of the day: lintian refuses two entries of the same time.
 pub(crate) fn debian_changelog(package: &Package) -> String {
     let mut text = String::new();
-    for release in &package.changelog {
+    for (index, release) in package.changelog.iter().enumerate() {
         text.push_str(&format!("{} ({}) unstable; urgency=medium\n\n", package.name(), release.version));
         for item in &release.items {
             text.push_str(&wrapped("  * ", "    ", item, 78));
         }
         let day = release.date.strftime("%a, %d %b %Y");
-        text.push_str(&format!("\n -- {}  {day} 12:00:00 +0000\n\n", package.manifest.package.maintainer));
+        let time = time_of_day(&package.changelog[index..]);
+        text.push_str(&format!("\n -- {}  {day} {time} +0000\n\n", package.manifest.package.maintainer));
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+/// The time of the first of these entries: a second after the next one's, where that is of the same day.
+fn time_of_day(releases: &[Release]) -> String {
+    let same = releases.windows(2).take_while(|pair| pair[0].date == pair[1].date).count();
+    format!("12:{:02}:{:02}", same / 60, same % 60)
 }
 
 /// `text` broken at spaces, the first line after `first`, the others after `rest`.
@@ -211,6 +230,29 @@ mod tests {
         assert_eq!(found[0].paragraph.as_deref(), Some("one two"));
         assert_eq!(found[1].items, ["a b", "c"]);
         assert_eq!(found[2].paragraph.as_deref(), Some("last"));
+    }
+
+    #[test]
+    fn entries_of_one_day_differ_in_time() {
+        let release = |day| Release {
+            version: "0.12.0-1".to_owned(),
+            date: jiff::civil::date(2026, 11, day),
+            items: Vec::new(),
+        };
+        let releases = [release(23), release(23), release(23), release(22)];
+        let times: Vec<String> = (0..4).map(|index| time_of_day(&releases[index..])).collect();
+        assert_eq!(times, ["12:00:02", "12:00:01", "12:00:00", "12:00:00"]);
+    }
+
+    #[test]
+    fn only_a_first_upload_is_excused_for_closing_no_bug() {
+        let tag = "mathesar: initial-upload-closes-no-bugs";
+        assert!(lintian_overrides("mathesar", true).unwrap().contains(tag));
+        let later = lintian_overrides("mathesar", false).unwrap();
+        assert!(
+            !later.contains("initial-upload") && later.contains("mathesar: no-md5sums-control-file\n"),
+            "{later}"
+        );
     }
 
     #[test]

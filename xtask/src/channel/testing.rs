@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{Channel, Context};
-use crate::artifact::{Artifacts, elf};
+use crate::artifact::{Artifacts, elf, lintian_overrides};
 use crate::manifest::{Manifest, Package, Target};
 use crate::tools::Tools;
 
@@ -65,6 +65,7 @@ impl Fixture {
                 "[Desktop Entry]\nType=Application\nName=Mathesar\nIcon=mathesar\nKeywords=database;\nExec=mathesar open\n".into(),
             ),
             ("share/org.example.Mathesar.metainfo.xml", "<component/>\n".into()),
+            ("share/lintian-overrides", lintian_overrides("mathesar", true).unwrap()),
             ("doc/copyright", COPYRIGHT.into()),
             ("doc/changelog", CHANGELOG.into()),
             ("doc/THIRD-PARTY.txt", "None.\n".into()),

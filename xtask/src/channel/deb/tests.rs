@@ -182,6 +182,20 @@ fn scripts_agree_with_the_manifest() {
     }
 }
 
+/// `rm` cannot remove what something is mounted on; the one that is called here removes nothing at all.
+#[test]
+fn purge_ends_where_a_folder_is_a_volume() {
+    let stub = tempfile::tempdir().unwrap();
+    let rm = stub.path().join("rm");
+    let log = stub.path().join("log");
+    let text = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexit 1\n", log.display());
+    crate::channel::stage::put(&rm, text.as_bytes(), 0o755, EPOCH).unwrap();
+    let postrm = crate::channel::testing::checkout().join("packaging/deb/postrm");
+    let output = Command::new("/bin/sh").arg(postrm).arg("purge").env("PATH", stub.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(std::fs::read_to_string(log).unwrap().contains("/var/cache/mathesar"));
+}
+
 #[test]
 fn lintian_finds_nothing() {
     if !has("lintian") {

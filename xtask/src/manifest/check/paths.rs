@@ -14,6 +14,7 @@ pub(in super::super) const GENERATED: &[&str] = &[
     "share/release.toml",
     "share/mathesar.desktop",
     "share/*.metainfo.xml",
+    "share/lintian-overrides",
     "doc/copyright",
     "doc/changelog",
     "doc/THIRD-PARTY.txt",

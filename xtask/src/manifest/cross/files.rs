@@ -39,6 +39,15 @@ pub(super) fn check(facts: &mut Facts<'_>) {
 fn source(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
     let Some(span) = facts.at(&format!("{path}/source")) else { return };
     if entry.source.starts_with("build:") {
+        // Flatpak and Homebrew run the program by the package's name, and its pages have that name as well.
+        let name = &facts.manifest.package.name;
+        if let Some(program) = entry.source.strip_prefix("build:bin/").filter(|program| program != name)
+            && let Some(named) = facts.at("package/name")
+        {
+            let title = format!("the package `{name}` is not named as its program");
+            let problem = Problem::new(title, named, format!("expected `{program}`"));
+            facts.say(problem.and(span, "the program"));
+        }
         return;
     }
     if let Err((title, help)) = exists(facts.root, &entry.source) {

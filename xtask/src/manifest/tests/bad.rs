@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
     ("homepage-http", &[("homepage = \"https://", "homepage = \"http://")]),
     ("url-with-password", &[("https://github.com/mathesar-foundation", "https://me:secret@github.com/mathesar-foundation")]),
     ("repository-slash", &[("mathesar-launcher\"", "mathesar-launcher/\"")]),
+    ("name-not-the-programs", &[("name = \"mathesar\"", "name = \"mathesar-next\"")]),
     ("name-long", &[("name = \"mathesar\"", "name = \"Mathesar, the spreadsheet-like web interface to PostgreSQL, which lets people of all technical skill levels view, edit, query and share data in PostgreSQL, without writing SQL, and its launcher, which runs a private PostgreSQL cluster, watches it, backs it up, upgrades it and rolls it back when that is needed\"")]),
     ("category-unknown", &[("\"Database\"]", "\"Databse\"]")]),
     ("category-main-first", &[("\"Office\", \"Database\"", "\"Database\", \"Office\"")]),
@@ -98,6 +99,7 @@ const CASES: &[Case] = &[
     ("source-in-target", &[("build:bin/mathesar", "target/release/mathesar")]),
     ("mode-set-user-id", &[("mode = \"0640\"", "mode = \"4755\"")]),
     ("mode-world-writable", &[("mode = \"0640\"", "mode = \"0666\"")]),
+    ("owner-that-no-deb-can-say", &[("dest = \"/usr/share/mathesar/release.toml\"", "dest = \"/usr/share/mathesar/release.toml\"\nowner = \"mathesar\"")]),
     ("mode-not-executable", &[("kind = \"binary\"", "kind = \"binary\"\nmode = \"0644\"")]),
     ("config-outside-etc", &[("dest = \"/etc/mathesar/mathesar.conf\"", "dest = \"/usr/share/mathesar/mathesar.conf\"")]),
     ("etc-but-no-config", &[("kind = \"config\"", "kind = \"data\"")]),
@@ -177,6 +179,7 @@ fn files_that_the_manifest_names() {
     root.write("packaging/files/mathesar.service", "[Service]\nUser=www-data\n");
     root.write("packaging/files/mathesar.sysusers", "u other -\n");
     root.write("packaging/deb/postinst", "#!/bin/sh\n");
+    root.write("packaging/rpm/post.sh", "systemctl preset mathesard.service\n");
     root.write("CHANGELOG.md", "## 0.12.0-1\n- x\n");
     snapshot("files-named", &root.report(real().as_bytes()));
 }
