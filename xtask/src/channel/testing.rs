@@ -24,12 +24,12 @@ pub(super) struct Fixture {
 }
 
 /// The checkout's root.
-pub(super) fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// The manifest of `testdata`: what `pin` and `bump` change must not change what is expected here.
-pub(super) fn package(root: &Path) -> Package {
+pub(crate) fn package(root: &Path) -> Package {
     let text = include_str!("../testdata/mathesar.toml").to_owned();
     let manifest: Manifest = toml::from_str(&text).unwrap();
     Package {
