@@ -1,9 +1,11 @@
 //! Where the checkout is, and what belongs to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
+
+use crate::shell;
 
 /// One checkout of this repository.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
     if !root.join(".git").exists() {
         return Ok(None);
     }
-    let output = Command::new("git").arg("-C").arg(root).args(args).output().context("cannot run git")?;
+    let shell = shell::at(root)?;
+    let output = cmd!(shell, "git {args...}").quiet().ignore_status().ignore_stderr().output();
+    let output = output.context("cannot run git")?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
 
 use super::{Artifacts, elf, pages, release_toml, texts, third_party};
 use crate::digest;
 use crate::files::{remove, replace_file, write_new};
 use crate::manifest::{Package, Target};
-use crate::ui;
 use crate::workspace::Workspace;
+use crate::{shell, ui};
 
 /// Bring `target/xtask/<triple>/generated` up to date.
 pub(crate) fn build(workspace: &Workspace, package: &Package, target: Target) -> Result<Artifacts> {
@@ -78,27 +78,23 @@ fn inputs(workspace: &Workspace, package: &Package, target: Target) -> Result<St
 
 /// The compiler's own words on its version; a wrapper or another toolchain shows here.
 fn compiler(workspace: &Workspace) -> Result<String> {
+    let shell = shell::at(&workspace.root)?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output =
-        Command::new(rustc).arg("-vV").current_dir(&workspace.root).output().context("cannot run rustc")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    cmd!(shell, "{rustc} -vV").quiet().read().context("cannot ask rustc for its version")
 }
 
 fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--release", "--locked", "--package", "mathesar", "--target", target.triple()])
-        .current_dir(&workspace.root)
+    let shell = shell::at(&workspace.root)?;
+    let (cargo, triple) = (shell::cargo(), target.triple());
+    cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple}")
         .env("CARGO_TARGET_DIR", &workspace.target)
         // Incremental builds and a person's own flags do not belong in what strangers install.
         .env("CARGO_INCREMENTAL", "0")
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
-    let status = command.status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cannot build the launcher for {}: cargo ended with {status}", target.triple());
-    }
+        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"))
+        .quiet()
+        .run()
+        .with_context(|| format!("cannot build the launcher for {triple}"))?;
     Ok(workspace.target.join(target.triple()).join("release/mathesar"))
 }
 

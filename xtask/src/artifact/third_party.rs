@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use walkdir::WalkDir;
+use xshell::cmd;
 
 use crate::manifest::Target;
+use crate::shell;
 use crate::workspace::Workspace;
 
 /// The part of `cargo metadata` that is needed here.
@@ -88,20 +89,13 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
 }
 
 fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target.triple()])
-        .current_dir(&workspace.root)
-        .output()
-        .context("cannot run cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata printed")
+    let shell = shell::at(&workspace.root)?;
+    let (cargo, triple) = (shell::cargo(), target.triple());
+    let json = cmd!(shell, "{cargo} metadata --format-version 1 --locked --filter-platform {triple}")
+        .quiet()
+        .read()
+        .context("cannot ask cargo for the crates of the launcher")?;
+    serde_json::from_str(&json).context("cannot read what cargo metadata printed")
 }
 
 /// The crates whose code is in the binary: normal dependencies, without macros and what only macros need.
