@@ -64,6 +64,8 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
     let mut text = String::from(
         "The launcher is linked with these libraries. Each stands with its version, its licence as an SPDX expression and its\nsource; the texts of the licences follow.\n\n",
     );
+    // No crate of its own; its licences stand below, as they are those of most crates.
+    text.push_str("Rust's standard library: MIT OR Apache-2.0\n  https://github.com/rust-lang/rust\n");
     // Keyed by the text without its white space, as copies differ in line ends and indentation only.
     let mut texts: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for library in &linked {

@@ -182,6 +182,16 @@ fn sysusers(facts: &mut Facts<'_>) {
                 false => format!("`{}` makes `{}`", entry.source, made.join("`, `")),
             };
             facts.say(Problem::new(format!("nothing makes the user `{user}`"), span.clone(), label));
+        } else if let Some(span) = facts.at("service/home") {
+            let home = &manifest.service.home;
+            let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let same = text.lines().map(words).any(|line| {
+                line.get(1) == Some(user) && line.iter().any(|word| word.trim_matches('"') == home)
+            });
+            if !same {
+                let label = format!("`{}` gives `{user}` another", entry.source);
+                facts.say(Problem::new(format!("`{user}` is at home elsewhere"), span, label));
+            }
         }
     }
 }

@@ -81,6 +81,7 @@ const CASES: &[Case] = &[
     ("unit-not-installed", &[("unit = \"mathesar.service\"", "unit = \"mathesard.service\"")]),
     ("unit-without-ending", &[("unit = \"mathesar.service\"", "unit = \"mathesar\"")]),
     ("user-not-the-units", &[("user = \"mathesar\"", "user = \"mathesar2\"")]),
+    ("home-not-the-users", &[("home = \"/var/lib/mathesar\"", "home = \"/var/lib/sheets\"")]),
     ("user-root", &[("user = \"mathesar\"", "user = \"root\"")]),
     ("user-bad", &[("user = \"mathesar\"", "user = \"Mathesar User\"")]),
 
