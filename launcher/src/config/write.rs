@@ -111,7 +111,27 @@ fn service_group(drop_ins: &Path) -> Option<u32> {
 fn refused(verb: &str, path: &Path, cause: std::io::Error) -> Failure {
     let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
     let failure = Failure::io(verb, path, cause);
-    if denied { failure.help("run it as root: `sudo mathesar config …`") } else { failure }
+    let help = || super::read::who_may(path, "run it as root: `sudo mathesar config …`");
+    if denied { failure.help(help()) } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_no_help_with_ones_own_file() {
+        let help = |path: &str| {
+            let cause = std::io::ErrorKind::PermissionDenied.into();
+            crate::failure::report(&refused("write", Path::new(path), cause).into()).1
+        };
+        assert!(help("/etc/mathesar/conf.d/90-local.conf").contains("`sudo mathesar config …`"));
+        let own = help("/home/ann/.config/mathesar/mathesar.conf");
+        assert!(
+            own.contains("ls -ld '/home/ann/.config/mathesar/mathesar.conf'") && !own.contains("sudo"),
+            "{own}"
+        );
+    }
 }
 
 #[cfg(test)]

@@ -145,14 +145,19 @@ fn version_of(init: &str) -> Result<String> {
 
 /// Only names and versions: an option or an address could bring code from anywhere.
 fn check_requirements(requirements: &str) -> Result<()> {
+    let mut packages = 0;
     for (index, line) in requirements.lines().enumerate() {
         let line = line.split(" #").next().unwrap_or_default().trim();
-        if line.starts_with('#') {
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        packages += 1;
         if line.starts_with('-') || line.contains("://") || line.contains(" @ ") {
             bail!("line {} of requirements.txt is no plain requirement: `{line}`", index + 1);
         }
+    }
+    if packages == 0 {
+        bail!("requirements.txt names no package: the lock would be empty, and Mathesar would not start");
     }
     Ok(())
 }
@@ -217,14 +222,16 @@ pub(super) mod tests {
     fn reads() {
         let packed = pack(&files("1.2.3", "idna==3.10\n"));
         assert_eq!(contents(&packed[..]).unwrap(), ("1.2.3".into(), "idna==3.10\n".into()));
-        let dotted: Vec<_> =
-            files("1.2.3", "").into_iter().map(|(path, text)| (format!("./{path}"), text)).collect();
+        let dotted: Vec<_> = files("1.2.3", "idna==3.10")
+            .into_iter()
+            .map(|(path, text)| (format!("./{path}"), text))
+            .collect();
         assert_eq!(contents(&pack(&dotted)[..]).unwrap().0, "1.2.3");
     }
 
     #[test]
     fn refuses() {
-        let good = || files("1.2.3", "");
+        let good = || files("1.2.3", "idna==3.10\n");
         let mut all = String::new();
         let mut say = |what: &str, problem: String| all.push_str(&format!("{what}: {problem}\n"));
         say("nothing", problem(&[]));
@@ -246,6 +253,7 @@ pub(super) mod tests {
         say("absolute", with("/etc/x", ""));
         say("no version", with("mathesar/__init__.py", "version = 1\n"));
         say("an index", with("requirements.txt", "idna==3.10\n--index-url https://example.org\n"));
+        say("no packages", with("requirements.txt", "# none yet\n\n"));
         say("an address", with("requirements.txt", "x @ https://example.org/x.whl\n"));
         say("no text", problem(&[("requirements.txt".into(), "x".repeat(2 << 20))]));
         let whole = pack(&good());

@@ -13,6 +13,7 @@ pub(super) fn check(facts: &mut Facts<'_>) {
         let path = format!("file/{index}");
         source(facts, entry, &path);
         channels(facts, entry, &path);
+        owner(facts, entry, &path);
         // rpmlint's non-executable-in-bin.
         if let Some(span) = facts.at(&format!("{path}/mode"))
             && entry.kind == Kind::Binary
@@ -34,6 +35,31 @@ pub(super) fn check(facts: &mut Facts<'_>) {
             facts.say(problem);
         }
     }
+}
+
+/// A package makes no user but the service's: another one may not be there, and the installation would fail.
+fn owner(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
+    let service = &facts.manifest.service;
+    for (key, value, own) in [("owner", &entry.owner, &service.user), ("group", &entry.group, &service.group)]
+    {
+        let Some(name) = value.as_ref().filter(|name| *name != "root" && *name != own) else { continue };
+        let there = facts.at(&format!("{path}/{key}")).filter(|_| facts.at(&service_key(key)).is_some());
+        let Some(span) = there else { continue };
+        let label = format!("expected `root` or the service's, `{own}`");
+        let problem = Problem::new(format!("no package makes the {} `{name}`", said_of(key)), span, label);
+        facts.say(match did_you_mean(name, [own.as_str(), "root"]) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem,
+        });
+    }
+}
+
+fn service_key(key: &str) -> String {
+    format!("service/{}", said_of(key))
+}
+
+fn said_of(key: &str) -> &str {
+    if key == "owner" { "user" } else { key }
 }
 
 fn source(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {

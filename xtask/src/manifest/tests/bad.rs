@@ -131,6 +131,12 @@ const CASES: &[Case] = &[
     ("finish-arg", &[("\"--share=network\"", "\"-share=network\", \"--sockt=wayland\"")]),
     ("tap", &[("tap = \"mathesar-everywhere/mathesar\"", "tap = \"mathesar-everywhere/homebrew-mathesar\"")]),
 
+    ("owners-unknown", &[("group = \"mathesar\"\n\n[[file]]", "group = \"mathesr\"\nowner = \"www-data\"\n\n[[file]]")]),
+    ("toml-unclosed-array", &[("\"Database\"]", "\"Database\"")]),
+    ("toml-unclosed-array-of-lines", &[("rhel-9 = [\"python3.12\", \"python3.11\"]", "rhel-9 = [\n  \"python3.12\", # ]\n")]),
+    ("toml-table-twice-with-keys", &[("[homebrew]", "[deb]\nsection = \"x\"\nscripts = \"y\"\n[homebrew]")]),
+    ("toml-file-without-brackets", &[("[[file]]", "[file]")]),
+
     // --- several in one run, of every sort ---
     ("many", &[
         ("name = \"mathesar\"", "name = \"Bad Name!\""),
