@@ -47,13 +47,51 @@ impl Workspace {
     }
 }
 
-/// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit.
+/// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit. A git that refuses, as in a folder of
+/// another user's, is an error: with another time every package would be another one.
 fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
     if !root.join(".git").exists() {
         return Ok(None);
     }
+<<<<<<< HEAD
     let shell = shell::at(root)?;
     let output = cmd!(shell, "git {args...}").quiet().ignore_status().ignore_stderr().output();
     let output = output.context("cannot run git")?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+=======
+    let mut git = Command::new("git");
+    // A git hook sets these, and they would name another repository.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        git.env_remove(variable);
+    }
+    let output = git.arg("-C").arg(root).args(args).env("LC_ALL", "C").output().context("cannot run git")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
+        false if told.contains("does not have any commits yet") => Ok(None),
+        false => bail!("cannot read the time of the newest commit of {}: {}", root.display(), told.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(root: &Path) -> Result<Option<String>> {
+        git(root, &["log", "-1", "--format=%ct"])
+    }
+
+    #[test]
+    fn no_time_is_not_the_same_as_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(time(root).unwrap(), None, "no checkout");
+        std::fs::write(root.join(".git"), "nonsense").unwrap();
+        assert!(time(root).unwrap_err().to_string().starts_with("cannot read the time of the newest commit"));
+        std::fs::remove_file(root.join(".git")).unwrap();
+        let made = Command::new("git").args(["init", "--quiet"]).arg(root).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        assert_eq!(time(root).unwrap(), None, "no commit yet");
+    }
+>>>>>>> eyes-attacker
 }

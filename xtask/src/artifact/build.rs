@@ -1,5 +1,6 @@
 //! Builds the launcher for a target and generates what goes with it, unless nothing has changed since.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -86,16 +87,22 @@ fn compiler(workspace: &Workspace) -> Result<String> {
 fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
     let shell = shell::at(&workspace.root)?;
     let (cargo, triple) = (shell::cargo(), target.triple());
-    cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple}")
+    let mut build = cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple}")
         .env("CARGO_TARGET_DIR", &workspace.target)
         // Incremental builds and a person's own flags do not belong in what strangers install.
         .env("CARGO_INCREMENTAL", "0")
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"))
-        .quiet()
-        .run()
-        .with_context(|| format!("cannot build the launcher for {triple}"))?;
+        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| sets_profile(name)) {
+        build = build.env_remove(name);
+    }
+    build.quiet().run().with_context(|| format!("cannot build the launcher for {triple}"))?;
     Ok(workspace.target.join(target.triple()).join("release/mathesar"))
+}
+
+/// Variables by which a person's shell would overrule Cargo.toml's `[profile.release]`.
+fn sets_profile(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"CARGO_PROFILE_")
 }
 
 /// Panic messages name source files; these flags keep the builder's folders out of them.
@@ -158,6 +165,29 @@ fn write_all(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shell_does_not_set_the_profile() {
+        assert!(sets_profile(OsStr::new("CARGO_PROFILE_RELEASE_OPT_LEVEL")));
+        assert!(!sets_profile(OsStr::new("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER")));
+    }
+
+    /// Only what was made of the same inputs, and is as it was made, is taken for done.
+    #[test]
+    fn an_earlier_build_is_known_while_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (generated, stamp) = (folder.path().join("generated"), folder.path().join("stamp"));
+        write_new(&generated.join("bin/mathesar"), b"x", 0o755).unwrap();
+        let digest = tree_digest(&generated).unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "no stamp");
+        fs::write(&stamp, format!("inputs\n{digest}\n")).unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "half a stamp");
+        fs::write(&stamp, format!("inputs\n{digest}\n2.34\n")).unwrap();
+        assert_eq!(known(&generated, &stamp, "inputs").unwrap().glibc, "2.34");
+        assert!(known(&generated, &stamp, "others").is_none(), "other inputs");
+        fs::write(generated.join("bin/mathesar"), "tampered").unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "tampered with");
+    }
 
     #[test]
     fn glibc_is_compared_as_numbers() {

