@@ -132,11 +132,6 @@ mod tests {
             "{own}"
         );
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     /// In system mode root writes and the service reads: /etc/mathesar is root's, only mathesar.conf has the service's group.
     #[test]

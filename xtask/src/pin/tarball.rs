@@ -147,15 +147,6 @@ fn version_of(init: &str) -> Result<String> {
 fn check_requirements(requirements: &str) -> Result<()> {
     let mut packages = 0;
     for (index, line) in requirements.lines().enumerate() {
-<<<<<<< HEAD
-        let line = line.split(" #").next().unwrap_or_default().trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        packages += 1;
-        if line.starts_with('-') || line.contains("://") || line.contains(" @ ") {
-            bail!("line {} of requirements.txt is no plain requirement: `{line}`", index + 1);
-=======
         let is_comment = line.trim_start().starts_with('#');
         let plain = if is_comment { "" } else { line.split(" #").next().unwrap_or_default().trim() };
         // A carriage return within a line, be it in a comment, is a line's end to uv.
@@ -166,8 +157,8 @@ fn check_requirements(requirements: &str) -> Result<()> {
                 index + 1,
                 line.escape_debug()
             );
->>>>>>> eyes-attacker
         }
+        packages += usize::from(!plain.is_empty());
     }
     if packages == 0 {
         bail!("requirements.txt names no package: the lock would be empty, and Mathesar would not start");
