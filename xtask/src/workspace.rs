@@ -53,18 +53,13 @@ fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
     if !root.join(".git").exists() {
         return Ok(None);
     }
-<<<<<<< HEAD
     let shell = shell::at(root)?;
-    let output = cmd!(shell, "git {args...}").quiet().ignore_status().ignore_stderr().output();
-    let output = output.context("cannot run git")?;
-    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
-=======
-    let mut git = Command::new("git");
+    let mut git = cmd!(shell, "git {args...}").env("LC_ALL", "C").quiet().ignore_status();
     // A git hook sets these, and they would name another repository.
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-        git.env_remove(variable);
+        git = git.env_remove(variable);
     }
-    let output = git.arg("-C").arg(root).args(args).env("LC_ALL", "C").output().context("cannot run git")?;
+    let output = git.output().context("cannot run git")?;
     let told = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
@@ -89,9 +84,8 @@ mod tests {
         std::fs::write(root.join(".git"), "nonsense").unwrap();
         assert!(time(root).unwrap_err().to_string().starts_with("cannot read the time of the newest commit"));
         std::fs::remove_file(root.join(".git")).unwrap();
-        let made = Command::new("git").args(["init", "--quiet"]).arg(root).status();
+        let made = std::process::Command::new("git").args(["init", "--quiet"]).arg(root).status();
         assert!(made.is_ok_and(|status| status.success()));
         assert_eq!(time(root).unwrap(), None, "no commit yet");
     }
->>>>>>> eyes-attacker
 }
