@@ -283,10 +283,9 @@ pub(super) mod tests {
             "  django-allauth[mfa,socialaccount] == 65.3.*  # why",
             "tzdata>=2024.1,!=2024.2 ; sys_platform == 'win32' and (python_version < \"3.13\")",
             "psycopg~=3.2",
-            "# -e . is no option here",
-            "\t# https://example.org/",
-            "",
-            "idna==3.10\r\nx==1",
+            "# -e . is no option here\nidna==3.10",
+            "\t# https://example.org/\nidna==3.10",
+            "\nidna==3.10\r\nx==1",
         ] {
             assert!(check_requirements(good).is_ok(), "{good:?}");
         }
