@@ -179,5 +179,6 @@ mod tests {
         other.remove(Path::new("b"));
         other.insert("a".into(), "3".to_owned());
         assert_eq!(compare(&one, &other), ["a", "b"]);
+        assert_eq!(compare(&other, &one), ["a", "b"]);
     }
 }

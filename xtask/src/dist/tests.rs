@@ -293,16 +293,28 @@ fn what_is_as_it_was_is_not_written() {
 
 #[test]
 fn the_other_target_s_files_are_kept_while_the_version_is_the_same() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     scene.published_and_edited(|index| {
         index.files[0].target = OTHER.triple().into();
         index.inputs = BTreeMap::from([(format!("{}/one", OTHER.triple()), "any".to_owned())]);
     });
     scene.publish(&[scene.built("two", &[("two", "2")])]).unwrap();
     assert_eq!(scene.listing(), ["a/one.deb", "two"]);
-    scene.package.manifest.package.revision += 1;
-    scene.publish(&[scene.built("two", &[])]).unwrap();
-    assert_eq!(scene.listing(), ["two"]);
+    let changes: [fn(&mut Package); 3] = [
+        |package| package.manifest.package.revision += 1,
+        |package| package.manifest.package.version = "9.9.9".into(),
+        |package| package.epoch += 1,
+    ];
+    for change in changes {
+        let mut scene = Scene::new();
+        scene.published_and_edited(|index| {
+            index.files[0].target = OTHER.triple().into();
+            index.inputs = BTreeMap::from([(format!("{}/one", OTHER.triple()), "any".to_owned())]);
+        });
+        change(&mut scene.package);
+        scene.publish(&[scene.built("two", &[("two", "2")])]).unwrap();
+        assert_eq!(scene.listing(), ["two"]);
+    }
 }
 
 #[test]
