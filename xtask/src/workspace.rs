@@ -39,9 +39,11 @@ impl Workspace {
     pub(crate) fn epoch(&self) -> Result<Option<u64>> {
         if let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") {
             let text = text.to_string_lossy();
-            return Ok(Some(
-                text.parse().with_context(|| format!("cannot read SOURCE_DATE_EPOCH=`{text}`"))?,
-            ));
+            // rpm and tar have 32 and 33 bits for it.
+            let epoch: u32 = text.parse().with_context(|| {
+                format!("cannot read SOURCE_DATE_EPOCH=`{text}` as seconds since 1970, up to {}", u32::MAX)
+            })?;
+            return Ok(Some(epoch.into()));
         }
         Ok(git(&self.root, &["log", "-1", "--format=%ct"])?.and_then(|text| text.trim().parse().ok()))
     }

@@ -87,12 +87,14 @@ fn compiler(workspace: &Workspace) -> Result<String> {
 fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
     let shell = shell::at(&workspace.root)?;
     let (cargo, triple) = (shell::cargo(), target.triple());
-    let mut build = cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple}")
-        .env("CARGO_TARGET_DIR", &workspace.target)
-        // Incremental builds and a person's own flags do not belong in what strangers install.
-        .env("CARGO_INCREMENTAL", "0")
-        .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
+    let profile = profile_options(&shell.read_file("Cargo.toml")?)?;
+    let mut build =
+        cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple} {profile...}")
+            .env("CARGO_TARGET_DIR", &workspace.target)
+            // Incremental builds and a person's own flags do not belong in what strangers install.
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| sets_profile(name)) {
         build = build.env_remove(name);
     }
@@ -103,6 +105,16 @@ fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
 /// Variables by which a person's shell would overrule Cargo.toml's `[profile.release]`.
 fn sets_profile(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"CARGO_PROFILE_")
+}
+
+/// The release profile once more, as options: these win over a person's `~/.cargo/config.toml`, the workspace's own
+/// Cargo.toml does not.
+fn profile_options(workspace: &str) -> Result<Vec<String>> {
+    let workspace: toml::Table = workspace.parse().context("cannot read Cargo.toml")?;
+    let profile = workspace.get("profile").and_then(|profile| profile.get("release"));
+    let profile = profile.and_then(toml::Value::as_table).context("Cargo.toml has no [profile.release]")?;
+    let option = |(key, value): (&String, &toml::Value)| format!("--config=profile.release.{key}={value}");
+    Ok(profile.iter().map(option).collect())
 }
 
 /// Panic messages name source files; these flags keep the builder's folders out of them.
@@ -187,6 +199,16 @@ mod tests {
         assert!(known(&generated, &stamp, "others").is_none(), "other inputs");
         fs::write(generated.join("bin/mathesar"), "tampered").unwrap();
         assert!(known(&generated, &stamp, "inputs").is_none(), "tampered with");
+    }
+
+    #[test]
+    fn the_profile_becomes_options() {
+        let options = profile_options("[profile.release]\nopt-level = \"s\"\ncodegen-units = 1\n").unwrap();
+        assert_eq!(
+            options,
+            ["--config=profile.release.codegen-units=1", "--config=profile.release.opt-level=\"s\""]
+        );
+        assert!(profile_options("[profile.dev]\ndebug = 1\n").is_err());
     }
 
     #[test]
