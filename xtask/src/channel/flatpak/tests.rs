@@ -158,7 +158,9 @@ fn flatpak_builder_reads_it() {
             let wheels = wheels::sources(Some("--hash=sha256:aa"), Some(sidecar)).unwrap().unwrap();
             write(&folder.join("python-sources.json"), &json(&wheels).unwrap()).unwrap();
         }
+        // Without a locale of UTF-8, as in a bare container, it prints `?` for what is not ASCII.
         let mut command = Command::new("flatpak-builder");
+        command.env("LC_ALL", "C.UTF-8");
         let Some(output) = tool(command.arg("--show-manifest").arg(&manifest).current_dir(scratch.path()))
         else {
             return;
