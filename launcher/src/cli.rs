@@ -108,6 +108,21 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Says where an option belongs that was typed after the sub-command.
+pub fn explained(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return error };
+    let typed = typed.split('=').next().unwrap_or_default();
+    let command = command();
+    let known = |option: &&str| command.get_arguments().any(|known| known.get_long() == Some(option));
+    let Some(name) = typed.strip_prefix("--").filter(known) else { return error };
+    if error.kind() == ErrorKind::UnknownArgument {
+        let tip = format!("'--{name}' goes before the sub-command: 'mathesar --{name} …'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
 impl Cli {
     pub fn from_matches(matches: &clap::ArgMatches) -> anyhow::Result<Cli> {
         Ok(Cli::from_arg_matches(matches)?)

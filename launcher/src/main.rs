@@ -7,7 +7,7 @@ use mathesar::{cli, failure, release};
 fn main() -> ExitCode {
     // clap wants a text that lives as long as the program.
     let command = cli::command().long_version(&*release::version_text().leak());
-    let matches = command.get_matches();
+    let matches = command.try_get_matches().unwrap_or_else(|error| cli::explained(error).exit());
     match cli::Cli::from_matches(&matches).and_then(mathesar::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -50,7 +50,8 @@ impl Parts {
         }
         for entry in WalkDir::new(&start).sort_by_file_name() {
             let entry = entry.with_context(|| format!("cannot list {}", start.display()))?;
-            if entry.file_type().is_file() {
+            // Of a link what it leads to, as that is what a reader of the file gets.
+            if entry.file_type().is_file() || entry.path_is_symlink() && entry.path().is_file() {
                 let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
                 let digest = file(entry.path())?;
                 self.add(&relative.to_string_lossy(), &digest);
@@ -79,6 +80,26 @@ mod tests {
         let mut two = Parts::default();
         two.add("a", "bc");
         assert_ne!(one.finish(), two.finish());
+    }
+
+    #[test]
+    fn a_file_behind_a_link_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, file) = (folder.path().join("root"), folder.path().join("file"));
+        std::fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink(&file, root.join("link")).unwrap();
+        let mut found = Vec::new();
+        for text in ["one", "two"] {
+            std::fs::write(&file, text).unwrap();
+            for path in ["link", "."] {
+                let mut parts = Parts::default();
+                parts.add_path(&root, path).unwrap();
+                found.push(parts.finish());
+            }
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), 2);
     }
 
     #[test]

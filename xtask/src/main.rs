@@ -14,6 +14,7 @@ mod lint;
 mod manifest;
 mod pin;
 mod reproduce;
+mod shell;
 mod table;
 mod template;
 mod test_command;

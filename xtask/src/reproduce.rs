@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use walkdir::WalkDir;
+use xshell::cmd;
 
 use crate::digest;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
-use crate::{Refused, ui};
+use crate::{Refused, shell, ui};
 
 /// Build everything from two clones that differ in folder, umask at checkout, time zone, locale, host name and file times, and compare
 /// every byte of dist/.
@@ -89,16 +90,13 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
 }
 
 fn clone(workspace: &Workspace, folder: &Path, surroundings: &Surroundings) -> Result<()> {
-    let status = Command::new("sh")
-        .args(["-c", "umask \"$1\" && exec git clone --quiet --no-hardlinks -- \"$2\" \"$3\"", "sh"])
-        .arg(surroundings.umask)
-        .arg(&workspace.root)
-        .arg(folder)
-        .status()
-        .context("cannot run git")?;
-    if !status.success() {
-        bail!("cannot clone {}: git ended with {status}", workspace.root.display());
-    }
+    let shell = shell::at(&workspace.root)?;
+    let script = "umask \"$1\" && exec git clone --quiet --no-hardlinks -- . \"$2\"";
+    let umask = surroundings.umask;
+    cmd!(shell, "sh -c {script} sh {umask} {folder}")
+        .quiet()
+        .run()
+        .with_context(|| format!("cannot clone {}", workspace.root.display()))?;
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(surroundings.mtime);
     for entry in WalkDir::new(folder).into_iter().filter_entry(|entry| entry.file_name() != ".git") {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
@@ -181,5 +179,6 @@ mod tests {
         other.remove(Path::new("b"));
         other.insert("a".into(), "3".to_owned());
         assert_eq!(compare(&one, &other), ["a", "b"]);
+        assert_eq!(compare(&other, &one), ["a", "b"]);
     }
 }

@@ -18,9 +18,11 @@ pub(crate) fn render(name: &str, template: &str, data: &impl Serialize) -> Resul
     quoting(&mut engine, "yaml", |text| Ok(yaml(text)));
     quoting(&mut engine, "xml", |text| Ok(xml(text)));
     quoting(&mut engine, "desktop", |text| Ok(desktop(text)));
-    quoting(&mut engine, "line", |text| match text.contains(['\n', '\r', '\0']) {
-        true => Err(format!("{text:?} has a line break")),
-        false => Ok(text.to_owned()),
+    quoting(&mut engine, "line", |text| {
+        match text.contains(['\n', '\r', '\0', '\u{85}', '\u{2028}', '\u{2029}']) {
+            true => Err(format!("{text:?} has a line break")),
+            false => Ok(text.to_owned()),
+        }
     });
     engine.render_template(template, data).with_context(|| format!("cannot render {name}"))
 }

@@ -1,9 +1,11 @@
 //! Where the checkout is, and what belongs to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
+
+use crate::shell;
 
 /// One checkout of this repository.
 #[derive(Debug, Clone)]
@@ -37,19 +39,55 @@ impl Workspace {
     pub(crate) fn epoch(&self) -> Result<Option<u64>> {
         if let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") {
             let text = text.to_string_lossy();
-            return Ok(Some(
-                text.parse().with_context(|| format!("cannot read SOURCE_DATE_EPOCH=`{text}`"))?,
-            ));
+            // rpm and tar have 32 and 33 bits for it.
+            let epoch: u32 = text.parse().with_context(|| {
+                format!("cannot read SOURCE_DATE_EPOCH=`{text}` as seconds since 1970, up to {}", u32::MAX)
+            })?;
+            return Ok(Some(epoch.into()));
         }
         Ok(git(&self.root, &["log", "-1", "--format=%ct"])?.and_then(|text| text.trim().parse().ok()))
     }
 }
 
-/// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit.
+/// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit. A git that refuses, as in a folder of
+/// another user's, is an error: with another time every package would be another one.
 fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
     if !root.join(".git").exists() {
         return Ok(None);
     }
-    let output = Command::new("git").arg("-C").arg(root).args(args).output().context("cannot run git")?;
-    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+    let shell = shell::at(root)?;
+    let mut git = cmd!(shell, "git {args...}").env("LC_ALL", "C").quiet().ignore_status();
+    // A git hook sets these, and they would name another repository.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        git = git.env_remove(variable);
+    }
+    let output = git.output().context("cannot run git")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
+        false if told.contains("does not have any commits yet") => Ok(None),
+        false => bail!("cannot read the time of the newest commit of {}: {}", root.display(), told.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(root: &Path) -> Result<Option<String>> {
+        git(root, &["log", "-1", "--format=%ct"])
+    }
+
+    #[test]
+    fn no_time_is_not_the_same_as_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(time(root).unwrap(), None, "no checkout");
+        std::fs::write(root.join(".git"), "nonsense").unwrap();
+        assert!(time(root).unwrap_err().to_string().starts_with("cannot read the time of the newest commit"));
+        std::fs::remove_file(root.join(".git")).unwrap();
+        let made = std::process::Command::new("git").args(["init", "--quiet"]).arg(root).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        assert_eq!(time(root).unwrap(), None, "no commit yet");
+    }
 }

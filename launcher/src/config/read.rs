@@ -48,8 +48,18 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Box<Problem>> {
 
 fn denied(path: &Path, cause: &std::io::Error) -> Problem {
     let problem = Problem::error(format!("cannot read {}: {cause}", path.display())).in_file(path);
-    let help = "run it as root or as the service's user: `sudo -u mathesar mathesar config show`";
-    problem.help((cause.kind() == ErrorKind::PermissionDenied).then(|| help.to_owned()))
+    let help =
+        || who_may(path, "run it as root or as the service's user: `sudo -u mathesar mathesar config …`");
+    problem.help((cause.kind() == ErrorKind::PermissionDenied).then(help))
+}
+
+/// What helps where access is denied: root for the system's files, but not for one's own, as root's command would mean the
+/// system's.
+pub(crate) fn who_may(path: &Path, as_root: &str) -> String {
+    match path.starts_with("/etc") {
+        true => as_root.to_owned(),
+        false => format!("see who may: ls -ld '{}'", path.display()),
+    }
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Box<Problem>> {

@@ -62,16 +62,18 @@ fn fill(beside: &Path, target: &Path, folder: &Path, text: &str, scope: Scope) -
     let failed = |cause| refused("write", target, cause);
     file.write_all(text.as_bytes()).map_err(failed)?;
 
-    // A new file in system mode belongs to the group of its folder, so that the service can read it.
-    let (mode, like) = match fs::metadata(target) {
-        Ok(metadata) => (metadata.mode() & 0o7777, Some(metadata)),
-        Err(_) if scope == Scope::System => (0o640, fs::metadata(folder).ok()),
-        Err(_) => (0o600, None),
+    let (mode, owner) = match (fs::metadata(target), scope) {
+        (Ok(old), _) => (old.mode() & 0o7777, Some((old.uid(), old.gid()))),
+        (Err(_), Scope::System) => {
+            let user = fs::metadata(folder).map_err(failed)?.uid();
+            (0o640, service_group(folder).map(|group| (user, group)))
+        }
+        (Err(_), _) => (0o600, None),
     };
-    if let Some(like) = like {
+    if let Some((user, group)) = owner {
         let new = file.metadata().map_err(failed)?;
-        if (new.uid(), new.gid()) != (like.uid(), like.gid()) {
-            chown(beside, Some(like.uid()), Some(like.gid()))
+        if (new.uid(), new.gid()) != (user, group) {
+            chown(beside, Some(user), Some(group))
                 .map_err(|cause| refused("keep the owner of", target, cause))?;
         }
     }
@@ -85,22 +87,73 @@ fn make_folder(folder: &Path, scope: Scope) -> Result<(), Failure> {
     if folder.is_dir() {
         return Ok(());
     }
-    let parent = folder.parent().and_then(|parent| fs::metadata(parent).ok());
     let mode = if scope == Scope::System { 0o750 } else { 0o700 };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(mode)
         .create(folder)
         .map_err(|cause| refused("make", folder, cause))?;
-    // conf.d is read by the service, as the folder above it is.
-    if let (Scope::System, Some(parent)) = (scope, parent) {
-        let _ = chown(folder, None, Some(parent.gid()));
+    if let (Scope::System, Some(group)) = (scope, service_group(folder)) {
+        chown(folder, None, Some(group))
+            .map_err(|cause| refused("give the service's group", folder, cause))?;
     }
     Ok(())
+}
+
+/// The group by which the service reads /etc/mathesar/conf.d: that of mathesar.conf, which the packages give it. The folder of the two is
+/// root's, and open to all.
+fn service_group(drop_ins: &Path) -> Option<u32> {
+    let above = drop_ins.parent()?;
+    let like = fs::metadata(above.join("mathesar.conf")).or_else(|_| fs::metadata(above)).ok()?;
+    Some(like.gid())
 }
 
 fn refused(verb: &str, path: &Path, cause: std::io::Error) -> Failure {
     let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
     let failure = Failure::io(verb, path, cause);
-    if denied { failure.help("run it as root: `sudo mathesar config …`") } else { failure }
+    let help = || super::read::who_may(path, "run it as root: `sudo mathesar config …`");
+    if denied { failure.help(help()) } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_no_help_with_ones_own_file() {
+        let help = |path: &str| {
+            let cause = std::io::ErrorKind::PermissionDenied.into();
+            crate::failure::report(&refused("write", Path::new(path), cause).into()).1
+        };
+        assert!(help("/etc/mathesar/conf.d/90-local.conf").contains("`sudo mathesar config …`"));
+        let own = help("/home/ann/.config/mathesar/mathesar.conf");
+        assert!(
+            own.contains("ls -ld '/home/ann/.config/mathesar/mathesar.conf'") && !own.contains("sudo"),
+            "{own}"
+        );
+    }
+
+    /// In system mode root writes and the service reads: /etc/mathesar is root's, only mathesar.conf has the service's group.
+    #[test]
+    fn the_service_can_read_what_root_writes() {
+        const GROUP: u32 = 54321;
+        for (case, has_folder) in [("conf.d is made", false), ("conf.d was there", true)] {
+            let etc = tempfile::tempdir().unwrap();
+            let main = etc.path().join("mathesar.conf");
+            fs::write(&main, "").unwrap();
+            if chown(&main, None, Some(GROUP)).is_err() {
+                eprintln!("not run: only root can give a file to any group");
+                return;
+            }
+            let drop_ins = etc.path().join("conf.d");
+            if has_folder {
+                fs::create_dir(&drop_ins).unwrap();
+            }
+            let local = drop_ins.join("90-local.conf");
+            assert!(write::<Failure>(&local, Scope::System, |_| Ok("a = 1\n".to_owned())).unwrap());
+            let (folder, file) = (fs::metadata(&drop_ins).unwrap(), fs::metadata(&local).unwrap());
+            assert!(folder.gid() == GROUP || folder.mode() & 0o005 == 0o005, "{case}");
+            assert_eq!((file.gid(), file.mode() & 0o777), (GROUP, 0o640), "{case}");
+        }
+    }
 }

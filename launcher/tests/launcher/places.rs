@@ -90,10 +90,25 @@ fn home_and_system_exclude_each_other() {
     assert!(stderr.contains("cannot be used with"), "{stderr}");
 }
 
+/// `cargo xtask pin` raises it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[test]
 fn version() {
-    Test::new().bare().args(&["-V"]).stdout("mathesar 0.12.0\n").run();
-    Test::new().bare().args(&["--version"]).stdout("mathesar 0.12.0\nMathesar 0.12.0 (pinned)\n").run();
+    Test::new().bare().args(&["-V"]).stdout(&format!("mathesar {VERSION}\n")).run();
+    let long = format!("mathesar {VERSION}\nMathesar {VERSION} (pinned)\n");
+    Test::new().bare().args(&["--version"]).stdout(&long).run();
+}
+
+#[test]
+fn an_option_after_the_sub_command_is_told_where_it_goes() {
+    let tip = "tip: '--home' goes before the sub-command: 'mathesar --home …'";
+    for option in ["--home", "--home=x"] {
+        let (status, _, stderr) = Test::new().bare().args(&["config", "path", option]).output();
+        assert!(status == 2 && stderr.contains(tip), "{stderr}");
+    }
+    let (status, _, stderr) = Test::new().bare().args(&["config", "path", "--homes"]).output();
+    assert!(status == 2 && !stderr.contains("goes before"), "{stderr}");
 }
 
 #[test]
@@ -116,7 +131,8 @@ fn long_help_tells_exit_codes_files_and_environment() {
 
 #[test]
 fn the_package_s_pin_wins_and_a_broken_one_is_told() {
-    let release = include_str!("../../release.toml").replace("version = \"0.12.0\"", "version = \"9.9.9\"");
+    let own = format!("version = \"{VERSION}\"");
+    let release = include_str!("../../release.toml").replace(&own, "version = \"9.9.9\"");
     let test = Test::new().file("share/mathesar/release.toml", release).file("bin/x", "");
     let binary = test.path("bin/mathesar");
     std::fs::copy(env!("CARGO_BIN_EXE_mathesar"), &binary).unwrap();
@@ -125,7 +141,7 @@ fn the_package_s_pin_wins_and_a_broken_one_is_told() {
         String::from_utf8(output.stdout).unwrap()
     };
     let pin = test.path("share/mathesar/release.toml").canonicalize().unwrap();
-    assert_eq!(version(), format!("mathesar 0.12.0\nMathesar 9.9.9 (pinned by {})\n", pin.display()));
+    assert_eq!(version(), format!("mathesar {VERSION}\nMathesar 9.9.9 (pinned by {})\n", pin.display()));
     std::fs::write(&pin, "broken").unwrap();
-    assert_eq!(version(), format!("mathesar 0.12.0\nMathesar: cannot understand {}\n", pin.display()));
+    assert_eq!(version(), format!("mathesar {VERSION}\nMathesar: cannot understand {}\n", pin.display()));
 }

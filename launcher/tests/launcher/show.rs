@@ -136,3 +136,19 @@ fn without_any_file_the_defaults_hold() {
         .stderr("     Checked HOME/config/mathesar.conf does not exist: the defaults hold\n")
         .run();
 }
+
+#[test]
+fn names_that_fit_nothing_are_told_and_others_may_be_as_they_were() {
+    Test::new().args(&["config", "show", "server", "--changed"]).stdout("").run();
+    Test::new()
+        .args(&["config", "show", "server.listen", "server.hsts"])
+        .status(2)
+        .stdout("")
+        .stderr("error: unknown setting `server.hsts`\nhelp: did you mean `server.hosts`?\n")
+        .run();
+    Test::new()
+        .args(&["config", "get", "server"])
+        .status(2)
+        .stderr("error: unknown setting `server`\nhelp: it is a section: `mathesar config show server`\n")
+        .run();
+}

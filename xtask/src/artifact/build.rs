@@ -1,17 +1,18 @@
 //! Builds the launcher for a target and generates what goes with it, unless nothing has changed since.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use xshell::cmd;
 
 use super::{Artifacts, elf, pages, release_toml, texts, third_party};
 use crate::digest;
 use crate::files::{remove, replace_file, write_new};
 use crate::manifest::{Package, Target};
-use crate::ui;
 use crate::workspace::Workspace;
+use crate::{shell, ui};
 
 /// Bring `target/xtask/<triple>/generated` up to date.
 pub(crate) fn build(workspace: &Workspace, package: &Package, target: Target) -> Result<Artifacts> {
@@ -78,28 +79,42 @@ fn inputs(workspace: &Workspace, package: &Package, target: Target) -> Result<St
 
 /// The compiler's own words on its version; a wrapper or another toolchain shows here.
 fn compiler(workspace: &Workspace) -> Result<String> {
+    let shell = shell::at(&workspace.root)?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output =
-        Command::new(rustc).arg("-vV").current_dir(&workspace.root).output().context("cannot run rustc")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    cmd!(shell, "{rustc} -vV").quiet().read().context("cannot ask rustc for its version")
 }
 
 fn compile(workspace: &Workspace, target: Target) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--release", "--locked", "--package", "mathesar", "--target", target.triple()])
-        .current_dir(&workspace.root)
-        .env("CARGO_TARGET_DIR", &workspace.target)
-        // Incremental builds and a person's own flags do not belong in what strangers install.
-        .env("CARGO_INCREMENTAL", "0")
-        .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
-    let status = command.status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cannot build the launcher for {}: cargo ended with {status}", target.triple());
+    let shell = shell::at(&workspace.root)?;
+    let (cargo, triple) = (shell::cargo(), target.triple());
+    let profile = profile_options(&shell.read_file("Cargo.toml")?)?;
+    let mut build =
+        cmd!(shell, "{cargo} build --release --locked --package mathesar --target {triple} {profile...}")
+            .env("CARGO_TARGET_DIR", &workspace.target)
+            // Incremental builds and a person's own flags do not belong in what strangers install.
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", path_flags(&workspace.root)?.join("\u{1f}"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| sets_profile(name)) {
+        build = build.env_remove(name);
     }
+    build.quiet().run().with_context(|| format!("cannot build the launcher for {triple}"))?;
     Ok(workspace.target.join(target.triple()).join("release/mathesar"))
+}
+
+/// Variables by which a person's shell would overrule Cargo.toml's `[profile.release]`.
+fn sets_profile(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"CARGO_PROFILE_")
+}
+
+/// The release profile once more, as options: these win over a person's `~/.cargo/config.toml`, the workspace's own
+/// Cargo.toml does not.
+fn profile_options(workspace: &str) -> Result<Vec<String>> {
+    let workspace: toml::Table = workspace.parse().context("cannot read Cargo.toml")?;
+    let profile = workspace.get("profile").and_then(|profile| profile.get("release"));
+    let profile = profile.and_then(toml::Value::as_table).context("Cargo.toml has no [profile.release]")?;
+    let option = |(key, value): (&String, &toml::Value)| format!("--config=profile.release.{key}={value}");
+    Ok(profile.iter().map(option).collect())
 }
 
 /// Panic messages name source files; these flags keep the builder's folders out of them.
@@ -143,10 +158,12 @@ fn write_all(
     let mut texts = pages::man(package)?;
     texts.extend(pages::completions(package));
     let app_id = &package.manifest.flatpak.app_id;
+    let first = package.changelog.len() == 1 && package.manifest.package.revision == 1;
     texts.extend([
         ("share/release.toml".to_owned(), release_toml::release_toml(&package.manifest.app)),
         (format!("share/{name}.desktop"), texts::desktop_entry(package)?),
         (format!("share/{app_id}.metainfo.xml"), texts::metainfo(package)?),
+        ("share/lintian-overrides".to_owned(), texts::lintian_overrides(name, first)?),
         ("doc/copyright".to_owned(), texts::copyright(package)?),
         ("doc/changelog".to_owned(), texts::debian_changelog(package)),
         ("doc/THIRD-PARTY.txt".to_owned(), third_party::notices(workspace, target)?),
@@ -160,6 +177,39 @@ fn write_all(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shell_does_not_set_the_profile() {
+        assert!(sets_profile(OsStr::new("CARGO_PROFILE_RELEASE_OPT_LEVEL")));
+        assert!(!sets_profile(OsStr::new("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER")));
+    }
+
+    /// Only what was made of the same inputs, and is as it was made, is taken for done.
+    #[test]
+    fn an_earlier_build_is_known_while_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (generated, stamp) = (folder.path().join("generated"), folder.path().join("stamp"));
+        write_new(&generated.join("bin/mathesar"), b"x", 0o755).unwrap();
+        let digest = tree_digest(&generated).unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "no stamp");
+        fs::write(&stamp, format!("inputs\n{digest}\n")).unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "half a stamp");
+        fs::write(&stamp, format!("inputs\n{digest}\n2.34\n")).unwrap();
+        assert_eq!(known(&generated, &stamp, "inputs").unwrap().glibc, "2.34");
+        assert!(known(&generated, &stamp, "others").is_none(), "other inputs");
+        fs::write(generated.join("bin/mathesar"), "tampered").unwrap();
+        assert!(known(&generated, &stamp, "inputs").is_none(), "tampered with");
+    }
+
+    #[test]
+    fn the_profile_becomes_options() {
+        let options = profile_options("[profile.release]\nopt-level = \"s\"\ncodegen-units = 1\n").unwrap();
+        assert_eq!(
+            options,
+            ["--config=profile.release.codegen-units=1", "--config=profile.release.opt-level=\"s\""]
+        );
+        assert!(profile_options("[profile.dev]\ndebug = 1\n").is_err());
+    }
 
     #[test]
     fn glibc_is_compared_as_numbers() {

@@ -4,16 +4,18 @@ mod build;
 pub(crate) mod elf;
 mod pages;
 pub(crate) mod release_toml;
-mod texts;
+pub(crate) mod texts;
 mod third_party;
 
 use std::path::PathBuf;
 
 pub(crate) use build::build;
+#[cfg(test)]
+pub(crate) use texts::lintian_overrides;
 
 /// A folder `generated` that `build:` sources of the manifest are looked for in:
 /// `bin/mathesar` (stripped), `man/*.1`, `man/*.5`, `completions/{mathesar.bash,_mathesar,mathesar.fish}`,
-/// `share/{release.toml,mathesar.desktop,<app-id>.metainfo.xml}`, `doc/{copyright,changelog,THIRD-PARTY.txt}`.
+/// `share/{release.toml,mathesar.desktop,<app-id>.metainfo.xml,lintian-overrides}`, `doc/{copyright,changelog,THIRD-PARTY.txt}`.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifacts {
     pub generated: PathBuf,

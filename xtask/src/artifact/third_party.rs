@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use walkdir::WalkDir;
+use xshell::cmd;
 
 use crate::manifest::Target;
+use crate::shell;
 use crate::workspace::Workspace;
 
 /// The part of `cargo metadata` that is needed here.
@@ -63,6 +64,8 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
     let mut text = String::from(
         "The launcher is linked with these libraries. Each stands with its version, its licence as an SPDX expression and its\nsource; the texts of the licences follow.\n\n",
     );
+    // No crate of its own; its licences stand below, as they are those of most crates.
+    text.push_str("Rust's standard library: MIT OR Apache-2.0\n  https://github.com/rust-lang/rust\n");
     // Keyed by the text without its white space, as copies differ in line ends and indentation only.
     let mut texts: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for library in &linked {
@@ -88,20 +91,13 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
 }
 
 fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target.triple()])
-        .current_dir(&workspace.root)
-        .output()
-        .context("cannot run cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata printed")
+    let shell = shell::at(&workspace.root)?;
+    let (cargo, triple) = (shell::cargo(), target.triple());
+    let json = cmd!(shell, "{cargo} metadata --format-version 1 --locked --filter-platform {triple}")
+        .quiet()
+        .read()
+        .context("cannot ask cargo for the crates of the launcher")?;
+    serde_json::from_str(&json).context("cannot read what cargo metadata printed")
 }
 
 /// The crates whose code is in the binary: normal dependencies, without macros and what only macros need.

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use walkdir::WalkDir;
+use xshell::cmd;
 
 use super::measure::{Output, Subject};
 
@@ -109,10 +110,11 @@ fn nfpm_config(payload: &Payload, compression: &str) -> Result<String> {
 pub(super) fn dpkg_deb(package: &Path, compression: &str, out: &Path) -> Result<Subject> {
     let tree = out.join("dpkg-deb-tree");
     if !tree.exists() {
-        let status = Command::new("dpkg-deb").arg("-R").arg(package).arg(&tree).status();
-        if !status.context("cannot run dpkg-deb")?.success() {
-            bail!("dpkg-deb cannot unpack {}", package.display());
-        }
+        let shell = crate::shell::at(out)?;
+        cmd!(shell, "dpkg-deb -R {package} {tree}")
+            .quiet()
+            .run()
+            .with_context(|| format!("cannot unpack {}", package.display()))?;
     }
     let file = out.join(format!("dpkg-deb-{compression}")).join("package.deb");
     let mut command = Command::new("dpkg-deb");

@@ -11,7 +11,7 @@ pub(crate) mod srcinfo;
 pub(crate) mod stage;
 pub(crate) mod tarball;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::path::{Path, PathBuf};
 

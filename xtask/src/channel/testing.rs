@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{Channel, Context};
-use crate::artifact::{Artifacts, elf};
+use crate::artifact::{Artifacts, elf, lintian_overrides};
 use crate::manifest::{Manifest, Package, Target};
 use crate::tools::Tools;
 
@@ -24,12 +24,12 @@ pub(super) struct Fixture {
 }
 
 /// The checkout's root.
-pub(super) fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// The manifest of `testdata`: what `pin` and `bump` change must not change what is expected here.
-pub(super) fn package(root: &Path) -> Package {
+pub(crate) fn package(root: &Path) -> Package {
     let text = include_str!("../testdata/mathesar.toml").to_owned();
     let manifest: Manifest = toml::from_str(&text).unwrap();
     Package {
@@ -65,6 +65,7 @@ impl Fixture {
                 "[Desktop Entry]\nType=Application\nName=Mathesar\nIcon=mathesar\nKeywords=database;\nExec=mathesar open\n".into(),
             ),
             ("share/org.example.Mathesar.metainfo.xml", "<component/>\n".into()),
+            ("share/lintian-overrides", lintian_overrides("mathesar", true).unwrap()),
             ("doc/copyright", COPYRIGHT.into()),
             ("doc/changelog", CHANGELOG.into()),
             ("doc/THIRD-PARTY.txt", "None.\n".into()),

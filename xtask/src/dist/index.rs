@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
+
+use crate::digest;
 
 /// The whole file.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -36,6 +38,23 @@ pub(crate) struct Entry {
     pub sha256: String,
 }
 
+impl Entry {
+    /// Whether the path is one that a channel could have made: relative, straight down, without a line break.
+    fn is_plain(&self) -> bool {
+        let straight = |part| matches!(part, Component::Normal(_));
+        !self.path.is_empty()
+            && !self.path.contains(char::is_control)
+            && Path::new(&self.path).components().all(straight)
+    }
+
+    /// Whether the file is in `dist` as it is listed. A link or a pipe is not, whatever is behind it.
+    pub(crate) fn is_there(&self, dist: &Path) -> bool {
+        let path = dist.join(&self.path);
+        path.symlink_metadata().is_ok_and(|found| found.is_file())
+            && digest::file(&path).is_ok_and(|found| found == self.sha256)
+    }
+}
+
 impl Index {
     pub(crate) const FORMAT: u32 = 1;
     pub(crate) const FILE: &'static str = "dist.json";
@@ -43,7 +62,10 @@ impl Index {
     /// The index of a folder; nothing where there is none that can be read, as it is only ever made anew.
     pub(crate) fn read(dist: &Path) -> Option<Index> {
         let text = fs::read_to_string(dist.join(Index::FILE)).ok()?;
-        serde_json::from_str(&text).ok().filter(|index: &Index| index.format == Index::FORMAT)
+        let mut index: Index = serde_json::from_str(&text).ok()?;
+        // Anyone may have edited it: nothing outside dist/ is read, listed or removed on its word.
+        index.files.retain(Entry::is_plain);
+        (index.format == Index::FORMAT).then_some(index)
     }
 
     /// SHA256SUMS as sha256sum(1) reads it.

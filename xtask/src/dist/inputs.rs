@@ -66,3 +66,78 @@ fn common(workspace: &Workspace, package: &Package, artifacts: &Artifacts, targe
     }
     Ok(parts.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::channel::testing;
+
+    struct Scene {
+        workspace: Workspace,
+        package: Package,
+        artifacts: Artifacts,
+        tools: Tools,
+    }
+
+    /// What a channel is made from is in its digest: else an old package would be taken for a new one.
+    #[test]
+    fn inputs_tell_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, target) = (folder.path().join("root"), folder.path().join("target"));
+        let mut scene = Scene {
+            package: testing::package(&root),
+            tools: Tools { folder: target.join("tools") },
+            artifacts: Artifacts { generated: target.clone(), glibc: "2.34".into(), digest: String::new() },
+            workspace: Workspace { root, target },
+        };
+        let digests = |scene: &Scene| {
+            let Scene { workspace, package, artifacts, tools } = scene;
+            digests(workspace, package, artifacts, Target::ALL[0], tools).unwrap()
+        };
+        let mut before = digests(&scene);
+        assert_eq!(before, digests(&scene));
+        let mut changed = |scene: &Scene| {
+            let after = digests(scene);
+            let names: Vec<&str> = after
+                .iter()
+                .filter(|(name, digest)| before[*name] != **digest)
+                .map(|(name, _)| *name)
+                .collect();
+            before = after;
+            names.join(" ")
+        };
+        let all = "aur deb flatpak homebrew pacman rpm tarball";
+        scene.package.lock = Some("idna==3.10".into());
+        assert_eq!(changed(&scene), all, "the lock");
+        scene.package.epoch += 1;
+        assert_eq!(changed(&scene), all, "the time");
+        scene.package.manifest_text.push('#');
+        assert_eq!(changed(&scene), all, "the manifest");
+        scene.artifacts.digest.push('1');
+        assert_eq!(changed(&scene), all, "the launcher");
+        scene.artifacts.glibc = "2.35".into();
+        assert_eq!(changed(&scene), all, "glibc");
+        let write = |path: &str| {
+            let path = scene.workspace.root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        };
+        for path in ["packaging/files/mathesar.conf", "CHANGELOG.md", "Cargo.lock", "xtask/src/archive.rs"] {
+            write(path);
+            assert_eq!(changed(&scene), all, "{path}");
+        }
+        write("README.md");
+        let names = changed(&scene);
+        assert!(
+            ["tarball", "aur", "pacman"].iter().all(|name| names.contains(name)),
+            "and who needs it: {names}"
+        );
+        assert!(!names.contains("deb"), "{names}");
+        write("packaging/deb/postinst");
+        assert!(changed(&scene).split(' ').any(|name| name == "deb"));
+        write("packaging/rpm/post.sh");
+        assert!(changed(&scene).split(' ').any(|name| name == "rpm"));
+    }
+}

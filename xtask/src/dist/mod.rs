@@ -4,9 +4,11 @@ mod index;
 mod inputs;
 mod publish;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +17,7 @@ use clap::ValueEnum;
 use crate::artifact;
 use crate::channel::{self, Channel};
 use crate::manifest::{self, Package, Target};
+use crate::template;
 use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
@@ -161,13 +164,7 @@ fn selected(named: &[ChannelName], tools: &Tools) -> Result<Selected> {
     Ok((channels, left_out))
 }
 
-fn report(
-    package: &Package,
-    target: Target,
-    out: &std::path::Path,
-    index: &index::Index,
-    here: &std::path::Path,
-) {
+fn report(package: &Package, target: Target, out: &Path, index: &index::Index, here: &Path) {
     let shown = out.strip_prefix(here).unwrap_or(out);
     ui::verb("Packages", format_args!("in {}/", shown.display()));
     for file in &index.files {
@@ -175,13 +172,22 @@ fn report(
     }
     let has = |name: &str| index.files.iter().any(|file| file.path == name);
     for (name, command) in [
-        (package.deb_file(target), "sudo apt install ./"),
-        (package.rpm_file(target), "sudo dnf install ./"),
-        (package.pacman_file(target), "sudo pacman -U "),
+        (package.deb_file(target), "sudo apt install"),
+        (package.rpm_file(target), "sudo dnf install"),
+        (package.pacman_file(target), "sudo pacman -U"),
     ] {
         if has(&name) {
-            ui::verb("Install", format_args!("with `{command}{}/{name}`", shown.display()));
+            ui::verb("Install", format_args!("with `{command} {}`", word(&shown.join(&name))));
         }
+    }
+}
+
+/// A path as the package managers take it for one, not for a package's name, and as a shell takes it for one word.
+fn word(path: &Path) -> String {
+    let text = if path.is_absolute() { path.display().to_string() } else { format!("./{}", path.display()) };
+    match text.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-~:@".contains(c)) {
+        true => text,
+        false => template::sh(&text),
     }
 }
 

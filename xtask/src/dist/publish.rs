@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -28,8 +28,17 @@ pub(crate) fn publish(
         for path in schedule::files(&done.folder)? {
             let entry = new.files.iter().find(|file| file.path == path);
             let place = dist.join(&path);
-            if entry.is_some_and(|entry| digest::file(&place).ok().as_deref() == Some(&entry.sha256)) {
+            if entry.is_some_and(|entry| entry.is_there(dist)) {
                 continue;
+            }
+            if let Some(link) = link_above(dist, &path) {
+                bail!(
+                    "cannot write {}: {} is a link, and leads out of {}\nhelp: rm '{}'",
+                    place.display(),
+                    link.display(),
+                    dist.display(),
+                    link.display()
+                );
             }
             let source = done.folder.join(&path);
             let content = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
@@ -99,9 +108,7 @@ fn merged(
             .flat_map(|old| &old.files)
             .filter(|file| file.channel == channel && file.target == of_target)
             .collect();
-        let whole = files
-            .iter()
-            .all(|file| digest::file(&dist.join(&file.path)).ok().as_deref() == Some(&file.sha256));
+        let whole = files.iter().all(|file| file.is_there(dist));
         if current && whole {
             index.inputs.insert(name.clone(), digest.clone());
             let present: BTreeSet<String> = index.files.iter().map(|file| file.path.clone()).collect();
@@ -118,12 +125,11 @@ fn merged(
 }
 
 fn remove_old(dist: &Path, entry: &Entry) -> Result<()> {
-    // dist.json may have been edited by anyone: nothing outside dist/ is removed on its word.
-    let relative = Path::new(&entry.path);
-    if !relative.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+    let path = dist.join(&entry.path);
+    // What is a folder or behind a link is not the file that an earlier run has put there.
+    if link_above(dist, &entry.path).is_some() || path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Ok(());
     }
-    let path = dist.join(relative);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot remove {}", path.display()));
@@ -135,4 +141,10 @@ fn remove_old(dist: &Path, entry: &Entry) -> Result<()> {
         let _ = fs::remove_dir(folder);
     }
     Ok(())
+}
+
+/// A folder on the way from `dist` to a file in it that is a link.
+fn link_above(dist: &Path, path: &str) -> Option<PathBuf> {
+    let folders = Path::new(path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    folders.map(|folder| dist.join(folder)).find(|folder| folder.is_symlink())
 }

@@ -94,11 +94,27 @@ fn build_in_turn(
     forced: &[&str],
     board: &Board<'_>,
 ) -> Result<Built> {
+    let mut end = End { board, channel: channel.name, state: State::Failed };
     let result = board
         .wait_for(channel.needs)
         .and_then(|()| build(job, channel, forced.contains(&channel.name), board));
-    board.set(channel.name, if result.is_ok() { State::Done } else { State::Failed });
+    if result.is_ok() {
+        end.state = State::Done;
+    }
     result
+}
+
+/// Tells how a channel ended; also after a panic, as those who need it would wait for ever.
+struct End<'a> {
+    board: &'a Board<'a>,
+    channel: &'static str,
+    state: State,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.board.set(self.channel, self.state);
+    }
 }
 
 impl Board<'_> {

@@ -105,6 +105,7 @@ fn relative(scene: &Scene, finding: &str) -> String {
 /// A command with nothing but its program.
 pub(super) fn command(program: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(args);
+    // One language for what is judged, and one that can say every character.
+    command.args(args).env("LC_ALL", "C.UTF-8");
     command
 }

@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use walkdir::WalkDir;
+use xshell::cmd;
 
 use crate::tools::{Family, Tools};
 
@@ -87,11 +87,11 @@ fn unpack(dist: &Path, payload: &Path) -> Result<()> {
     if crate::tools::on_path("dpkg-deb").is_none() {
         return Ok(());
     }
-    let status = Command::new("dpkg-deb").arg("-x").arg(&deb).arg(payload).status();
-    match status.context("cannot run dpkg-deb")?.success() {
-        true => Ok(()),
-        false => bail!("dpkg-deb cannot unpack {}", deb.display()),
-    }
+    let shell = crate::shell::at(payload)?;
+    cmd!(shell, "dpkg-deb -x {deb} {payload}")
+        .quiet()
+        .run()
+        .with_context(|| format!("cannot unpack {}", deb.display()))
 }
 
 /// Without the top folder.

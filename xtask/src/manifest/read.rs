@@ -1,6 +1,7 @@
 //! From the file to a [`Package`].
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -74,6 +75,8 @@ const MOST: usize = 1000;
 /// The parser goes on after an error; what it says next on the same line mostly follows from the first.
 fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     let mut lines = HashSet::new();
+    let mut tables = HashSet::new();
+    let mut twice = 0..0;
     let mut problems = Vec::new();
     for error in errors.iter().take(MOST) {
         let span = error.span().unwrap_or(0..0);
@@ -81,6 +84,29 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
         let line = text[..start].rfind('\n');
         if !lines.insert(line) {
             continue;
+        }
+        let whole = text[line.map_or(0, |at| at + 1)..].lines().next().unwrap_or_default();
+        let in_array = ["missing comma between array elements", "unexpected `=` in array"];
+        if in_array.iter().any(|said| error.message().starts_with(said))
+            && let Some(open) = unclosed(text, start, whole)
+        {
+            // All that follows has been read as items of this array.
+            let problem = Problem::new("an array that nothing closes", open, "no `]` for this");
+            problems.push(problem.and(span, "read as an item of it"));
+            break;
+        }
+        if error.message().starts_with("duplicate key") {
+            // A second table of a name: its keys, and further ones of the name, follow from it.
+            let again = whole.starts_with('[') && !tables.insert(whole.trim_end().to_owned());
+            if again || twice.contains(&start) {
+                if again {
+                    twice = start..section_end(text, start);
+                }
+                continue;
+            }
+            if whole.starts_with('[') {
+                twice = start..section_end(text, start);
+            }
         }
         let (title, label) = error.message().split_once(", ").unwrap_or((error.message(), "here"));
         let word = text[start..].split(|c: char| c.is_whitespace() || c == '#').next().unwrap_or_default();
@@ -100,6 +126,35 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
         });
     }
     problems
+}
+
+/// The bracket of an array that was begun before `at` and swallowed a `key = value` or `[table]` that stands there.
+fn unclosed(text: &str, at: usize, line: &str) -> Option<Range<usize>> {
+    let key = line.split_once('=').map_or("", |(key, _)| key.trim_end());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '"');
+    if !line.starts_with('[') && (key.is_empty() || !key.chars().all(plain)) {
+        return None;
+    }
+    // The nearest line above that begins an array; the lines between are its items.
+    let mut end = at;
+    while let Some(start) = text[..end].trim_end_matches('\n').rfind('\n').map(|at| at + 1) {
+        let above = &text[start..end];
+        if let Some((key, value)) = above.split_once('=')
+            && key.trim_end().chars().all(plain)
+            && value.trim_start().starts_with('[')
+        {
+            let open = start + above.find('[')?;
+            return Some(open..open + 1);
+        }
+        end = start;
+    }
+    None
+}
+
+/// Where the table whose header is at `at` ends: at the next header.
+fn section_end(text: &str, at: usize) -> usize {
+    let after = text[at..].find('\n').map_or(text.len(), |line| at + line);
+    text[after..].find("\n[").map_or(text.len(), |header| after + header + 1)
 }
 
 /// `packaging/app.lock`, if it is of this release: a line `# release-sha256: DIGEST` says so.

@@ -143,18 +143,37 @@ fn version_of(init: &str) -> Result<String> {
         .context("mathesar/__init__.py has no `__version__ = \"…\"`")
 }
 
-/// Only names and versions: an option or an address could bring code from anywhere.
+/// Only names, versions and markers: an option, an address or a path could bring code from anywhere, and uv runs what it builds.
 fn check_requirements(requirements: &str) -> Result<()> {
+    let mut packages = 0;
     for (index, line) in requirements.lines().enumerate() {
-        let line = line.split(" #").next().unwrap_or_default().trim();
-        if line.starts_with('#') {
-            continue;
+        let is_comment = line.trim_start().starts_with('#');
+        let plain = if is_comment { "" } else { line.split(" #").next().unwrap_or_default().trim() };
+        // A carriage return within a line, be it in a comment, is a line's end to uv.
+        let hidden = line.contains(|c: char| c.is_control() && c != '\t');
+        if hidden || !(plain.is_empty() || is_plain(plain)) {
+            bail!(
+                "line {} of requirements.txt is no plain requirement: `{}`",
+                index + 1,
+                line.escape_debug()
+            );
         }
-        if line.starts_with('-') || line.contains("://") || line.contains(" @ ") {
-            bail!("line {} of requirements.txt is no plain requirement: `{line}`", index + 1);
-        }
+        packages += usize::from(!plain.is_empty());
+    }
+    if packages == 0 {
+        bail!("requirements.txt names no package: the lock would be empty, and Mathesar would not start");
     }
     Ok(())
+}
+
+/// `name`, then perhaps extras, versions and a marker (PEP 508 without addresses).
+fn is_plain(line: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " \t._-[],<>=!~*+;'\"()".contains(c);
+    let name =
+        line.split(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).next().unwrap_or_default();
+    // uv takes a name like these for a file beside it.
+    let archive = [".whl", ".zip", ".tar", ".tgz", ".tbz", ".txz"].iter().any(|end| name.contains(end));
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && line.chars().all(allowed) && !archive
 }
 
 /// A reader that ends with an error where a compressed bomb would go on.
@@ -217,14 +236,16 @@ pub(super) mod tests {
     fn reads() {
         let packed = pack(&files("1.2.3", "idna==3.10\n"));
         assert_eq!(contents(&packed[..]).unwrap(), ("1.2.3".into(), "idna==3.10\n".into()));
-        let dotted: Vec<_> =
-            files("1.2.3", "").into_iter().map(|(path, text)| (format!("./{path}"), text)).collect();
+        let dotted: Vec<_> = files("1.2.3", "idna==3.10")
+            .into_iter()
+            .map(|(path, text)| (format!("./{path}"), text))
+            .collect();
         assert_eq!(contents(&pack(&dotted)[..]).unwrap().0, "1.2.3");
     }
 
     #[test]
     fn refuses() {
-        let good = || files("1.2.3", "");
+        let good = || files("1.2.3", "idna==3.10\n");
         let mut all = String::new();
         let mut say = |what: &str, problem: String| all.push_str(&format!("{what}: {problem}\n"));
         say("nothing", problem(&[]));
@@ -246,12 +267,49 @@ pub(super) mod tests {
         say("absolute", with("/etc/x", ""));
         say("no version", with("mathesar/__init__.py", "version = 1\n"));
         say("an index", with("requirements.txt", "idna==3.10\n--index-url https://example.org\n"));
+        say("no packages", with("requirements.txt", "# none yet\n\n"));
         say("an address", with("requirements.txt", "x @ https://example.org/x.whl\n"));
         say("no text", problem(&[("requirements.txt".into(), "x".repeat(2 << 20))]));
         let whole = pack(&good());
         say("not gzip", format!("{:#}", contents(&b"hello, world, hello"[..]).unwrap_err()));
         say("cut", format!("{:#}", contents(&whole[..whole.len() - 6]).unwrap_err()));
         insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn only_plain_requirements() {
+        for good in [
+            "idna==3.10",
+            "  django-allauth[mfa,socialaccount] == 65.3.*  # why",
+            "tzdata>=2024.1,!=2024.2 ; sys_platform == 'win32' and (python_version < \"3.13\")",
+            "psycopg~=3.2",
+            "# -e . is no option here\nidna==3.10",
+            "\t# https://example.org/\nidna==3.10",
+            "\nidna==3.10\r\nx==1",
+        ] {
+            assert!(check_requirements(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "-r more.txt",
+            "--index-url https://example.org",
+            "-e .",
+            "./here",
+            "/tmp/x",
+            "../x",
+            "${HOME}/x",
+            "x @/tmp/x",
+            "x@file:/tmp/x",
+            "git+ssh://example.org/x",
+            "x-1.0-py3-none-any.whl",
+            "x-1.0.tar.gz",
+            "idna==3.10\r-e /tmp/x\r",
+            "# comment\r-e /tmp/x",
+            "idna==3.10 \\",
+            "idna==3.10 --config-settings=a:b",
+            "idna\u{2028}-e .",
+        ] {
+            assert!(check_requirements(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

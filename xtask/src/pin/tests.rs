@@ -21,12 +21,18 @@ impl Checkout {
         let root = folder.path().to_owned();
         let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         fs::create_dir(root.join("packaging")).unwrap();
-        for path in COPIED {
-            fs::copy(real.join(path), root.join(path)).unwrap();
+        // A release, a manifest and a changelog of their own: what `pin` and `bump` do to the real ones changes nothing here.
+        let text = include_str!("../testdata/mathesar.toml");
+        let version = parse(text).unwrap().package.version;
+        let copy = |path: &str| fs::read_to_string(real.join(path)).unwrap();
+        let cargo = edit::put_cargo_version(&copy("Cargo.toml"), &version).unwrap();
+        let lock = edit::put_cargo_lock(&copy("Cargo.lock"), &version).unwrap();
+        let changelog = format!("# Changelog\n\nNewest first.\n\n## {version}-1 (2026-11-23)\n- First.\n");
+        for (path, text) in [("Cargo.toml", cargo), ("Cargo.lock", lock), ("CHANGELOG.md", changelog)] {
+            fs::write(root.join(path), text).unwrap();
         }
         // Two Pythons to prove instead of five.
         let manifest = root.join("packaging/mathesar.toml");
-        let text = fs::read_to_string(&manifest).unwrap();
         let (before, after) = text.split_once("\npython = ").unwrap();
         let (_, after) = after.split_once('\n').unwrap();
         let range = "{ min = \"3.11\", max = \"3.12\", prefer = [\"3.12\"] }";

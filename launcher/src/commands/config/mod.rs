@@ -83,6 +83,9 @@ impl Name<'_> {
             Some((_, setting)) => Ok(Name::Setting(setting)),
             None => Err(Failure::new(format!("unknown setting `{name}`")).exit(Exit::Usage).help(
                 match config::suggestion(name) {
+                    _ if config::SECTIONS.iter().any(|section| section.name == name) => {
+                        format!("it is a section: `mathesar config show {name}`")
+                    }
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "`mathesar config show` lists all settings".to_owned(),
                 },

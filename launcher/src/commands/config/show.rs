@@ -10,7 +10,7 @@ use crate::config::{self, Config, Kind, Origin, SETTINGS, Setting};
 /// The output is TOML. A setting that is not set is shown as an empty string.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only settings whose name begins so: `server`, `database.url`
+    /// Only these settings, or those of a whole section: `database.url`, `server`
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -36,16 +36,17 @@ struct Row {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let config = super::load(context).accept()?;
-    let rows: Vec<Row> = rows(&config)
+    let rows = rows(&config);
+    for name in &args.names {
+        if !rows.iter().any(|row| begins(&row.name, name)) {
+            super::Name::parse(name)?;
+        }
+    }
+    let rows: Vec<Row> = rows
         .into_iter()
         .filter(|row| !args.changed || row.origin != Origin::Default)
         .filter(|row| args.names.is_empty() || args.names.iter().any(|name| begins(&row.name, name)))
         .collect();
-    if rows.is_empty() {
-        for name in &args.names {
-            super::Name::parse(name)?;
-        }
-    }
     if args.json {
         let object: Map<String, Value> = rows.iter().map(|row| (row.name.clone(), json_of(row))).collect();
         return super::super::print_json(&Value::Object(object));

@@ -182,6 +182,20 @@ fn scripts_agree_with_the_manifest() {
     }
 }
 
+/// `rm` cannot remove what something is mounted on; the one that is called here removes nothing at all.
+#[test]
+fn purge_ends_where_a_folder_is_a_volume() {
+    let stub = tempfile::tempdir().unwrap();
+    let rm = stub.path().join("rm");
+    let log = stub.path().join("log");
+    let text = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexit 1\n", log.display());
+    crate::channel::stage::put(&rm, text.as_bytes(), 0o755, EPOCH).unwrap();
+    let postrm = crate::channel::testing::checkout().join("packaging/deb/postrm");
+    let output = Command::new("/bin/sh").arg(postrm).arg("purge").env("PATH", stub.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(std::fs::read_to_string(log).unwrap().contains("/var/cache/mathesar"));
+}
+
 #[test]
 fn lintian_finds_nothing() {
     if !has("lintian") {
@@ -204,4 +218,63 @@ fn lintian_finds_nothing() {
     let found: Vec<_> =
         text.lines().filter(|line| !line.starts_with("N: ")).filter(|line| !of_the_program(line)).collect();
     assert!(found.is_empty(), "{text}");
+}
+
+/// postrm as root runs it, below a folder of the test's own.
+#[test]
+fn purge_removes_what_can_be_fetched_and_keeps_what_cannot() {
+    use std::os::unix::fs::symlink;
+    let purge = |what: &str, prepare: &dyn Fn(&Path), kept: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for place in
+            ["etc/mathesar/conf.d", "var/cache/mathesar", "var/lib/mathesar/app/0.1/tree", "elsewhere"]
+        {
+            std::fs::create_dir_all(root.join(place)).unwrap();
+        }
+        for file in
+            ["etc/mathesar/conf.d/90-local.conf", "var/lib/mathesar/app/0.1/tree/x", "elsewhere/precious"]
+        {
+            std::fs::write(root.join(file), "x").unwrap();
+        }
+        std::fs::write(root.join("var/lib/mathesar/lock"), "").unwrap();
+        prepare(root);
+        let script = include_str!("../../../../packaging/deb/postrm");
+        let here = |place: &str| format!(" {}{place}", root.display());
+        let script = script
+            .replace(" /etc/", &here("/etc/"))
+            .replace(" /var/", &here("/var/"))
+            .replace(" /run/", &here("/run/"))
+            .replace("state=/var/", &format!("state={}/var/", root.display()));
+        // As for a volume of its own: emptied, but its folder cannot be removed.
+        let script = script.replacen("set -e", "set -e\nrm() { command rm \"$@\"; return 1; }", 1);
+        let output = Command::new("sh").args(["-c", &script, "postrm", "purge"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{what}: {told}");
+        let state = root.join("var/lib/mathesar");
+        assert_eq!(state.symlink_metadata().is_ok(), kept, "{what}");
+        assert_eq!(told.contains("it holds data"), kept, "{what}: {told}");
+        assert!(!root.join("etc/mathesar").exists(), "{what}");
+        assert!(root.join("var/cache/mathesar").symlink_metadata().is_err(), "{what}");
+        assert!(root.join("elsewhere/precious").exists(), "{what}");
+    };
+    purge("only a release and a lock", &|_| {}, false);
+    purge("no state", &|root| std::fs::remove_dir_all(root.join("var/lib/mathesar")).unwrap(), false);
+    purge("a secret", &|root| std::fs::write(root.join("var/lib/mathesar/key"), "x").unwrap(), true);
+    purge("an empty folder", &|root| std::fs::create_dir(root.join("var/lib/mathesar/b")).unwrap(), false);
+    purge(
+        "a link",
+        &|root| symlink(root.join("elsewhere"), root.join("var/lib/mathesar/backups")).unwrap(),
+        true,
+    );
+    let state_elsewhere = |root: &Path| {
+        std::fs::remove_dir_all(root.join("var/lib/mathesar")).unwrap();
+        symlink(root.join("elsewhere"), root.join("var/lib/mathesar")).unwrap();
+    };
+    purge("the state is elsewhere", &state_elsewhere, true);
+    let cache_elsewhere = |root: &Path| {
+        std::fs::remove_dir(root.join("var/cache/mathesar")).unwrap();
+        symlink(root.join("elsewhere"), root.join("var/cache/mathesar")).unwrap();
+    };
+    purge("the cache is elsewhere", &cache_elsewhere, false);
 }

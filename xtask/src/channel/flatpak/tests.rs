@@ -114,6 +114,27 @@ fn nasty_text_survives() {
     assert_eq!(manifest["runtime-version"], package.manifest.flatpak.runtime_version);
 }
 
+/// The entry of a Flatpak has another name than elsewhere: what the build does to the metainfo, done.
+#[test]
+fn the_metainfo_finds_the_entry() {
+    let package = package();
+    let app_id = &package.manifest.flatpak.app_id;
+    let text = render(&package, &source(), None).unwrap();
+    let Some(manifest) = parsed(&text) else { return };
+    let commands = manifest["modules"][1]["build-commands"].as_array().unwrap();
+    let command = commands.iter().filter_map(Value::as_str).find(|line| line.contains("launchable")).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join(format!("share/metainfo/{app_id}.metainfo.xml"));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    write(&path, &crate::artifact::texts::metainfo(&package).unwrap()).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("FLATPAK_DEST", scratch.path()).env("FLATPAK_ID", app_id);
+    succeeded(&shell.output().unwrap());
+    let wanted = format!("<launchable type=\"desktop-id\">{app_id}.desktop</launchable>");
+    assert!(read(&path).unwrap().contains(&wanted));
+    assert!(text.contains("${FLATPAK_DEST}/share/applications/${FLATPAK_ID}.desktop"));
+}
+
 #[test]
 fn a_line_break_is_refused() {
     let mut package = package();
@@ -137,7 +158,9 @@ fn flatpak_builder_reads_it() {
             let wheels = wheels::sources(Some("--hash=sha256:aa"), Some(sidecar)).unwrap().unwrap();
             write(&folder.join("python-sources.json"), &json(&wheels).unwrap()).unwrap();
         }
+        // Without a locale of UTF-8, as in a bare container, it prints `?` for what is not ASCII.
         let mut command = Command::new("flatpak-builder");
+        command.env("LC_ALL", "C.UTF-8");
         let Some(output) = tool(command.arg("--show-manifest").arg(&manifest).current_dir(scratch.path()))
         else {
             return;

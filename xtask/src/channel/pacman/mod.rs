@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use xshell::cmd;
 
 use super::aur::{Flavour, Recipe};
 use super::{Channel, Context};
@@ -147,14 +148,9 @@ fn warn_where_the_folder_is_recorded(built: &Path) -> Result<()> {
 
 /// A text in a package.
 fn member(package: &Path, name: &str) -> Result<String> {
-    let output =
-        Command::new("bsdtar").arg("-xOf").arg(package).arg(name).output().context("cannot run bsdtar")?;
-    if !output.status.success() {
-        bail!(
-            "cannot read {name} of {}: {}",
-            package.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let shell = crate::shell::at(std::path::Path::new("/"))?;
+    cmd!(shell, "bsdtar -xOf {package} {name}")
+        .quiet()
+        .read()
+        .with_context(|| format!("cannot read {name} of {}", package.display()))
 }

@@ -107,7 +107,7 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 /// writing, which make a text look like another.
 pub(super) fn forbidden(character: char) -> bool {
     (character.is_control() && character != '\n')
-        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What people call things that have another name here.
@@ -128,6 +128,17 @@ pub(super) fn synonym(text: &str) -> Option<&'static str> {
         "tar" | "tar.gz" | "aur" | "pacman" => "tarball",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+#[test]
+fn what_yaml_takes_for_a_line_break_is_forbidden() {
+    for character in ['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{202e}', '\t', '\0'] {
+        assert!(forbidden(character), "{character:?}");
+    }
+    for character in ['\n', ' ', 'ü', '\u{a0}', '😀'] {
+        assert!(!forbidden(character), "{character:?}");
+    }
 }
 
 #[cfg(test)]

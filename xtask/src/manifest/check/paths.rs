@@ -14,6 +14,7 @@ pub(in super::super) const GENERATED: &[&str] = &[
     "share/release.toml",
     "share/mathesar.desktop",
     "share/*.metainfo.xml",
+    "share/lintian-overrides",
     "doc/copyright",
     "doc/changelog",
     "doc/THIRD-PARTY.txt",
@@ -26,6 +27,9 @@ pub(super) fn source(text: &str) -> Outcome {
         return Err(bad("expected a path below the repository's root").at(0..1));
     }
     components(text, &bad)?;
+    if text.split('/').next() == Some(".git") {
+        return Err(bad("git's own folder is not part of the sources").at(0..4));
+    }
     let allowed = |c: char| plain(c) || c == '/';
     match text.chars().all(allowed) {
         true => Ok(()),
@@ -229,6 +233,7 @@ mod tests {
             "build:man/x.2",
             "build:man/a/b.1",
             "target/release/mathesar",
+            ".git/config",
             "a\\b",
             "a/",
         ] {

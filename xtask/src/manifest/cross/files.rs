@@ -13,6 +13,7 @@ pub(super) fn check(facts: &mut Facts<'_>) {
         let path = format!("file/{index}");
         source(facts, entry, &path);
         channels(facts, entry, &path);
+        owner(facts, entry, &path);
         // rpmlint's non-executable-in-bin.
         if let Some(span) = facts.at(&format!("{path}/mode"))
             && entry.kind == Kind::Binary
@@ -36,9 +37,43 @@ pub(super) fn check(facts: &mut Facts<'_>) {
     }
 }
 
+/// A package makes no user but the service's: another one may not be there, and the installation would fail.
+fn owner(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
+    let service = &facts.manifest.service;
+    for (key, value, own) in [("owner", &entry.owner, &service.user), ("group", &entry.group, &service.group)]
+    {
+        let Some(name) = value.as_ref().filter(|name| *name != "root" && *name != own) else { continue };
+        let there = facts.at(&format!("{path}/{key}")).filter(|_| facts.at(&service_key(key)).is_some());
+        let Some(span) = there else { continue };
+        let label = format!("expected `root` or the service's, `{own}`");
+        let problem = Problem::new(format!("no package makes the {} `{name}`", said_of(key)), span, label);
+        facts.say(match did_you_mean(name, [own.as_str(), "root"]) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem,
+        });
+    }
+}
+
+fn service_key(key: &str) -> String {
+    format!("service/{}", said_of(key))
+}
+
+fn said_of(key: &str) -> &str {
+    if key == "owner" { "user" } else { key }
+}
+
 fn source(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
     let Some(span) = facts.at(&format!("{path}/source")) else { return };
     if entry.source.starts_with("build:") {
+        // Flatpak and Homebrew run the program by the package's name, and its pages have that name as well.
+        let name = &facts.manifest.package.name;
+        if let Some(program) = entry.source.strip_prefix("build:bin/").filter(|program| program != name)
+            && let Some(named) = facts.at("package/name")
+        {
+            let title = format!("the package `{name}` is not named as its program");
+            let problem = Problem::new(title, named, format!("expected `{program}`"));
+            facts.say(problem.and(span, "the program"));
+        }
         return;
     }
     if let Err((title, help)) = exists(facts.root, &entry.source) {
@@ -51,12 +86,19 @@ fn source(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
 /// That a source, perhaps with `*` in its last component, is a file.
 pub(super) fn exists(root: &Path, source: &str) -> Result<(), (String, Option<String>)> {
     let (folder, name) = source.rsplit_once('/').unwrap_or(("", source));
+    let out = |title: String| Err((format!("{title} leads out of the repository"), None));
     if !source.contains('*') && root.join(source).is_file() {
-        return Ok(());
+        return if leads_out(root, &root.join(source)) { out(format!("`{source}`")) } else { Ok(()) };
     }
     let mut names = Vec::new();
     for item in root.join(folder).read_dir().into_iter().flatten().flatten() {
         if item.path().is_file() {
+            if source.contains('*')
+                && fits(name, &item.file_name().to_string_lossy())
+                && leads_out(root, &item.path())
+            {
+                return out(format!("`{}`, which fits `{source}`,", item.file_name().to_string_lossy()));
+            }
             names.push(item.file_name().to_string_lossy().into_owned());
         }
     }
@@ -76,6 +118,15 @@ pub(super) fn exists(root: &Path, source: &str) -> Result<(), (String, Option<St
         format!("did you mean `{folder}{slash}{near}`?")
     });
     Err((format!("cannot find `{source}`"), help))
+}
+
+/// Whether a path ends outside the checkout, by a link on the way or at its end: what is there would be in the package, and is in no
+/// commit.
+fn leads_out(root: &Path, path: &Path) -> bool {
+    match (root.canonicalize(), path.canonicalize()) {
+        (Ok(root), Ok(path)) => !path.starts_with(root),
+        _ => true,
+    }
 }
 
 fn channels(facts: &mut Facts<'_>, entry: &FileEntry, path: &str) {
@@ -238,5 +289,30 @@ fn completion(dest: &str, name: &str, source: &str) -> Result<(), Misplaced> {
             Some("bash: `NAME`, zsh: `_NAME`, fish: `NAME.fish`".into()),
         )),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_below_the_root_also_by_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("secret"));
+        std::fs::create_dir_all(root.join("files")).unwrap();
+        std::fs::write(&outside, "").unwrap();
+        std::fs::write(root.join("files/a.1"), "").unwrap();
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        link(Path::new("a.1"), "files/inside.5");
+        link(&outside, "files/out.conf");
+        link(folder.path(), "way");
+        for good in ["files/a.1", "files/*.1", "files/inside.5", "files/*.5"] {
+            assert_eq!(exists(&root, good), Ok(()), "{good}");
+        }
+        for bad in ["files/out.conf", "files/*.conf", "way/secret", "way/*"] {
+            let (title, _) = exists(&root, bad).unwrap_err();
+            assert!(title.ends_with("leads out of the repository"), "{bad}: {title}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::problem::{Problem, did_you_mean};
-use super::super::{FileEntry, Kind};
+use super::super::{FileChannel, FileEntry, Kind};
 use super::{CHANNELS, Facts, file_name, goes_into, name_of};
 
 pub(super) fn check(facts: &mut Facts<'_>) {
@@ -23,7 +23,9 @@ pub(super) fn check(facts: &mut Facts<'_>) {
         return;
     }
     unit(facts);
+    scriptlets(facts);
     sysusers(facts);
+    owners(facts);
 }
 
 fn installed_name(entry: &FileEntry) -> &str {
@@ -75,6 +77,67 @@ fn unit(facts: &mut Facts<'_>) {
     }
 }
 
+/// The scripts that packages run name the same unit.
+fn scriptlets(facts: &mut Facts<'_>) {
+    let manifest = facts.manifest;
+    let Some(span) = facts.at("service/unit") else { return };
+    let unit = &manifest.service.unit;
+    let deb = ["preinst", "postinst", "prerm", "postrm"].map(|name| (&manifest.deb.scripts, name));
+    let rpm = ["pre.sh", "post.sh", "preun.sh", "postun.sh"].map(|name| (&manifest.rpm.scripts, name));
+    for (folder, name) in deb.into_iter().chain(rpm) {
+        let file = format!("{folder}/{name}");
+        let Ok(text) = std::fs::read_to_string(facts.root.join(&file)) else { continue };
+        let in_a_name = |c: char| c.is_ascii_alphanumeric() || "@._-".contains(c);
+        let other = text
+            .split(|c| !in_a_name(c))
+            .find(|word| word.ends_with(".service") && word != unit)
+            .map(str::to_owned);
+        let Some((other, start)) = other.and_then(|other| text.find(&other).map(|start| (other, start)))
+        else {
+            continue;
+        };
+        let problem = Problem::new(
+            format!("`{file}` is about another unit: `{other}`"),
+            span.clone(),
+            format!("`{unit}` here"),
+        );
+        let place = start..start + other.len();
+        facts.say(problem.elsewhere(file, text, place, format!("`{other}` here")));
+    }
+}
+
+/// An owner other than root reaches a .deb and the Arch packages by a line of tmpfiles.d(5) only.
+fn owners(facts: &mut Facts<'_>) {
+    let manifest = facts.manifest;
+    let sources = manifest.file.iter().filter(|entry| entry.kind == Kind::Tmpfiles);
+    let lines: String = sources
+        .filter_map(|entry| std::fs::read_to_string(facts.root.join(&entry.source)).ok())
+        .map(|text| text + "\n")
+        .collect();
+    for (index, entry) in manifest.file.iter().enumerate() {
+        if !goes_into(entry, FileChannel::Deb) && !goes_into(entry, FileChannel::Tarball) {
+            continue;
+        }
+        let [owner, group] = [&entry.owner, &entry.group].map(|name| name.as_deref().unwrap_or("root"));
+        let key = if group == "root" { "owner" } else { "group" };
+        let Some(span) = facts.at(&format!("file/{index}/{key}")) else { continue };
+        // A mode or place that is wrong by itself has been told of.
+        let told = entry.mode.is_some() && facts.at(&format!("file/{index}/mode")).is_none()
+            || entry.kind == Kind::Config && !entry.dest.starts_with("/etc/");
+        let Ok(mode) = entry.mode() else { continue };
+        if told || (owner, group) == ("root", "root") {
+            continue;
+        }
+        let wanted = format!("z {} {mode:04o} {owner} {group}", entry.dest);
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        if !lines.lines().any(|line| line.split_whitespace().take(5).eq(wanted.iter().copied())) {
+            let title = format!("nothing gives `{}` to `{owner}:{group}` in a .deb and on Arch", entry.dest);
+            let problem = Problem::new(title, span, "no file of kind `tmpfiles` says so");
+            facts.say(problem.help(format!("`{} -` there", wanted.join(" "))));
+        }
+    }
+}
+
 /// The last assignment of a key in a unit file, and where.
 fn setting(text: &str, key: &str) -> Option<(String, Range<usize>)> {
     let mut start = 0;
@@ -119,6 +182,16 @@ fn sysusers(facts: &mut Facts<'_>) {
                 false => format!("`{}` makes `{}`", entry.source, made.join("`, `")),
             };
             facts.say(Problem::new(format!("nothing makes the user `{user}`"), span.clone(), label));
+        } else if let Some(span) = facts.at("service/home") {
+            let home = &manifest.service.home;
+            let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let same = text.lines().map(words).any(|line| {
+                line.get(1) == Some(user) && line.iter().any(|word| word.trim_matches('"') == home)
+            });
+            if !same {
+                let label = format!("`{}` gives `{user}` another", entry.source);
+                facts.say(Problem::new(format!("`{user}` is at home elsewhere"), span, label));
+            }
         }
     }
 }

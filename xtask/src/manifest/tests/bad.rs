@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
     ("homepage-http", &[("homepage = \"https://", "homepage = \"http://")]),
     ("url-with-password", &[("https://github.com/mathesar-foundation", "https://me:secret@github.com/mathesar-foundation")]),
     ("repository-slash", &[("mathesar-launcher\"", "mathesar-launcher/\"")]),
+    ("name-not-the-programs", &[("name = \"mathesar\"", "name = \"mathesar-next\"")]),
     ("name-long", &[("name = \"mathesar\"", "name = \"Mathesar, the spreadsheet-like web interface to PostgreSQL, which lets people of all technical skill levels view, edit, query and share data in PostgreSQL, without writing SQL, and its launcher, which runs a private PostgreSQL cluster, watches it, backs it up, upgrades it and rolls it back when that is needed\"")]),
     ("category-unknown", &[("\"Database\"]", "\"Databse\"]")]),
     ("category-main-first", &[("\"Office\", \"Database\"", "\"Database\", \"Office\"")]),
@@ -80,6 +81,7 @@ const CASES: &[Case] = &[
     ("unit-not-installed", &[("unit = \"mathesar.service\"", "unit = \"mathesard.service\"")]),
     ("unit-without-ending", &[("unit = \"mathesar.service\"", "unit = \"mathesar\"")]),
     ("user-not-the-units", &[("user = \"mathesar\"", "user = \"mathesar2\"")]),
+    ("home-not-the-users", &[("home = \"/var/lib/mathesar\"", "home = \"/var/lib/sheets\"")]),
     ("user-root", &[("user = \"mathesar\"", "user = \"root\"")]),
     ("user-bad", &[("user = \"mathesar\"", "user = \"Mathesar User\"")]),
 
@@ -98,6 +100,7 @@ const CASES: &[Case] = &[
     ("source-in-target", &[("build:bin/mathesar", "target/release/mathesar")]),
     ("mode-set-user-id", &[("mode = \"0640\"", "mode = \"4755\"")]),
     ("mode-world-writable", &[("mode = \"0640\"", "mode = \"0666\"")]),
+    ("owner-that-no-deb-can-say", &[("dest = \"/usr/share/mathesar/release.toml\"", "dest = \"/usr/share/mathesar/release.toml\"\nowner = \"mathesar\"")]),
     ("mode-not-executable", &[("kind = \"binary\"", "kind = \"binary\"\nmode = \"0644\"")]),
     ("config-outside-etc", &[("dest = \"/etc/mathesar/mathesar.conf\"", "dest = \"/usr/share/mathesar/mathesar.conf\"")]),
     ("etc-but-no-config", &[("kind = \"config\"", "kind = \"data\"")]),
@@ -127,6 +130,12 @@ const CASES: &[Case] = &[
     ("runtime-version", &[("runtime-version = \"26.08\"", "runtime-version = \"25.8\"")]),
     ("finish-arg", &[("\"--share=network\"", "\"-share=network\", \"--sockt=wayland\"")]),
     ("tap", &[("tap = \"mathesar-everywhere/mathesar\"", "tap = \"mathesar-everywhere/homebrew-mathesar\"")]),
+
+    ("owners-unknown", &[("group = \"mathesar\"\n\n[[file]]", "group = \"mathesr\"\nowner = \"www-data\"\n\n[[file]]")]),
+    ("toml-unclosed-array", &[("\"Database\"]", "\"Database\"")]),
+    ("toml-unclosed-array-of-lines", &[("rhel-9 = [\"python3.12\", \"python3.11\"]", "rhel-9 = [\n  \"python3.12\", # ]\n")]),
+    ("toml-table-twice-with-keys", &[("[homebrew]", "[deb]\nsection = \"x\"\nscripts = \"y\"\n[homebrew]")]),
+    ("toml-file-without-brackets", &[("[[file]]", "[file]")]),
 
     // --- several in one run, of every sort ---
     ("many", &[
@@ -177,6 +186,7 @@ fn files_that_the_manifest_names() {
     root.write("packaging/files/mathesar.service", "[Service]\nUser=www-data\n");
     root.write("packaging/files/mathesar.sysusers", "u other -\n");
     root.write("packaging/deb/postinst", "#!/bin/sh\n");
+    root.write("packaging/rpm/post.sh", "systemctl preset mathesard.service\n");
     root.write("CHANGELOG.md", "## 0.12.0-1\n- x\n");
     snapshot("files-named", &root.report(real().as_bytes()));
 }

@@ -17,13 +17,14 @@ impl Root {
         let root = Root { folder: tempfile::tempdir().unwrap() };
         root.write("CHANGELOG.md", "# Changelog\n\n## 0.12.0-1 (2026-11-23)\n- First.\n");
         root.write("LICENSE", "text\n");
-        for file in ["mathesar.conf", "mathesar.tmpfiles", "mathesar.svg"] {
+        for file in ["mathesar.conf", "mathesar.svg"] {
             root.write(&format!("packaging/files/{file}"), "text\n");
         }
         let unit = "[Unit]\nDescription=Mathesar\n\n[Service]\nUser=mathesar\nGroup=mathesar\n";
         root.write("packaging/files/mathesar.service", unit);
+        let tmpfiles = "z /etc/mathesar/mathesar.conf 0640 root mathesar -\n";
+        root.write("packaging/files/mathesar.tmpfiles", tmpfiles);
         root.write("packaging/files/mathesar.sysusers", "u mathesar - \"Mathesar\" /var/lib/mathesar\n");
-        root.write("packaging/deb/lintian-overrides", "text\n");
         root.write("packaging/deb/postinst", "#!/bin/sh\nset -e\n#DEBHELPER#\n");
         root.write("packaging/rpm/post.sh", "true\n");
         root
