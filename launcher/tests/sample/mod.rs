@@ -1,0 +1,149 @@
+//! The sample application's releases and its Python environment, for every test that needs something to install.
+//!
+//! A test crate takes it by `#[path = "../sample/mod.rs"] mod sample;`.
+
+// Each test crate uses what it needs of this.
+#![allow(dead_code)]
+
+pub mod environment;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
+
+/// The versions of Python and PostgreSQL that the application is for.
+const RANGES: &str = r#"
+[python]
+min = "3.10"
+max = "3.14"
+prefer = ["3.12", "3.11"]
+
+[postgresql]
+min = 14
+max = 18
+"#;
+
+/// A release as its makers would have published it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleRelease {
+    pub version: String,
+    pub tarball: PathBuf,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    pub size: u64,
+    /// A whole release.toml, with a file:// address.
+    pub release_toml: String,
+}
+
+impl SampleRelease {
+    /// release.toml for a release that is fetched from elsewhere.
+    pub fn release_toml_at(&self, url: &str) -> String {
+        let SampleRelease { version, sha256, size, .. } = self;
+        format!("version = \"{version}\"\nurl = \"{url}\"\nsha256 = \"{sha256}\"\nsize = {size}\n{RANGES}")
+    }
+
+    /// packaging/mathesar.toml with this release in it, for `cargo xtask dist --manifest`. The package's version follows.
+    pub fn manifest(&self, manifest: &str, url: &str) -> String {
+        let mut document: toml_edit::DocumentMut = manifest.parse().unwrap();
+        document["package"]["version"] = toml_edit::value(&self.version);
+        let app = &mut document["app"];
+        app["version"] = toml_edit::value(&self.version);
+        app["url"] = toml_edit::value(url);
+        app["sha256"] = toml_edit::value(&self.sha256);
+        document.to_string()
+    }
+}
+
+/// Makes the tarball of a version: `1.0.0`, `2.0.0` (migrates), or `3.0.0` in a variant: `fails` (a migration, half-way),
+/// `hangs` (a migration, for ever) or `dead` (migrates, boots, and answers nobody). The same bytes every time.
+pub fn release(version: &str, variant: Option<&str>) -> SampleRelease {
+    let overlays: Vec<String> = match (version, variant) {
+        ("1.0.0", None) => vec!["base".into()],
+        ("2.0.0", None) => vec!["base".into(), "v2".into()],
+        ("3.0.0", Some(variant @ ("fails" | "hangs" | "dead"))) => {
+            vec!["base".into(), "v2".into(), format!("v3-{variant}")]
+        }
+        _ => panic!("the sample application has no {version} {variant:?}"),
+    };
+    let bytes = tarball(&overlays.iter().map(|overlay| sources().join(overlay)).collect::<Vec<_>>());
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = variant.map_or(version.to_owned(), |variant| format!("{version}-{variant}"));
+    // Named by its content: tests of another build of the same target folder may be reading theirs.
+    let folder = work_folder().join(format!("{name}-{}", &sha256[..12]));
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("mathesar.tar.gz");
+    if fs::read(&path).ok().as_deref() != Some(&bytes[..]) {
+        let mut file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
+        file.persist(&path).unwrap();
+    }
+    let mut release = SampleRelease {
+        version: version.to_owned(),
+        sha256,
+        size: bytes.len() as u64,
+        release_toml: String::new(),
+        tarball: path,
+    };
+    release.release_toml = release.release_toml_at(&format!("file://{}", release.tarball.display()));
+    release
+}
+
+/// The folder that the application is written in.
+pub fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample-app")
+}
+
+/// Shared by all tests of this target folder, and kept.
+pub fn work_folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A flat .tar.gz of these folders, later ones over earlier ones.
+fn tarball(folders: &[PathBuf]) -> Vec<u8> {
+    let mut entries = std::collections::BTreeMap::new();
+    for folder in folders {
+        collect(folder, folder, &mut entries);
+    }
+    let gzip = GzBuilder::new().write(Vec::new(), Compression::default());
+    let mut builder = tar::Builder::new(gzip);
+    for (name, source) in &entries {
+        let mut header = tar::Header::new_ustar();
+        // No clock, no owner and no umask of the machine: one source makes one digest.
+        header.set_mtime(1_000_000_000);
+        if source.is_dir() {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o755);
+            header.set_size(0);
+            builder.append_data(&mut header, format!("{name}/"), std::io::empty()).unwrap();
+        } else {
+            let content = fs::read(source).unwrap();
+            let executable = fs::metadata(source).unwrap().permissions().mode() & 0o100 != 0;
+            header.set_mode(if executable { 0o755 } else { 0o644 });
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, &content[..]).unwrap();
+        }
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+fn collect(root: &Path, folder: &Path, entries: &mut std::collections::BTreeMap<String, PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        // Somebody has run Python in the sources.
+        if name.ends_with("__pycache__") || name.ends_with(".pyc") {
+            continue;
+        }
+        if path.is_dir() {
+            collect(root, &path, entries);
+        }
+        entries.insert(name, path);
+    }
+}
