@@ -4,10 +4,12 @@
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod database;
 pub mod failure;
 pub mod layout;
-pub mod release;
 pub mod process;
+pub mod release;
+pub mod secrets;
 mod system;
 
 pub use commands::run;

@@ -1,0 +1,38 @@
+//! PostgreSQL: the private cluster, or a server of the user's.
+//!
+//! The cluster listens on a socket only. `state/database` holds its data (`data`) and a lock that the server itself
+//! keeps for as long as any of its processes lives, so that there is never a second one on the same data.
+
+mod cluster;
+mod conf;
+mod discover;
+mod distribution;
+mod embedded;
+mod explain;
+mod external;
+mod leftover;
+mod provision;
+mod psql;
+mod running;
+mod status;
+mod url;
+
+pub use cluster::{Cluster, Owner, Settings, existing_major, os_user};
+pub use discover::{Binaries, Origin, Search};
+pub use distribution::Distribution;
+pub use embedded::binaries as embedded_binaries;
+pub use external::{External, Facts};
+pub use provision::Provisioned;
+pub use psql::{identifier, literal};
+pub use running::Running;
+pub use status::{CollationMismatch, Status};
+
+/// Mathesar's own role. Never a name of Mathesar's schemas (`msar`, `__msar`, `mathesar_types`): `"$user"` in
+/// search_path would break its queries.
+pub const ROLE: &str = "mathesar";
+/// The launcher's superuser, which nothing but the launcher logs in as.
+pub const SUPERUSER: &str = "mathesar_launcher";
+/// The launcher's role for physical copies.
+pub const REPLICATION: &str = "mathesar_backup";
+/// A part of the socket's name; the cluster has no TCP port.
+pub const PORT: u16 = 5432;

@@ -1,0 +1,89 @@
+//! Runs SQL by psql: statements on standard input, passwords in a 0600 file, nothing of either on a command line.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::process::{Program, User};
+use crate::secrets::{Secret, Secrets};
+
+/// How psql reaches a server.
+#[derive(Debug)]
+pub(super) struct Psql {
+    pub program: PathBuf,
+    pub host: String,
+    pub port: u16,
+    pub role: String,
+    pub database: String,
+    pub passwords: Option<PathBuf>,
+    pub user: Option<User>,
+    pub variables: Vec<(&'static str, String)>,
+}
+
+impl Psql {
+    /// The answer without decoration: fields apart by `|`, one row a line.
+    pub fn run(&self, sql: &str) -> Result<String, Failure> {
+        let output = self.program(sql).run()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    pub fn program(&self, sql: &str) -> Program {
+        let mut program = Program::new(&self.program)
+            .args(["-XAtqw", "-v", "ON_ERROR_STOP=1", "-f", "-"])
+            // By variables, as a `database` on the command line could be a connection string.
+            .env("PGHOST", &self.host)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", &self.role)
+            .env("PGDATABASE", &self.database)
+            .env("PGCLIENTENCODING", "UTF8")
+            .env("PGAPPNAME", "mathesar")
+            // A person's service file and client certificates are none of ours.
+            .env("PGSYSCONFDIR", "/nonexistent")
+            .env("PGPASSFILE", self.passwords.as_deref().unwrap_or(Path::new("/dev/null")))
+            // Causes are told from the words.
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .user(self.user)
+            .input(sql);
+        for (name, value) in &self.variables {
+            program = program.env(name, value);
+        }
+        program
+    }
+}
+
+/// A PGPASSFILE with this one password, for whatever it is used with.
+pub(super) fn password_file(secrets: &Secrets, name: &str, password: &Secret) -> Result<PathBuf, Failure> {
+    secrets.derived(name, &format!("*:*:*:*:{}\n", escape(password.expose())))
+}
+
+fn escape(password: &str) -> String {
+    password.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// A string constant of SQL. Never holds a NUL: configuration and secrets refuse it.
+pub fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    match doubled.contains('\\') {
+        // Means the same whatever standard_conforming_strings says.
+        true => format!(" E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
+    }
+}
+
+/// A quoted identifier of SQL.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_characters_are_quoted() {
+        assert_eq!(literal("'\"$\\ )#"), " E'''\"$\\\\ )#'");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(escape("a:b\\c"), "a\\:b\\\\c");
+    }
+}

@@ -1,0 +1,159 @@
+//! A server that runs: started directly as a child, so that its number, its words and its end are the launcher's.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::cluster::{Cluster, existing_major};
+use super::conf;
+use super::leftover::{PidFile, Process, process, signal};
+use crate::failure::{Exit, Failure};
+use crate::process::Program;
+
+/// How long an immediate end may take: PostgreSQL itself gives its processes five seconds.
+const IMMEDIATE: Duration = Duration::from_secs(20);
+/// A small cluster is ready after a third of a second.
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// A server that this launcher has started, or has found and adopted.
+#[derive(Debug)]
+pub struct Running {
+    /// None: adopted; its end cannot be waited for, only seen.
+    pub child: Option<Child>,
+    pub pid: u32,
+    data: PathBuf,
+}
+
+impl Cluster {
+    /// Starts the server; `wait_ready` says when it answers. Refused while another one runs on the data. What it says
+    /// goes to `log`, without statements and so without secrets.
+    pub fn spawn(&self, log: Stdio) -> Result<Running, Failure> {
+        self.check()?;
+        match existing_major(&self.folder)? {
+            None => {
+                return Err(Failure::new(format!("there is no database in {} yet", self.folder.display()))
+                    .help("make it: `mathesar db init`"));
+            }
+            Some(major) if major != self.binaries.major => {
+                let version = &self.binaries.version;
+                return Err(Failure::new(format!(
+                    "the database was made by PostgreSQL {major}, and {version} cannot open it"
+                ))
+                .exit(Exit::Refused)
+                .help("bring it to another major: `mathesar db upgrade`"));
+            }
+            Some(_) => {}
+        }
+        let lock = self.lock()?;
+        self.socket_folder()?;
+        self.remove_stale_files()?;
+        self.write_files()?;
+        let postgres = self.binaries.server("postgres");
+        let mut command = Program::new(&postgres)
+            .arg("-D")
+            .arg(self.data())
+            // On the command line as well: ALTER SYSTEM would win over any file.
+            .args(["-c", "listen_addresses=", "-c"])
+            .arg(format!("unix_socket_directories={}", conf::list_item(&self.socket.to_string_lossy())))
+            .current_dir("/")
+            .user(self.owner.user)
+            .stdin(lock)
+            .into_command();
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(log)
+            // A Ctrl-C on the terminal is the launcher's to handle, in its order.
+            .process_group(0)
+            .spawn()
+            .map_err(|cause| Failure::new(format!("cannot run {}", postgres.display())).cause(cause))?;
+        Ok(Running { pid: child.id(), child: Some(child), data: self.data() })
+    }
+
+    /// Takes over a server that an earlier launcher has left, if one runs. It has that launcher's settings.
+    pub fn adopt(&self) -> Option<Running> {
+        self.leftover().map(|pid| Running { child: None, pid, data: self.data() })
+    }
+
+    /// Whether the server accepts connections now.
+    pub fn is_ready(&self) -> bool {
+        PidFile::read(&self.data()).is_some_and(|file| file.ready) && self.answers()
+    }
+
+    fn answers(&self) -> bool {
+        let program = Program::new(self.binaries.client("pg_isready"))
+            .args(["-q", "-t", "3", "-h"])
+            .arg(&self.socket)
+            .args(["-p", &super::PORT.to_string(), "-d", "postgres"])
+            .user(self.owner.user)
+            .current_dir("/");
+        program.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Waits until the server accepts connections: longest after a power cut, while it replays its log.
+    pub fn wait_ready(&self, running: &mut Running, limit: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(how) = running.try_wait()? {
+                return Err(Failure::new("PostgreSQL did not start")
+                    .cause(how)
+                    .help("see why: `mathesar logs`"));
+            }
+            // Its own file tells without a process or a connection; a stale one has another number.
+            let file = PidFile::read(&self.data());
+            if file.is_some_and(|file| file.ready && file.pid == running.pid) && self.answers() {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(Failure::new(format!(
+                    "PostgreSQL is not ready after {} seconds",
+                    limit.as_secs()
+                ))
+                .help("see what it does: `mathesar logs`")
+                .help("give it more time: `mathesar config set database.start-timeout 30m`"));
+            }
+            std::thread::sleep(BETWEEN);
+        }
+    }
+}
+
+impl Running {
+    /// How it ended, once it has.
+    pub fn try_wait(&mut self) -> Result<Option<String>, Failure> {
+        match &mut self.child {
+            Some(child) => {
+                let status: Option<ExitStatus> = child
+                    .try_wait()
+                    .map_err(|cause| Failure::new("cannot wait for PostgreSQL").cause(cause))?;
+                Ok(status.map(|status| status.to_string()))
+            }
+            None if process(self.pid, &self.data) == Process::Ours => Ok(None),
+            None => Ok(Some("it is gone".to_owned())),
+        }
+    }
+
+    /// Ends it: fast first, which ends transactions and writes everything; after the limit immediately, which loses
+    /// nothing either but makes the next start replay the log. Never by SIGKILL. True: it was the fast way.
+    pub fn stop(&mut self, limit: Duration) -> Result<bool, Failure> {
+        for (with, limit, fast) in [(Signal::INT, limit, true), (Signal::QUIT, IMMEDIATE, false)] {
+            let end = Instant::now() + limit;
+            if self.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            signal(self.pid, with);
+            loop {
+                if self.try_wait()?.is_some() {
+                    return Ok(fast);
+                }
+                if Instant::now() >= end {
+                    break;
+                }
+                std::thread::sleep(BETWEEN);
+            }
+        }
+        Err(Failure::new(format!("PostgreSQL, process {}, does not end", self.pid))
+            .help(format!("see what it waits for: `ps -o pid,stat,wchan:20,args -p {}`", self.pid)))
+    }
+}

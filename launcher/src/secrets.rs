@@ -1,0 +1,242 @@
+//! Secrets: files of mode 0600 in `state/secrets`, or systemd's credentials. Made once, never overwritten, never printed.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::{Exit, Failure};
+use crate::layout::{Environment, Layout};
+use crate::process::User;
+
+pub const SECRET_KEY: &str = "secret-key";
+const FINGERPRINT: &str = "secret-key.fingerprint";
+
+/// A text that no message, log or debug output ever shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// For the few places that hand it on: a 0600 file, a child's input or environment.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// One installation's secrets.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    folder: PathBuf,
+    credentials: Option<PathBuf>,
+    owner: Option<User>,
+}
+
+impl Secrets {
+    /// `owner`: who the files are to belong to, where that is another than the caller (root preparing a service).
+    pub fn new(folder: impl Into<PathBuf>, credentials: Option<PathBuf>, owner: Option<User>) -> Secrets {
+        Secrets { folder: folder.into(), credentials, owner }
+    }
+
+    pub fn of(layout: &Layout, environment: &Environment, owner: Option<User>) -> Secrets {
+        let credentials = environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Secrets::new(layout.state.join("secrets"), credentials, owner)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a secret is, or would be: a systemd credential of its name goes first.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let credential = self.credentials.as_ref().map(|folder| folder.join(name));
+        credential.filter(|path| path.is_file()).unwrap_or_else(|| self.folder.join(name))
+    }
+
+    pub fn read(&self, name: &str) -> Result<Option<Secret>, Failure> {
+        read_file(&self.path(name))
+    }
+
+    /// The secret of this name; made from the system's random numbers where there is none.
+    pub fn ensure(&self, name: &str) -> Result<Secret, Failure> {
+        if let Some(secret) = self.read(name)? {
+            return Ok(secret);
+        }
+        self.create(name, &random()?)?;
+        // Another process may have been faster: what the file holds is what counts.
+        self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
+    }
+
+    /// The key that encrypts stored database passwords: the configured one, or ours. Its fingerprint is kept, and another
+    /// key, or a new one after a loss, is refused: every stored connection would be lost with it.
+    pub fn secret_key(&self, configured: Option<&Secret>) -> Result<Secret, Failure> {
+        let known = self.read(FINGERPRINT)?;
+        let key = match configured {
+            Some(key) => key.clone(),
+            None => match (self.read(SECRET_KEY)?, &known) {
+                (Some(key), _) => key,
+                (None, Some(_)) => {
+                    let path = self.path(SECRET_KEY);
+                    return Err(Failure::new(format!("the secret key {} is gone", path.display()))
+                        .exit(Exit::Refused)
+                        .cause("Mathesar's stored database passwords can be read with that key only")
+                        .help("put the file back from a backup: `mathesar backup list`"));
+                }
+                (None, None) => self.ensure(SECRET_KEY)?,
+            },
+        };
+        let fingerprint = fingerprint(&key);
+        match known {
+            None => self.create(FINGERPRINT, &fingerprint)?,
+            Some(known) if known.expose() == fingerprint => {}
+            Some(_) => {
+                return Err(Failure::new("this secret key is another than the one that Mathesar's data were made with")
+                    .exit(Exit::Refused)
+                    .cause("Mathesar's stored database passwords can be read with that key only")
+                    .help("put the former key back: see `mathesar config show --origin` for where `app.secret-key` comes from"));
+            }
+        }
+        Ok(key)
+    }
+
+    /// Files that others may read, or that belong to somebody else: for `doctor`.
+    pub fn exposed(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path());
+        let open = |path: &PathBuf| {
+            fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
+        };
+        paths.filter(open).collect()
+    }
+
+    /// Replaces a file of ours that is made from secrets, such as a PGPASSFILE, where its content differs.
+    pub fn derived(&self, name: &str, content: &str) -> Result<PathBuf, Failure> {
+        let path = self.folder.join(name);
+        let same = fs::read_to_string(&path).is_ok_and(|now| now == content)
+            && fs::metadata(&path).is_ok_and(|meta| meta.mode() & 0o777 == 0o600);
+        if !same {
+            let beside = self.write_beside(name, content)?;
+            fs::rename(&beside, &path).map_err(|cause| Failure::io("write", &path, cause))?;
+            sync(&self.folder)?;
+        }
+        Ok(path)
+    }
+
+    /// Whole or not at all, and never over a file that is there: a link, unlike a rename, replaces nothing.
+    fn create(&self, name: &str, content: &str) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        let beside = self.write_beside(name, content)?;
+        let linked = fs::hard_link(&beside, &path);
+        let _ = fs::remove_file(&beside);
+        match linked {
+            Err(cause) if cause.kind() != ErrorKind::AlreadyExists => Err(Failure::io("write", &path, cause)),
+            _ => sync(&self.folder),
+        }
+    }
+
+    fn write_beside(&self, name: &str, content: &str) -> Result<PathBuf, Failure> {
+        private_folder(&self.folder, self.owner)?;
+        let beside = self.folder.join(format!(".{name}.{}", &random()?[..12]));
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+            if let Some(owner) = self.owner {
+                std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
+            }
+            file.write_all(content.as_bytes())?;
+            file.sync_all()
+        };
+        match write() {
+            Ok(()) => Ok(beside),
+            Err(cause) => {
+                let _ = fs::remove_file(&beside);
+                Err(Failure::io("write", &beside, cause))
+            }
+        }
+    }
+}
+
+/// A person's file with a secret and nothing else: the line end that editors add is none of it.
+pub fn read_file(path: &Path) -> Result<Option<Secret>, Failure> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(Failure::io("read", path, cause)),
+    };
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.is_empty() || text.contains(['\n', '\r', '\0']) {
+        return Err(Failure::new(format!("{} must hold one line: the secret", path.display()))
+            .exit(Exit::Refused)
+            .help(format!("look at it: `ls -l {}`", path.display())));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// Makes a folder for its owner alone, and what is missing above it.
+pub(crate) fn private_folder(folder: &Path, owner: Option<User>) -> Result<(), Failure> {
+    let failed = |cause| Failure::io("create", folder, cause);
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if meta.is_dir() => return Ok(()),
+        // Root never follows a link that the service's user has put there.
+        Ok(_) if owner.is_some() => return Err(failed(ErrorKind::NotADirectory.into())),
+        _ => {}
+    }
+    if let Some(parent) = folder.parent().filter(|parent| !parent.exists()) {
+        private_folder(parent, owner)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => match owner {
+            Some(owner) => {
+                std::os::unix::fs::lchown(folder, Some(owner.uid), Some(owner.gid)).map_err(failed)
+            }
+            None => Ok(()),
+        },
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
+pub(crate) fn sync(folder: &Path) -> Result<(), Failure> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|cause| Failure::io("write", folder, cause))
+}
+
+/// 256 bits of the system's, as hexadecimal digits: no quoting anywhere can spoil them.
+fn random() -> Result<String, Failure> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; 32];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|cause| Failure::io("read", path, cause))?;
+    Ok(hex(&bytes))
+}
+
+fn fingerprint(key: &Secret) -> String {
+    hex(&Sha256::new().chain_update("mathesar secret key\0").chain_update(key.expose()).finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[path = "secrets_tests.rs"]
+mod tests;
