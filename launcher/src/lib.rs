@@ -1,13 +1,15 @@
 //! The launcher of Mathesar. The library exists so that `cargo xtask` can make man pages, completions and the reference
 //! from the same types that the program uses.
 
+pub mod app;
 pub mod cli;
 mod commands;
 pub mod config;
 pub mod failure;
 pub mod layout;
-pub mod release;
 pub mod process;
+pub mod progress;
+pub mod release;
 mod system;
 
 pub use commands::run;
