@@ -1,6 +1,7 @@
 //! The launcher of Mathesar. The library exists so that `cargo xtask` can make man pages, completions and the reference
 //! from the same types that the program uses.
 
+pub mod app;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod database;
 pub mod failure;
 pub mod layout;
 pub mod process;
+pub mod progress;
 pub mod release;
 pub mod secrets;
 mod system;

@@ -1,0 +1,206 @@
+//! A release's Python environment: built beside its place, moved there whole, built anew when its interpreter has changed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::python::{self, Choice, Places, Python};
+use super::{Settings, digest, files, uv, venv};
+use crate::failure::{Exit, Failure};
+use crate::process::Program;
+use crate::progress::Progress;
+use crate::release::Python as Supported;
+
+/// What is to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirements {
+    pub path: PathBuf,
+    /// A lock: every package with its digest.
+    pub hashed: bool,
+}
+
+impl Requirements {
+    /// The lock that was put beside the release, else what the release itself asks for.
+    pub fn of(release: &Path) -> Requirements {
+        let lock = release.join("app.lock");
+        if lock.is_file() {
+            return Requirements { path: lock, hashed: true };
+        }
+        Requirements { path: release.join("tree/requirements.txt"), hashed: false }
+    }
+}
+
+/// How an environment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    Missing,
+    /// To be built anew, and why.
+    Stale(String),
+}
+
+/// Which Pythons may be used, and where they are looked for.
+#[derive(Debug, Clone)]
+pub struct Pythons<'a> {
+    pub supported: &'a Supported,
+    pub places: Places,
+}
+
+pub(super) const STAMP: &str = "mathesar.json";
+
+/// Whether a release's environment can be used as it stands. Cheap: at every start.
+pub fn state(release: &Path) -> State {
+    let folder = release.join("venv");
+    let Ok(text) = std::fs::read(folder.join(STAMP)) else { return State::Missing };
+    let Ok(stamp) = serde_json::from_slice::<Value>(&text) else { return State::Missing };
+    let wanted = match digest::of_file(&Requirements::of(release).path) {
+        Ok((digest, _)) => digest,
+        Err(failure) => return State::Stale(failure.to_string()),
+    };
+    if stamp["requirements"] != *wanted {
+        return State::Stale("the packages it needs have changed".to_owned());
+    }
+    let was = stamp["version"].as_str().unwrap_or_default();
+    let interpreter = stamp["interpreter"].as_str().unwrap_or_default();
+    let question = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
+    // A symlink to nowhere is the usual end after a distribution's upgrade.
+    match Program::new(folder.join("bin/python")).args(["-I", "-S", "-c", question]).run() {
+        Ok(output) => {
+            let now = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if minor(&now) == minor(was) {
+                State::Ready
+            } else {
+                State::Stale(format!("{interpreter} was Python {was} and is {now} now"))
+            }
+        }
+        Err(_) if !Path::new(interpreter).exists() => State::Stale(format!("{interpreter} is gone")),
+        Err(_) => State::Stale(format!("its Python, from {interpreter}, does not run any more")),
+    }
+}
+
+/// Patch releases keep what was installed; a new minor version looks elsewhere for it.
+fn minor(version: &str) -> &str {
+    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
+}
+
+/// Makes the environment ready, if it is not, and says with which interpreter.
+pub fn ensure(
+    release: &Path,
+    pythons: &Pythons<'_>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    match state(release) {
+        State::Ready => return Ok(()),
+        State::Missing => {}
+        State::Stale(why) => progress.note(&format!("building the Python environment again: {why}")),
+    }
+    let requirements = Requirements::of(release);
+    let wanted = digest::of_file(&requirements.path)?.0;
+    let uv = uv::find(settings, &pythons.places.path, progress)?;
+    let python = interpreter(pythons, uv.as_deref(), settings, progress)?;
+    let with = if uv.is_some() { "uv" } else { "pip" };
+    progress.start(&format!("Preparing Python {} with {with}", python.version_text()));
+    if !requirements.hashed {
+        progress.note(
+            "no lock of this release is here: its packages are installed by version, and theirs in turn are not verified by digest",
+        );
+    }
+    files::sweep(release);
+    let place = release.join("venv");
+    let new = files::beside(&place, "new");
+    files::remove_tree(&new)?;
+    let built = match &uv {
+        Some(uv) => uv::build(uv, &python.path, &requirements, &new, settings),
+        None => venv::build(&python, &requirements, &new, settings),
+    };
+    let finished = built.map_err(|failure| explain(failure, settings)).and_then(|()| {
+        venv::relocate(&new, &place)?;
+        let stamp = json!({
+            "interpreter": python.path,
+            "version": python.version_text(),
+            "requirements": wanted,
+            "hashed": requirements.hashed,
+            "with": with,
+        });
+        files::write(&new.join(STAMP), format!("{stamp:#}\n").as_bytes())?;
+        sync(&new)?;
+        files::discard(&place)?;
+        files::rename(&new, &place)
+    });
+    if finished.is_err() {
+        let _ = files::remove_tree(&new);
+    }
+    finished?;
+    progress.done(&format!("Prepared Python {} with {with}", python.version_text()));
+    Ok(())
+}
+
+/// The interpreter that would be used: for `plan` and `doctor` too.
+pub fn interpreter(
+    pythons: &Pythons<'_>,
+    uv: Option<&Path>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Python, Failure> {
+    let managed = settings.managed && uv.is_some();
+    match python::choose(pythons.supported, settings.interpreter.as_deref(), managed, &pythons.places)? {
+        Choice::System(python) => Ok(python),
+        Choice::Managed { version, otherwise } => {
+            let fetched = uv
+                .ok_or_else(|| Failure::new("there is no uv"))
+                .and_then(|uv| uv::managed_python(uv, version, settings))
+                .and_then(|path| python::probe(&path).map_err(Failure::new));
+            match (fetched, otherwise) {
+                (Ok(python), _) => Ok(python),
+                (Err(failure), Some(python)) => {
+                    progress.note(&format!("using Python {}: {failure}", python.version_text()));
+                    Ok(python)
+                }
+                (Err(failure), None) => Err(python::none_found(
+                    pythons.supported,
+                    &[format!("uv could not fetch one ({failure})")],
+                )),
+            }
+        }
+    }
+}
+
+/// What uv or pip said last is the cause already; the help is ours.
+fn explain(failure: Failure, settings: &Settings) -> Failure {
+    let cause = std::error::Error::source(&failure).map(ToString::to_string).unwrap_or_default();
+    // Programs end with 2 or 1 for everything, so the words have to tell.
+    let said = format!("{failure}: {cause}");
+    let explained =
+        Failure::new("cannot install the Python packages that Mathesar needs").cause(said.clone());
+    if settings.network.offline {
+        let folder = settings.cache.join("wheels");
+        return explained.exit(Exit::Refused).help(format!(
+            "`network.offline` is set: put the wheels into {}, made elsewhere by `pip download -d DIR -r requirements.txt`",
+            folder.display()
+        ));
+    }
+    if said.contains("hash") {
+        return explained
+            .exit(Exit::Refused)
+            .help("a package is not the one that was pinned, and is not used");
+    }
+    if said.contains("No space left") {
+        return explained.help(format!("look for room: `df -h {}`", settings.store.display()));
+    }
+    explained
+        .help("behind a proxy or a mirror: `mathesar config set network.proxy URL`, `… python.index-url URL`")
+        .help("run the same command again: what was fetched is kept")
+}
+
+#[cfg(target_os = "linux")]
+fn sync(folder: &Path) -> Result<(), Failure> {
+    let synced = File::open(folder).and_then(|file| Ok(rustix::fs::syncfs(file)?));
+    synced.map_err(|cause| Failure::io("sync", folder, cause))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync(folder: &Path) -> Result<(), Failure> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(|cause| Failure::io("sync", folder, cause))
+}

@@ -1,0 +1,140 @@
+//! How files are fetched: proxy, certificates, time limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
+
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+
+/// Settings `network.*`.
+#[derive(Debug, Clone)]
+pub struct Network {
+    pub proxy: Option<String>,
+    pub no_proxy: Vec<String>,
+    pub ca_file: Option<PathBuf>,
+    /// For an answer, and for the next bytes of one.
+    pub timeout: Duration,
+    pub offline: bool,
+    /// How often a fetch is tried, and how long to wait before the second time; doubled each time.
+    pub attempts: u32,
+    pub pause: Duration,
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network {
+            proxy: None,
+            no_proxy: Vec::new(),
+            ca_file: None,
+            timeout: Duration::from_secs(30),
+            offline: false,
+            attempts: 5,
+            pause: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Network {
+    pub fn new(config: &Config) -> Network {
+        let default = Network::default();
+        Network {
+            proxy: config.text("network.proxy").map(str::to_owned),
+            no_proxy: config.list("network.no-proxy").to_vec(),
+            ca_file: config.path("network.ca-file"),
+            timeout: config.duration("network.timeout").unwrap_or(default.timeout),
+            offline: config.bool("network.offline"),
+            ..default
+        }
+    }
+
+    /// The same for programs that fetch: uv and pip.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        if let Some(proxy) = &self.proxy {
+            for name in ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"] {
+                variables.push((name.to_owned(), proxy.clone()));
+            }
+        }
+        if !self.no_proxy.is_empty() {
+            for name in ["NO_PROXY", "no_proxy"] {
+                variables.push((name.to_owned(), self.no_proxy.join(",")));
+            }
+        }
+        if let Some(file) = &self.ca_file {
+            for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"] {
+                variables.push((name.to_owned(), file.to_string_lossy().into_owned()));
+            }
+        }
+        // uv brings certificates of its own; the machine's are what its administrator trusts.
+        variables.push(("UV_SYSTEM_CERTS".to_owned(), "true".to_owned()));
+        variables.push(("UV_HTTP_TIMEOUT".to_owned(), self.timeout.as_secs().max(1).to_string()));
+        variables
+    }
+
+    /// A client for one address; `https` stays https over redirects.
+    pub(super) fn agent(&self, https: bool) -> Result<Agent, Failure> {
+        // Refused only where something has set one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Agent::config_builder()
+            .https_only(https)
+            .proxy(if https { self.proxy()? } else { None })
+            .tls_config(TlsConfig::builder().root_certs(self.roots()?).build())
+            .user_agent(concat!("mathesar-launcher/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .timeout_connect(Some(self.timeout))
+            .timeout_recv_response(Some(self.timeout))
+            .timeout_per_read(Some(self.timeout))
+            .build();
+        Ok(config.new_agent())
+    }
+
+    fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let Some(text) = &self.proxy else { return Ok(Proxy::try_from_env()) };
+        // Its text may hold a password.
+        let wrong =
+            |cause: ureq::Error| Failure::new("cannot use `network.proxy`").cause(cause).exit(Exit::Refused);
+        let plain = Proxy::new(text).map_err(wrong)?;
+        if self.no_proxy.is_empty() {
+            return Ok(Some(plain));
+        }
+        let mut builder = Proxy::builder(plain.protocol()).host(plain.host()).port(plain.port());
+        if let Some(user) = plain.username() {
+            builder = builder.username(user);
+        }
+        if let Some(password) = plain.password() {
+            builder = builder.password(password);
+        }
+        for host in &self.no_proxy {
+            builder = builder.no_proxy(host);
+        }
+        builder.build().map(Some).map_err(wrong)
+    }
+
+    /// The platform's own verifier, which also honours SSL_CERT_FILE; with `network.ca-file`, those of that file besides.
+    fn roots(&self) -> Result<RootCerts, Failure> {
+        let Some(path) = &self.ca_file else { return Ok(RootCerts::PlatformVerifier) };
+        let text = std::fs::read(path).map_err(|cause| {
+            Failure::io("read", path, cause).help("see `mathesar config get network.ca-file`")
+        })?;
+        let mut roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
+            .certs
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect();
+        let before = roots.len();
+        for item in ureq::tls::parse_pem(&text) {
+            if let Ok(PemItem::Certificate(certificate)) = item {
+                roots.push(certificate);
+            }
+        }
+        if roots.len() == before {
+            return Err(Failure::new(format!("{} holds no certificate in PEM form", path.display()))
+                .exit(Exit::Refused)
+                .help("see `mathesar config get network.ca-file`"));
+        }
+        Ok(RootCerts::Specific(std::sync::Arc::new(roots)))
+    }
+}

@@ -1,0 +1,66 @@
+//! Static files, collected ahead, and bytecode: the release's folder is not written any more when it runs.
+
+use std::path::Path;
+
+use super::{digest, files};
+use crate::failure::Failure;
+use crate::process::Program;
+use crate::progress::Progress;
+
+const STAMP: &str = "static.done";
+
+/// The settings module cannot be read without these; nothing is connected to, nothing is signed.
+const PLACEHOLDERS: &[(&str, &str)] = &[
+    ("POSTGRES_DB", "unused"),
+    ("POSTGRES_USER", "unused"),
+    ("POSTGRES_HOST", "localhost"),
+    ("POSTGRES_PORT", "1"),
+    ("SECRET_KEY", "only for collecting static files: nothing is signed with it"),
+    ("ALLOWED_HOSTS", "localhost"),
+    ("DJANGO_SETTINGS_MODULE", "config.settings.production"),
+];
+
+/// Whether they are, and the bytecode is of the environment that is there now.
+pub fn are_collected(release: &Path) -> bool {
+    let stamp = std::fs::read_to_string(release.join(STAMP)).unwrap_or_default();
+    release.join("tree/static").is_dir() && of_environment(release).is_ok_and(|now| now == stamp.trim())
+}
+
+fn of_environment(release: &Path) -> Result<String, Failure> {
+    Ok(digest::of_file(&release.join("venv").join(super::environment::STAMP))?.0)
+}
+
+/// Collects static files into `tree/static`, compiles the tree's bytecode, and makes the tree read-only.
+pub fn ensure(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
+    if are_collected(release) {
+        return Ok(());
+    }
+    progress.start("Collecting static files");
+    let tree = release.join("tree");
+    let python = release.join("venv/bin/python");
+    // Read-only from an earlier time, with another interpreter's bytecode.
+    files::make_writable(&tree)?;
+    let media = tempfolder(release)?;
+    let collected = Program::new(&python)
+        .args(["manage.py", "collectstatic", "--noinput", "--clear", "--verbosity", "0"])
+        .envs(PLACEHOLDERS.iter().copied())
+        .env("MEDIA_ROOT", &media)
+        // LOCALE_PATHS is relative.
+        .current_dir(&tree)
+        .run();
+    files::remove_tree(&media)?;
+    collected?;
+    // Files that are no Python 3 are there too (templates): what cannot be compiled is compiled when it is imported.
+    let _ = Program::new(&python).args(["-I", "-m", "compileall", "-q", "."]).current_dir(&tree).output()?;
+    files::make_read_only(&tree)?;
+    let stamp = of_environment(release)?;
+    files::write(&release.join(STAMP), format!("{stamp}\n").as_bytes())?;
+    progress.done("Collected static files");
+    Ok(())
+}
+
+fn tempfolder(release: &Path) -> Result<std::path::PathBuf, Failure> {
+    let folder = files::beside(&release.join("media"), "new");
+    files::create_folder(&folder)?;
+    Ok(folder)
+}

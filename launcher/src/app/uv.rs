@@ -1,0 +1,121 @@
+//! uv: which one, and an environment made with it.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Requirements;
+use super::{Settings, tools};
+use crate::failure::{Exit, Failure};
+use crate::process::Program;
+use crate::progress::Progress;
+
+/// Versions on PATH that are known to do what is asked of them here.
+const KNOWN_GOOD: std::ops::Range<(u32, u32)> = (0, 8)..(0, 14);
+
+/// `python.uv`, else the pinned one where it is at hand, else a good one on PATH, else the pinned one fetched.
+/// None: there is none, and pip is to do it.
+pub(super) fn find(
+    settings: &Settings,
+    path: &[PathBuf],
+    progress: &dyn Progress,
+) -> Result<Option<PathBuf>, Failure> {
+    if let Some(named) = &settings.uv {
+        return match version(named) {
+            Ok(_) => Ok(Some(named.clone())),
+            Err(why) => {
+                Err(Failure::new(format!("`python.uv` {} cannot be used", named.display()))
+                    .cause(why)
+                    .exit(Exit::Refused)
+                    .help("choose another with `mathesar config set python.uv PATH`, or none with `mathesar config unset python.uv`"))
+            }
+        };
+    }
+    let mut offline = settings.clone();
+    offline.network.offline = true;
+    if let Ok(uv) = tools::uv(&offline, progress) {
+        return Ok(Some(uv));
+    }
+    let on_path = path
+        .iter()
+        .map(|folder| folder.join("uv"))
+        .find(|uv| uv.is_file() && version(uv).is_ok_and(|version| KNOWN_GOOD.contains(&version)));
+    if on_path.is_some() || settings.network.offline {
+        return Ok(on_path);
+    }
+    match tools::uv(settings, progress) {
+        Ok(uv) => Ok(Some(uv)),
+        // Somebody has changed the file: that is no reason to go on by another way.
+        Err(failure) if failure.exit == Exit::Refused => Err(failure),
+        Err(failure) => {
+            progress.note(&format!("pip does what uv would do, slower: {failure}"));
+            Ok(None)
+        }
+    }
+}
+
+fn version(uv: &Path) -> Result<(u32, u32), String> {
+    let output = Program::new(uv).arg("--version").run().map_err(|failure| failure.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut numbers = text.strip_prefix("uv ").unwrap_or_default().split('.');
+    match (numbers.next().map(str::parse), numbers.next().map(str::parse)) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err(format!("`uv --version` says `{}`", text.trim())),
+    }
+}
+
+fn program(uv: &Path, settings: &Settings) -> Program {
+    let mut program = Program::new(uv)
+        .envs(settings.network.variables())
+        .env("UV_CACHE_DIR", settings.cache.join("uv"))
+        .env("UV_PYTHON_INSTALL_DIR", settings.store.join("python"))
+        .env("UV_PYTHON_INSTALL_BIN", "0")
+        .env("UV_NO_PROGRESS", "1")
+        // No project of the folder that the launcher happens to be started in.
+        .current_dir("/");
+    if settings.network.offline {
+        program = program.env("UV_OFFLINE", "1");
+    }
+    program
+}
+
+/// Fetches a CPython that uv manages, into the store, and says where it is.
+pub(super) fn managed_python(
+    uv: &Path,
+    (major, minor): (u32, u32),
+    settings: &Settings,
+) -> Result<PathBuf, Failure> {
+    let version = format!("{major}.{minor}");
+    let _ = program(uv, settings).args(["python", "install", &version]).run()?;
+    let output =
+        program(uv, settings).args(["python", "find", "--managed-python", "--no-project", &version]).run()?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// An environment with all the packages, their bytecode compiled.
+pub(super) fn build(
+    uv: &Path,
+    python: &Path,
+    requirements: &Requirements,
+    into: &Path,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    program(uv, settings)
+        .args(["venv", "--quiet", "--relocatable", "--no-project", "--python"])
+        .args([python, into])
+        .env("UV_PYTHON_DOWNLOADS", "never")
+        .run()?;
+    let mut install = program(uv, settings)
+        .args(["pip", "install", "--compile-bytecode", "--python"])
+        .args([into.join("bin/python").as_path(), Path::new("-r"), &requirements.path])
+        .env("UV_PYTHON_DOWNLOADS", "never");
+    if requirements.hashed {
+        install = install.arg("--require-hashes");
+    }
+    for folder in settings.wheels() {
+        install = install.arg("--find-links").arg(folder);
+    }
+    if let Some(url) = &settings.index_url {
+        // Not as an argument: it may hold a password, and arguments are seen by everyone.
+        install = install.env("UV_DEFAULT_INDEX", url);
+    }
+    install.run().map(drop)
+}

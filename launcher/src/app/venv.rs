@@ -1,0 +1,64 @@
+//! `python -m venv` and pip: where there is no uv.
+
+use std::path::Path;
+
+use super::environment::Requirements;
+use super::python::Python;
+use super::{Settings, files};
+use crate::failure::{Exit, Failure};
+use crate::process::Program;
+
+pub(super) fn build(
+    python: &Python,
+    requirements: &Requirements,
+    into: &Path,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    if !python.venv {
+        let (major, minor) = python.minor();
+        return Err(Failure::new(format!("{} has no `venv` and `ensurepip`", python.path.display()))
+            .exit(Exit::Refused)
+            .help(format!("on Debian and Ubuntu: `apt install python{major}.{minor}-venv`")));
+    }
+    Program::new(&python.path).args(["-I", "-m", "venv"]).arg(into).current_dir("/").run()?;
+    let binary = into.join("bin/python");
+    let mut install = Program::new(&binary)
+        .args(["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--compile"])
+        .args([Path::new("--cache-dir"), &settings.cache.join("pip"), Path::new("-r"), &requirements.path])
+        .envs(settings.network.variables())
+        .env("PIP_DEFAULT_TIMEOUT", settings.network.timeout.as_secs().max(1).to_string())
+        .current_dir("/");
+    if requirements.hashed {
+        install = install.arg("--require-hashes");
+    }
+    if settings.network.offline {
+        install = install.arg("--no-index");
+    }
+    for folder in settings.wheels() {
+        install = install.arg("--find-links").arg(folder);
+    }
+    if let Some(url) = &settings.index_url {
+        install = install.env("PIP_INDEX_URL", url);
+    }
+    install.run().map(drop)
+}
+
+/// pip writes where it stands into scripts: they are to say where it will stand.
+pub(super) fn relocate(from: &Path, to: &Path) -> Result<(), Failure> {
+    let folder = from.join("bin");
+    let (old, new) = (from.to_string_lossy(), to.to_string_lossy());
+    let entries = std::fs::read_dir(&folder).map_err(|cause| Failure::io("read", &folder, cause))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let Some(text) = std::fs::read_to_string(&path).ok().filter(|text| is_file && text.contains(&*old))
+        else {
+            continue;
+        };
+        let mode = entry.metadata().map_err(|cause| Failure::io("read", &path, cause))?.permissions();
+        files::write(&path, text.replace(&*old, &new).as_bytes())?;
+        std::fs::set_permissions(&path, mode)
+            .map_err(|cause| Failure::io("change the mode of", &path, cause))?;
+    }
+    Ok(())
+}
