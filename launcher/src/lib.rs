@@ -4,10 +4,13 @@
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod control;
 pub mod failure;
 pub mod layout;
 pub mod release;
 pub mod process;
+pub mod server;
+pub mod supervise;
 mod system;
 
 pub use commands::run;
