@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod control;
 pub mod database;
 pub mod failure;
 pub mod layout;
@@ -12,6 +13,8 @@ pub mod process;
 pub mod progress;
 pub mod release;
 pub mod secrets;
+pub mod server;
+pub mod supervise;
 mod system;
 
 pub use commands::run;

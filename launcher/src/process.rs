@@ -47,6 +47,11 @@ const INHERITED: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
+/// What children get of this process's environment.
+pub fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
+    INHERITED.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+}
+
 /// Of a program's standard error, this much is shown.
 const SHOWN_LINES: usize = 20;
 
@@ -55,11 +60,7 @@ impl Program {
         let path = path.as_ref().to_owned();
         let mut command = Command::new(&path);
         command.env_clear().stdin(Stdio::null());
-        for name in INHERITED {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
+        command.envs(inherited());
         Program { command, path, input: None }
     }
 

@@ -1,0 +1,78 @@
+//! The command line's side of control.sock.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::request_line;
+use crate::failure::{Exit, Failure};
+use crate::server::near::Near;
+use crate::supervise::Request;
+
+/// No answer is longer: it holds a status, no log.
+const LONGEST_ANSWER: u64 = 1024 * 1024;
+
+/// An answer; the supervisor keeps the connection open for as long as it runs.
+#[derive(Debug)]
+pub struct Answer {
+    pub value: Value,
+    connection: BufReader<UnixStream>,
+}
+
+impl Answer {
+    /// Waits until the supervisor is gone. False: it still runs after this time.
+    pub fn wait_for_end(mut self, timeout: Duration) -> bool {
+        if self.connection.get_ref().set_read_timeout(Some(timeout)).is_err() {
+            return false;
+        }
+        match self.connection.read(&mut [0; 64]) {
+            Ok(_) => true,
+            Err(cause) => !matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}
+
+/// Asks the supervisor behind this socket. Exit code 3 where none runs.
+pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+    let near = Near::new(socket).map_err(|cause| not_running(socket, cause))?;
+    let stream = UnixStream::connect(near.path()).map_err(|cause| match cause.kind() {
+        ErrorKind::PermissionDenied => {
+            Failure::io("reach", socket, cause).help("run the command as the user that runs Mathesar, or as root")
+        }
+        _ => not_running(socket, cause),
+    })?;
+    let failed = |cause| Failure::io("talk over", socket, cause);
+    stream.set_read_timeout(Some(timeout)).and_then(|()| stream.set_write_timeout(Some(timeout))).map_err(failed)?;
+    // One that refuses us may have closed already: its answer tells more than the broken pipe.
+    let _ = (&stream).write_all(request_line(request).as_bytes());
+    let mut connection = BufReader::new(stream);
+    let mut line = Vec::new();
+    let read = (&mut connection).take(LONGEST_ANSWER).read_until(b'\n', &mut line);
+    match read {
+        Ok(0) => return Err(Failure::new("the supervisor closed the connection without an answer")),
+        Ok(_) => {}
+        Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            let seconds = timeout.as_secs();
+            return Err(Failure::new(format!("the supervisor did not answer within {seconds} s"))
+                .help("see what it does: `mathesar logs`"));
+        }
+        Err(cause) => return Err(failed(cause)),
+    }
+    let mut value: Value = serde_json::from_slice(&line)
+        .map_err(|cause| Failure::new("cannot understand the supervisor's answer").cause(cause))?;
+    if let Some(why) = value.get("error").and_then(Value::as_str) {
+        return Err(Failure::new(why));
+    }
+    match value.get_mut("ok") {
+        Some(ok) => Ok(Answer { value: ok.take(), connection }),
+        None => Err(Failure::new("cannot understand the supervisor's answer")
+            .help("a newer launcher may be running: `mathesar restart`")),
+    }
+}
+
+fn not_running(socket: &Path, cause: std::io::Error) -> Failure {
+    Failure::io("reach", socket, cause).exit(Exit::NotRunning).help("start it: `mathesar start`")
+}

@@ -1,0 +1,118 @@
+//! The supervisor's side of control.sock.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{LONGEST_REQUEST, Lock, parse, response_line};
+use crate::failure::Failure;
+use crate::server::near::Near;
+use crate::supervise::child::thread;
+use crate::supervise::supervisor::Handle;
+
+/// Connections at once; more wait in the backlog.
+const MOST_CLIENTS: usize = 32;
+
+/// How long a client may take for its one line.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The socket, removed at the end.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Answers on this socket from a thread. The lock proves that a socket which lies there is a dead one's.
+pub fn serve(path: &Path, _lock: &Lock, handle: Handle) -> Result<Server, Failure> {
+    let failed = |cause| Failure::io("listen on", path, cause);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|cause| Failure::io("make", folder, cause))?;
+    }
+    // Bound beside it and renamed: nobody ever finds it with other permissions, or not listening.
+    let fresh = path.with_extension(format!("{}", std::process::id()));
+    let _ = std::fs::remove_file(&fresh);
+    let near = Near::new(&fresh).map_err(failed)?;
+    let listener = UnixListener::bind(near.path()).map_err(failed)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&fresh, path).map_err(failed)?;
+    let clients = Arc::new(AtomicUsize::new(0));
+    thread("control".to_owned(), move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of descriptors, most likely: waiting is all that helps.
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            };
+            while clients.load(Ordering::SeqCst) >= MOST_CLIENTS {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            clients.fetch_add(1, Ordering::SeqCst);
+            let (handle, shared) = (handle.clone(), Arc::clone(&clients));
+            let begun = thread("control-client".to_owned(), move || {
+                talk(stream, &handle);
+                shared.fetch_sub(1, Ordering::SeqCst);
+            });
+            if begun.is_err() {
+                clients.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    })?;
+    Ok(Server { path: path.to_owned() })
+}
+
+/// Whoever runs the supervisor, and root. File permissions say the same; a folder may be copied, a uid not.
+fn allowed(stream: &UnixStream) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let own = rustix::process::geteuid();
+        rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == own || peer.uid.is_root())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        true
+    }
+}
+
+fn talk(stream: UnixStream, handle: &Handle) {
+    let patient = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    if patient.is_err() {
+        return;
+    }
+    let answer = |result| {
+        let _ = (&stream).write_all(response_line(&result).as_bytes());
+    };
+    if !allowed(&stream) {
+        return answer(Err("only the user that runs Mathesar may ask this".to_owned()));
+    }
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(&stream);
+    match reader.by_ref().take(LONGEST_REQUEST).read_until(b'\n', &mut line) {
+        Ok(_) if line.ends_with(b"\n") => {}
+        Ok(0) | Err(_) => return,
+        Ok(_) => return answer(Err("a request is one line of at most 4096 bytes".to_owned())),
+    }
+    let request = match parse(&line) {
+        Ok(request) => request,
+        Err(why) => return answer(Err(why)),
+    };
+    let (sender, receiver) = std::sync::mpsc::channel();
+    handle.ask(request, Box::new(move |result| drop(sender.send(result))));
+    // As long as the work takes; a supervisor that ends drops the sender.
+    answer(receiver.recv().unwrap_or_else(|_| Err("it has stopped".to_owned())));
+    if request == crate::supervise::Request::Stop {
+        // The client sees the end of the process as the end of this connection.
+        let _ = stream.set_read_timeout(None);
+        let _ = (&stream).read(&mut [0; 1]);
+    }
+}

@@ -1,0 +1,231 @@
+//! gunicorn as a service: started on the launcher's socket, known to be ready, replaced without a gap.
+
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::gunicorn::{Gunicorn, MARK, PROBE_PATH};
+use super::near::Near;
+use super::probe::{Answer, get};
+use crate::failure::Failure;
+use crate::supervise::log::Sink;
+use crate::supervise::{Cancel, Child, Exits, Service, Spec, orphans};
+
+/// A request that takes longer than this makes a probe fail; several have to before anything happens.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+struct Running {
+    child: Child,
+    probes: PathBuf,
+    /// Its end is wanted, or not yet interesting.
+    expected: Arc<AtomicBool>,
+    grace: Duration,
+}
+
+/// The web server.
+pub struct Web {
+    settings: Arc<Mutex<Gunicorn>>,
+    listener: Arc<OwnedFd>,
+    trust_unix: bool,
+    sink: Arc<dyn Sink>,
+    running: Option<Running>,
+    count: u32,
+}
+
+impl Web {
+    /// `settings` may be changed at any time, and count from the next start or replacement on.
+    pub fn new(settings: Arc<Mutex<Gunicorn>>, listener: &super::Listener, sink: Arc<dyn Sink>) -> Web {
+        let trust_unix = listener.is_unix();
+        Web { settings, listener: listener.fd(), trust_unix, sink, running: None, count: 0 }
+    }
+
+    /// Ends what a killed launcher left: under the state lock nobody else's processes bear this mark.
+    pub fn clear_leftovers(state: &std::path::Path, grace: Duration) -> usize {
+        orphans::end(MARK, &state.to_string_lossy(), grace)
+    }
+
+    /// How many failed probes in a row mean more than requests that take their time.
+    pub fn patience(request_timeout: Duration) -> u32 {
+        (request_timeout.as_secs() / PROBE_TIMEOUT.as_secs() + 2) as u32
+    }
+
+    fn settings(&self) -> Gunicorn {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn spawn(&mut self, exits: &Exits) -> Result<Running, Failure> {
+        let gunicorn = self.settings();
+        std::fs::create_dir_all(&gunicorn.run).map_err(|cause| Failure::io("make", &gunicorn.run, cause))?;
+        write_config(&gunicorn, self.trust_unix)?;
+        self.count += 1;
+        let path = gunicorn.run.join(format!("gunicorn-{}-{}.sock", std::process::id(), self.count));
+        let probes = probe_listener(&path)?;
+        let spec = Spec {
+            name: "gunicorn",
+            program: gunicorn.python.clone(),
+            args: gunicorn.args(self.listener.as_raw_fd(), probes.as_raw_fd()),
+            environment: gunicorn.variables(),
+            current_dir: Some(gunicorn.app.clone()),
+            user: gunicorn.user,
+            // Our copy of the probes' socket goes with the spawn: when gunicorn dies, nobody listens there.
+            keep: vec![Arc::clone(&self.listener), Arc::new(probes)],
+            stop: Signal::TERM,
+            // Quick, but in order: the master ends its workers.
+            orphaned: Signal::QUIT,
+        };
+        let expected = Arc::new(AtomicBool::new(true));
+        let (silent, exits) = (Arc::clone(&expected), exits.clone());
+        let on_exit = move |status: std::process::ExitStatus| {
+            if !silent.load(Ordering::SeqCst) {
+                exits.ended(status.to_string());
+            }
+        };
+        let child = Child::spawn(spec, &self.sink, Box::new(on_exit)).inspect_err(|_| remove(&path))?;
+        Ok(Running { child, probes: path, expected, grace: gunicorn.stop_timeout + Duration::from_secs(2) })
+    }
+
+    /// Starts one, and waits for its first answer. After an error nothing of it is left.
+    fn ready(&mut self, exits: &Exits, cancel: &Cancel) -> Result<Running, Failure> {
+        let (host, timeout) = {
+            let settings = self.settings();
+            (settings.host, settings.start_timeout)
+        };
+        let running = self.spawn(exits)?;
+        let end = Instant::now() + timeout;
+        let gone = || running.child.status().is_some();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            // The request waits in the backlog for the first worker: no polling, and no moment lost.
+            let answer = get(&running.probes, PROBE_PATH, &host, left, || cancel.cancelled() || gone());
+            if matches!(answer, Answer::Status(200 | 302)) && !gone() {
+                running.expected.store(false, Ordering::SeqCst);
+                return Ok(running);
+            }
+            // Given a moment, so that its end is known and said instead of a closed connection.
+            if answer == Answer::Closed {
+                running.child.wait(Duration::from_secs(1));
+            }
+            if let Some(why) = verdict(&answer, running.child.status(), cancel, left) {
+                end_of(running, Duration::from_secs(2));
+                return Err(why);
+            }
+            std::thread::sleep(Duration::from_secs(1).min(left));
+        }
+    }
+}
+
+fn verdict(
+    answer: &Answer,
+    ended: Option<std::process::ExitStatus>,
+    cancel: &Cancel,
+    left: Duration,
+) -> Option<Failure> {
+    if cancel.cancelled() {
+        return Some(Failure::new("the start of gunicorn was given up"));
+    }
+    if let Some(status) = ended {
+        return Some(
+            Failure::new(format!("gunicorn ended while it started ({status})")).help("its words: `mathesar logs`"),
+        );
+    }
+    if left.is_zero() || *answer == Answer::Late {
+        let said = match answer {
+            Answer::Status(status) => format!("{PROBE_PATH} answers {status}"),
+            _ => format!("{PROBE_PATH} does not answer"),
+        };
+        return Some(Failure::new(format!("gunicorn does not become ready: {said}")).help("its words: `mathesar logs`"));
+    }
+    None
+}
+
+fn end_of(running: Running, grace: Duration) {
+    running.expected.store(true, Ordering::SeqCst);
+    running.child.stop(grace);
+    remove(&running.probes);
+}
+
+fn remove(path: &std::path::Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+fn probe_listener(path: &std::path::Path) -> Result<OwnedFd, Failure> {
+    let failed = |cause| Failure::io("listen on", path, cause);
+    remove(path);
+    let near = Near::new(path).map_err(failed)?;
+    let listener = UnixListener::bind(near.path()).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener.into())
+}
+
+fn write_config(gunicorn: &Gunicorn, trust_unix: bool) -> Result<(), Failure> {
+    let path = gunicorn.config_file();
+    let fresh = path.with_extension("new");
+    let failed = |cause| Failure::io("write", &fresh, cause);
+    remove(&fresh);
+    // Readable for the user that gunicorn runs as; there is no secret in it.
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&fresh).map_err(failed)?;
+    file.write_all(gunicorn.config_text(trust_unix).as_bytes()).map_err(failed)?;
+    if gunicorn.user.is_some() {
+        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    std::fs::rename(&fresh, &path).map_err(|cause| Failure::io("write", &path, cause))
+}
+
+impl Service for Web {
+    fn name(&self) -> &'static str {
+        "gunicorn"
+    }
+
+    fn start(&mut self, exits: &Exits, cancel: &Cancel) -> Result<(), Failure> {
+        if let Some(dead) = self.running.take() {
+            // Workers without their master finish what they answer, while the new ones come.
+            dead.expected.store(true, Ordering::SeqCst);
+            dead.child.stop(Duration::from_secs(2));
+            remove(&dead.probes);
+        }
+        self.running = Some(self.ready(exits, cancel)?);
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), Failure> {
+        let Some(running) = &self.running else { return Err(Failure::new("gunicorn does not run")) };
+        let gone = || running.child.status().is_some();
+        match get(&running.probes, PROBE_PATH, &self.settings().host, PROBE_TIMEOUT, gone) {
+            Answer::Status(200 | 302) => Ok(()),
+            Answer::Status(500) => Err(Failure::new(format!("{PROBE_PATH} answers 500: see `mathesar logs`"))),
+            Answer::Status(status) => Err(Failure::new(format!("{PROBE_PATH} answers {status}"))),
+            Answer::Late => {
+                let seconds = PROBE_TIMEOUT.as_secs();
+                Err(Failure::new(format!("{PROBE_PATH} does not answer within {seconds} s")))
+            }
+            Answer::Closed | Answer::Cancelled | Answer::Strange => {
+                Err(Failure::new(format!("{PROBE_PATH} is not answered")))
+            }
+        }
+    }
+
+    fn replace(&mut self, exits: &Exits, cancel: &Cancel) -> Result<(), Failure> {
+        let new = self.ready(exits, cancel)?;
+        if let Some(old) = self.running.replace(new) {
+            let grace = old.grace;
+            end_of(old, grace);
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let grace = running.grace;
+            end_of(running, grace);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The only unsafe code of the launcher: two calls that std marks so, with the reasons why they hold.
+#![allow(unsafe_code)]
+
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+
+/// Takes a descriptor that the parent process left open for us (socket activation).
+pub(crate) fn adopt(fd: RawFd) -> std::io::Result<OwnedFd> {
+    // SAFETY: the caller passes a number that LISTEN_FDS promised to this very process, and takes it once; nothing else
+    // of the process knows of it. A number that is not open fails at the first call, below.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    match rustix::io::fcntl_getfd(&fd) {
+        Ok(flags) => rustix::io::fcntl_setfd(&fd, flags | rustix::io::FdFlags::CLOEXEC)?,
+        Err(cause) => {
+            // Closing what was never open would be a second mistake.
+            std::mem::forget(fd);
+            return Err(cause.into());
+        }
+    }
+    Ok(fd)
+}
+
+/// Lets the child keep these descriptors, and dies with us.
+pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death: Signal) {
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec only async-signal-safe things happen: plain system calls through rustix, which
+    // neither allocate nor lock. The descriptors are kept open by the closure itself.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in &keep {
+                rustix::io::fcntl_setfd(fd.as_ref(), rustix::io::FdFlags::empty())?;
+            }
+            #[cfg(target_os = "linux")]
+            {
+                rustix::process::set_parent_process_death_signal(Some(death))?;
+                // The parent may have died before the line above.
+                if rustix::process::getppid() != Some(parent) {
+                    return Err(rustix::io::Errno::SRCH.into());
+                }
+            }
+            #[cfg(not(target_os = "linux"))]
+            let _ = (parent, death);
+            Ok(())
+        });
+    }
+}
