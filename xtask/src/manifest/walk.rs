@@ -226,10 +226,13 @@ impl<'a> Walk<'a> {
             Value::Number(number) => number.to_string(),
             _ => return,
         };
-        let Err(fault) = (rule.check)(&text) else { return };
-        let mut problem = Problem::new(fault.title, within(self.text, &span, &text, fault.at), fault.label);
-        problem.help = fault.help;
-        self.problems.push(problem);
+        let Err(mut fault) = (rule.check)(&text) else { return };
+        for fault in std::mem::take(&mut fault.more).into_iter().chain([fault]) {
+            let place = within(self.text, &span, &text, fault.at);
+            let mut problem = Problem::new(fault.title, place, fault.label);
+            problem.help = fault.help;
+            self.problems.push(problem);
+        }
         self.spans.remove(path);
     }
 

@@ -150,6 +150,8 @@ fn warn_where_the_folder_is_recorded(built: &Path) -> Result<()> {
 fn member(package: &Path, name: &str) -> Result<String> {
     let shell = crate::shell::at(std::path::Path::new("/"))?;
     cmd!(shell, "bsdtar -xOf {package} {name}")
+        // It complains of a locale that the machine does not have.
+        .env("LC_ALL", "C")
         .quiet()
         .read()
         .with_context(|| format!("cannot read {name} of {}", package.display()))

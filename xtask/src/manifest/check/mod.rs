@@ -21,11 +21,22 @@ pub(super) struct Fault {
     /// The bytes of the value that are wrong, where it is not all of it.
     pub at: Option<Range<usize>>,
     pub help: Option<String>,
+    /// What else is wrong with the same value.
+    pub more: Vec<Fault>,
 }
 
 impl Fault {
     fn new(title: impl Into<String>, label: impl Into<String>) -> Fault {
-        Fault { title: title.into(), label: label.into(), at: None, help: None }
+        Fault { title: title.into(), label: label.into(), at: None, help: None, more: Vec::new() }
+    }
+
+    /// All of them as one; none is no fault.
+    fn all(faults: Vec<Fault>) -> Outcome {
+        let mut faults = faults.into_iter();
+        match faults.next() {
+            Some(first) => Err(Fault { more: faults.collect(), ..first }),
+            None => Ok(()),
+        }
     }
 
     fn help(mut self, help: impl Into<String>) -> Fault {

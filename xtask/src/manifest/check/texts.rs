@@ -22,25 +22,24 @@ pub(super) fn line(text: &str) -> Outcome {
 /// again); rpmlint's summary-too-long and summary-ended-with-dot say the same.
 pub(super) fn summary(text: &str) -> Outcome {
     line(text)?;
+    let mut faults = Vec::new();
     let length = text.chars().count();
     if length >= 80 {
         let cut = text.char_indices().nth(79).map_or(0, |(at, _)| at);
-        return Err(Fault::new("the summary is too long", format!("{length} characters, 79 at most"))
-            .at(cut..text.len()));
+        let label = format!("{length} characters, 79 at most");
+        faults.push(Fault::new("the summary is too long", label).at(cut..text.len()));
     }
     let first = text.split(' ').next().unwrap_or_default();
     if matches!(first.to_lowercase().as_str(), "a" | "an" | "the") {
         let rest = text[first.len()..].trim_start();
-        return Err(Fault::new("the summary begins with an article", "no article here")
-            .at(0..first.len())
-            .help(format!("`{rest}`")));
+        let fault = Fault::new("the summary begins with an article", "no article here");
+        faults.push(fault.at(0..first.len()).help(format!("`{rest}`")));
     }
     if let Some(rest) = text.strip_suffix('.') {
-        return Err(
-            Fault::new("the summary ends with a full stop", "no full stop here").at(rest.len()..text.len())
-        );
+        let fault = Fault::new("the summary ends with a full stop", "no full stop here");
+        faults.push(fault.at(rest.len()..text.len()));
     }
-    Ok(())
+    Fault::all(faults)
 }
 
 /// Debian Policy 3.4.2: an extended description is there, and no tabs are in it (refused everywhere here).

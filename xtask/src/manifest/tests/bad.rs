@@ -52,6 +52,7 @@ const CASES: &[Case] = &[
     ("summary-full-stop", &[("interface to PostgreSQL\"", "interface to PostgreSQL.\"")]),
     ("summary-too-long", &[("interface to PostgreSQL\"", "interface to PostgreSQL databases, for people who never wanted to write SQL\"")]),
     ("summary-name", &[("summary = \"spread", "summary = \"Mathesar: spread")]),
+    ("summary-all-wrong", &[("summary = \"spreadsheet-like web interface to PostgreSQL\"", "summary = \"A spreadsheet-like web interface to PostgreSQL databases for people who never learned SQL.\"")]),
     ("description-indented", &[("- no Docker", "  - no Docker")]),
     ("licence-short", &[("license = \"GPL-3.0-or-later\"", "license = \"GPL3\"")]),
     ("licence-expression", &[("license = \"GPL-3.0-or-later\"", "license = \"MIT OR Apache2\"")]),
