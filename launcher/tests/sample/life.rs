@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::sample::release;
 use crate::world::{ADMIN, App, PASSWORD, World};
 
-pub fn create_admin(app: &App<'_>) {
+fn create_admin(app: &App<'_>) {
     app.python(&[
         "manage.py",
         "createsuperuser",

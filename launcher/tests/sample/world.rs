@@ -263,6 +263,19 @@ impl Server {
         self.request(&head, body, PATIENCE).unwrap()
     }
 
+    /// What the first visitor does in a browser.
+    pub fn complete_installation(&self, name: &str, password: &str) -> Answer {
+        // The cookie and the form's field have to be the same; which, is the visitor's choice.
+        let token = "0123456789abcdefghijABCDEFGHIJkl";
+        let head = format!(
+            "POST /complete_installation/ HTTP/1.0\r\nCookie: csrftoken={token}\r\n\
+             Content-Type: application/x-www-form-urlencoded"
+        );
+        let form =
+            format!("csrfmiddlewaretoken={token}&username={name}&password1={password}&password2={password}");
+        self.request(&head, form.as_bytes(), PATIENCE).unwrap()
+    }
+
     /// A result, or the error's message.
     pub fn call(&self, who: &str, method: &str, params: Value) -> Result<Value, String> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
