@@ -11,6 +11,7 @@ use super::psql::{Psql, password_file};
 use super::{REPLICATION, ROLE, SUPERUSER};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::layout::Layout;
 use crate::process::{Program, User};
 use crate::secrets::{Secrets, private_folder, sync};
 
@@ -122,6 +123,24 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// A layout's cluster as it is configured; touches no file.
+    pub fn new(
+        layout: &Layout,
+        config: &Config,
+        binaries: Binaries,
+        owner: Owner,
+        secrets: Secrets,
+    ) -> Cluster {
+        Cluster {
+            folder: layout.state.join("database"),
+            socket: layout.database_socket.clone(),
+            binaries,
+            owner,
+            settings: Settings::of(config),
+            secrets,
+        }
+    }
+
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
@@ -146,10 +165,12 @@ impl Cluster {
             .exit(Exit::Refused)
             .help("choose a folder with a shorter path: `mathesar --home DIR …`"));
         }
-        if name.to_str().is_none_or(|name| name.contains(char::is_control)) {
-            return Err(
-                Failure::new(format!("{} cannot be a socket's path", name.display())).exit(Exit::Refused)
-            );
+        // libpq takes a comma for the end of a host's name, and of a socket's folder too.
+        if name.to_str().is_none_or(|name| name.contains(|c: char| c.is_control() || c == ',')) {
+            return Err(Failure::new(format!("{} cannot be the database's socket", name.display()))
+                .cause("PostgreSQL's programs stumble over commas, control characters and what is not UTF-8 in its path")
+                .exit(Exit::Refused)
+                .help("choose a folder with a plain path: `mathesar --home DIR …`"));
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Search {
         (self.range.min..=self.range.max).contains(&major)
     }
 
-    fn from_setting(&self) -> Result<Option<Binaries>, Failure> {
+    fn of_setting(&self) -> Result<Option<Binaries>, Failure> {
         let Some(folder) = &self.setting else { return Ok(None) };
         inspect(folder, &self.root.join("usr/bin"), Origin::Setting).map(Some).map_err(|problem| {
             Failure::new(format!(
@@ -124,7 +124,7 @@ impl Search {
     /// The server for a new cluster: the setting's, else the newest supported one of the system, else the embedded
     /// build. None: there is none, and the embedded build is to be fetched first, or `missing_new` told.
     pub fn for_new(&self) -> Result<Option<Binaries>, Failure> {
-        if let Some(binaries) = self.from_setting()? {
+        if let Some(binaries) = self.of_setting()? {
             if !self.supports(binaries.major) {
                 return Err(
                     self.unsupported(&format!("the server in {}", binaries.bin.display()), &binaries.version)
@@ -146,7 +146,7 @@ impl Search {
         if !self.supports(major) {
             return Err(self.unsupported("the database", &major.to_string()));
         }
-        let setting = self.from_setting()?;
+        let setting = self.of_setting()?;
         if let Some(binaries) = setting {
             if binaries.major == major {
                 return Ok(binaries);

@@ -37,7 +37,10 @@ pub(super) fn explain(said: &str, server: &External) -> Trouble {
         () if has("does not support SSL") => Trouble::TlsUnsupported,
         () if has("password authentication failed") => Trouble::Password,
         () if has("no password supplied") => Trouble::NoPassword,
-        () if has("no pg_hba.conf entry") && server.sslmode == "disable" && !server.address.is_socket() => {
+        () if (has("no pg_hba.conf entry") || has("pg_hba.conf rejects"))
+            && server.sslmode == "disable"
+            && !server.address.is_socket() =>
+        {
             Trouble::TlsRequired
         }
         () if has("no pg_hba.conf entry") || has("pg_hba.conf rejects") => Trouble::NoRule,
@@ -57,6 +60,21 @@ pub(super) fn explain(said: &str, server: &External) -> Trouble {
         () if has("No route to host") || has("unreachable") => Trouble::Unreachable,
         () => Trouble::Other,
     }
+}
+
+/// psql's words without its name, its advice and what it says twice.
+fn words(said: &str) -> String {
+    const ADVICE: &[&str] = &["password retrieved from", "Is the server running", "WARNING: password file"];
+    let mut lines: Vec<&str> = Vec::new();
+    for line in said.lines() {
+        let line = line.trim();
+        let line = line.strip_prefix("psql: error: ").unwrap_or(line);
+        if !line.is_empty() && !ADVICE.iter().any(|advice| line.starts_with(advice)) && !lines.contains(&line)
+        {
+            lines.push(line);
+        }
+    }
+    lines.join("\n    ")
 }
 
 impl Trouble {
@@ -144,6 +162,6 @@ impl Trouble {
             Trouble::Other => (format!("the database at {place} cannot be used"), "see the server's own log".to_owned()),
         };
         let failure = Failure::new(message).exit(Exit::Refused).help(cure);
-        if said.is_empty() { failure } else { failure.cause(said.to_owned()) }
+        if said.is_empty() { failure } else { failure.cause(words(said)) }
     }
 }

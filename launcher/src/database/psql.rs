@@ -38,7 +38,7 @@ impl Psql {
             .env("PGAPPNAME", "mathesar")
             // A person's service file and client certificates are none of ours.
             .env("PGSYSCONFDIR", "/nonexistent")
-            .env("PGPASSFILE", self.passwords.as_deref().unwrap_or(Path::new("/dev/null")))
+            .env("PGPASSFILE", self.passwords.as_deref().unwrap_or(Path::new("/nonexistent")))
             // Causes are told from the words.
             .env("LC_ALL", "C")
             .current_dir("/")

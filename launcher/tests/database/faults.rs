@@ -175,6 +175,9 @@ fn a_socket_path_that_is_too_long_is_refused_with_help() {
     let text = told(failure);
     assert!(text.contains("the path of the database's socket is too long"), "{text}");
     assert!(text.contains("help: choose a folder with a shorter path"), "{text}");
+    site.cluster.socket = site.folder.path().join("a,b");
+    let text = told(site.cluster.init().unwrap_err());
+    assert!(text.contains("cannot be the database's socket"), "{text}");
     assert!(!site.cluster.folder.exists());
 }
 

@@ -1,6 +1,6 @@
 //! One private cluster in a folder of its own, with a name that quoting has to survive.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use mathesar::process::{Program, User};
 use mathesar::release::Postgresql;
 use mathesar::secrets::Secrets;
 
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(25);
 pub const RANGE: Postgresql = Postgresql { min: 14, max: 18 };
 pub const ODD: &str = "'\"$\\ )#:`%";
 
@@ -44,7 +44,7 @@ pub fn system_server() -> Option<Binaries> {
 
 impl Site {
     pub fn new() -> Option<Site> {
-        system_server().map(|binaries| Site::with(binaries, "a b'c\"d,é"))
+        system_server().map(|binaries| Site::with(binaries, "a b'c\"d é"))
     }
 
     pub fn with(binaries: Binaries, name: &str) -> Site {
@@ -82,7 +82,7 @@ impl Site {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let mut running = self.cluster.spawn(Stdio::from(log)).unwrap();
         let ready = self.cluster.wait_ready(&mut running, LIMIT);
-        let server = Server { site: self, running };
+        let server = Server { running, site: std::marker::PhantomData };
         ready.unwrap_or_else(|failure| {
             panic!("{failure}: {}", std::fs::read_to_string(self.log()).unwrap_or_default())
         });
@@ -100,8 +100,8 @@ impl Site {
 
 /// Ends its server whatever happens to the test.
 pub struct Server<'a> {
-    pub site: &'a Site,
     pub running: Running,
+    site: std::marker::PhantomData<&'a Site>,
 }
 
 impl Drop for Server<'_> {

@@ -1,6 +1,6 @@
 //! The private cluster in order: how it is made, who may come in.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::time::Duration;
 
 use mathesar::database::{existing_major, literal};
@@ -66,10 +66,18 @@ fn a_cluster_is_made_provisioned_and_safe() {
             .any(|(name, size)| name == "it's \"mine\"" && *size > 1 << 20)
     );
     assert_eq!(cluster.collation_mismatches().unwrap(), []);
-    cluster
-        .admin("postgres", "UPDATE pg_database SET datcollversion = '1' WHERE datname = 'third';")
-        .unwrap();
-    cluster.basebackup().unwrap().args(["--version"]).run().unwrap();
+    if cluster.binaries.major >= 15 {
+        let sql = "CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de';\n\
+                   UPDATE pg_database SET datcollversion = '1' WHERE datname = 'sorted';";
+        match cluster.admin("postgres", sql) {
+            Ok(_) => {
+                let found = cluster.collation_mismatches().unwrap();
+                assert_eq!(found.len(), 1);
+                assert_eq!((found[0].database.as_str(), found[0].recorded.as_str()), ("sorted", "1"));
+            }
+            Err(failure) => println!("not run: collation mismatch, as this build has no ICU: {failure}"),
+        }
+    }
 
     // Its own process group, its own user, no secret in its words.
     let proc = std::path::PathBuf::from(format!("/proc/{}", server.running.pid));
