@@ -262,10 +262,10 @@ impl<'a> Fetching<'a> {
     }
 
     fn trouble(&self, cause: ureq::Error) -> Trouble {
-        use ureq::Error::{BadUri, InvalidProxyUrl, RequireHttpsOnly, Rustls, Tls};
+        use ureq::Error::{BadUri, InvalidProxyUrl, RequireHttpsOnly, Rustls, Tls, TooManyRedirects};
         match cause {
             // The same the next time: a certificate is not trusted, a redirect leaves https.
-            Rustls(_) | Tls(_) | BadUri(_) | InvalidProxyUrl | RequireHttpsOnly(_) => {
+            Rustls(_) | Tls(_) | BadUri(_) | InvalidProxyUrl | RequireHttpsOnly(_) | TooManyRedirects => {
                 let mut failure = Failure::new(format!("cannot fetch {}", self.wanted.url));
                 if matches!(cause, Rustls(_) | Tls(_)) {
                     failure = failure.help(

@@ -100,6 +100,9 @@ pub fn ensure(
     let wanted = digest::of_file(&requirements.path)?.0;
     let uv = uv::find(settings, &pythons.places.path, progress)?;
     let python = interpreter(pythons, uv.as_deref(), settings, progress)?;
+    if let Err(failure) = python::require_cairo(&python) {
+        progress.note(&failure.to_string());
+    }
     let with = if uv.is_some() { "uv" } else { "pip" };
     progress.start(&format!("Preparing Python {} with {with}", python.version_text()));
     if !requirements.hashed {
@@ -181,7 +184,7 @@ fn explain(failure: Failure, settings: &Settings) -> Failure {
             folder.display()
         ));
     }
-    if said.contains("hash") {
+    if said.contains("ash mismatch") || said.contains("DO NOT MATCH THE HASHES") {
         return explained
             .exit(Exit::Refused)
             .help("a package is not the one that was pinned, and is not used");

@@ -82,6 +82,9 @@ impl Network {
             .https_only(https)
             .proxy(if https { self.proxy()? } else { None })
             .tls_config(TlsConfig::builder().root_certs(self.roots()?).build())
+            // Plain http is this machine's own, and leads nowhere else.
+            .max_redirects(if https { 10 } else { 0 })
+            .max_redirects_will_error(true)
             .user_agent(concat!("mathesar-launcher/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
             .timeout_connect(Some(self.timeout))

@@ -95,7 +95,7 @@ fn versions(folder: &Path, prefix: &str) -> Vec<PathBuf> {
             Some((name.strip_prefix(prefix)?.parse().ok()?, entry.path().join("bin")))
         })
         .collect();
-    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.sort_by_key(|(patch, _)| std::cmp::Reverse(*patch));
     found.into_iter().map(|(_, bin)| bin).collect()
 }
 

@@ -242,7 +242,7 @@ impl Store {
                 others.push((time, release));
             }
         }
-        others.sort_by(|a, b| b.0.cmp(&a.0));
+        others.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
         let mut removed = Vec::new();
         for (_, release) in others.into_iter().skip(keep) {
             files::discard(&release.path)?;

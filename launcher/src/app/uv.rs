@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Requirements;
+use super::pins::Pin;
 use super::{Settings, tools};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
@@ -38,7 +39,7 @@ pub(super) fn find(
         .iter()
         .map(|folder| folder.join("uv"))
         .find(|uv| uv.is_file() && version(uv).is_ok_and(|version| KNOWN_GOOD.contains(&version)));
-    if on_path.is_some() || settings.network.offline {
+    if on_path.is_some() || settings.network.offline || Pin::of("uv").is_none() {
         return Ok(on_path);
     }
     match tools::uv(settings, progress) {
