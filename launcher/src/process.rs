@@ -79,7 +79,10 @@ impl Program {
         self
     }
 
-    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, all: impl IntoIterator<Item = (N, V)>) -> Program {
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        mut self,
+        all: impl IntoIterator<Item = (N, V)>,
+    ) -> Program {
         self.command.envs(all);
         self
     }
@@ -117,7 +120,8 @@ impl Program {
 
     /// Runs to the end, however that is.
     pub fn output(mut self) -> Result<Output, Failure> {
-        let failed = |cause: std::io::Error| Failure::new(format!("cannot run {}", self.path.display())).cause(cause);
+        let failed =
+            |cause: std::io::Error| Failure::new(format!("cannot run {}", self.path.display())).cause(cause);
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(failed)?;
         let input = self.input.take();
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_failure_holds_the_command_and_its_words() {
-        let failure = Program::new("/bin/sh").args(["-c", "echo no such thing >&2; exit 3"]).run().unwrap_err();
+        let failure =
+            Program::new("/bin/sh").args(["-c", "echo no such thing >&2; exit 3"]).run().unwrap_err();
         assert_eq!(failure.to_string(), "`/bin/sh -c echo no such thing >&2; exit 3` failed");
         let cause = std::error::Error::source(&failure).unwrap().to_string();
         assert_eq!(cause, "exit status: 3\n    no such thing");
