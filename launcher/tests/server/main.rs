@@ -1,4 +1,5 @@
 //! The supervisor with real gunicorns and real sockets.
+#![allow(clippy::unwrap_used)]
 
 mod control;
 mod harness;
