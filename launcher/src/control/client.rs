@@ -29,7 +29,7 @@ impl Answer {
             return false;
         }
         match self.connection.read(&mut [0; 64]) {
-            Ok(_) => true,
+            Ok(size) => size == 0,
             Err(cause) => !matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
     }
@@ -39,13 +39,15 @@ impl Answer {
 pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer, Failure> {
     let near = Near::new(socket).map_err(|cause| not_running(socket, cause))?;
     let stream = UnixStream::connect(near.path()).map_err(|cause| match cause.kind() {
-        ErrorKind::PermissionDenied => {
-            Failure::io("reach", socket, cause).help("run the command as the user that runs Mathesar, or as root")
-        }
+        ErrorKind::PermissionDenied => Failure::io("reach", socket, cause)
+            .help("run the command as the user that runs Mathesar, or as root"),
         _ => not_running(socket, cause),
     })?;
     let failed = |cause| Failure::io("talk over", socket, cause);
-    stream.set_read_timeout(Some(timeout)).and_then(|()| stream.set_write_timeout(Some(timeout))).map_err(failed)?;
+    stream
+        .set_read_timeout(Some(timeout))
+        .and_then(|()| stream.set_write_timeout(Some(timeout)))
+        .map_err(failed)?;
     // One that refuses us may have closed already: its answer tells more than the broken pipe.
     let _ = (&stream).write_all(request_line(request).as_bytes());
     let mut connection = BufReader::new(stream);

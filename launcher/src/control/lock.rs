@@ -88,7 +88,10 @@ mod tests {
         let second = Lock::take(state.path(), "upgrade").unwrap_err();
         let pid = std::process::id();
         assert_eq!(second.exit, Exit::Refused);
-        assert_eq!(second.to_string(), format!("another launcher is at work here: `mathesar run` (pid {pid})"));
+        assert_eq!(
+            second.to_string(),
+            format!("another launcher is at work here: `mathesar run` (pid {pid})")
+        );
         assert_eq!(Lock::holder(state.path()), Some(Holder { pid, verb: "run".into() }));
         drop(first);
         assert_eq!(Lock::holder(state.path()), None);

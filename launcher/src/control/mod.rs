@@ -29,7 +29,9 @@ fn parse(line: &[u8]) -> Result<Request, String> {
     match value.get("do").and_then(Value::as_str) {
         Some("status") => Ok(Request::Status),
         Some("stop") => Ok(Request::Stop),
-        Some("restart") => Ok(Request::Restart { everything: value.get("everything") == Some(&Value::Bool(true)) }),
+        Some("restart") => {
+            Ok(Request::Restart { everything: value.get("everything") == Some(&Value::Bool(true)) })
+        }
         Some("reload-config") => Ok(Request::Reload),
         Some(other) => Err(format!("`{}` is not known here", other.chars().take(40).collect::<String>())),
         None => Err("`do` is missing".to_owned()),

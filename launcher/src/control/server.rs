@@ -85,7 +85,8 @@ fn allowed(stream: &UnixStream) -> bool {
 }
 
 fn talk(stream: UnixStream, handle: &Handle) {
-    let patient = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    let patient =
+        stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     if patient.is_err() {
         return;
     }

@@ -48,7 +48,8 @@ impl Gunicorn {
     pub fn args(&self, visitors: i32, probes: i32) -> Vec<OsString> {
         let seconds = |time: Duration| time.as_secs().max(1).to_string();
         let temporary = worker_temporary(Path::new("/dev/shm"), &self.run);
-        let mut args: Vec<OsString> = ["-m", "gunicorn", "config.wsgi", "--preload", "--config"].map(OsString::from).into();
+        let mut args: Vec<OsString> =
+            ["-m", "gunicorn", "config.wsgi", "--preload", "--config"].map(OsString::from).into();
         args.push(self.config_file().into());
         args.push("--chdir".into());
         args.push(self.app.clone().into());
@@ -94,7 +95,8 @@ impl Gunicorn {
 
 /// Heartbeat files belong in memory: on a disk that stalls, gunicorn would kill workers that are well.
 fn worker_temporary(memory: &Path, run: &Path) -> PathBuf {
-    let writable = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
+    let writable =
+        rustix::fs::access(memory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
     if writable { memory.to_owned() } else { run.to_owned() }
 }
 
@@ -143,7 +145,15 @@ mod tests {
     #[test]
     fn workers_suit_the_machine() {
         const GB: u64 = 1024 * 1024 * 1024;
-        let cases = [(1, GB / 2, 2), (1, GB, 3), (2, GB, 4), (2, 4 * GB, 5), (4, 8 * GB, 9), (64, 256 * GB, 12), (8, GB, 4)];
+        let cases = [
+            (1, GB / 2, 2),
+            (1, GB, 3),
+            (2, GB, 4),
+            (2, 4 * GB, 5),
+            (4, 8 * GB, 9),
+            (64, 256 * GB, 12),
+            (8, GB, 4),
+        ];
         for (processors, memory, expected) in cases {
             assert_eq!(workers(processors, memory), expected, "{processors} processors, {memory} bytes");
         }

@@ -83,9 +83,9 @@ impl Listener {
         let place = match listener.local_addr() {
             Ok(address) => Place::Tcp(address),
             Err(_) => {
-                let unix = UnixListener::from(OwnedFd::from(listener.try_clone().map_err(|cause| {
-                    refused("it cannot be copied").cause(cause)
-                })?));
+                let unix = UnixListener::from(OwnedFd::from(
+                    listener.try_clone().map_err(|cause| refused("it cannot be copied").cause(cause))?,
+                ));
                 let address = unix.local_addr().map_err(|cause| refused("it has no address").cause(cause))?;
                 Place::Unix(address.as_pathname().map(Path::to_owned).unwrap_or_default())
             }
@@ -111,7 +111,9 @@ impl Listener {
     /// What a person types into a browser on this machine; for a unix socket, its path.
     pub fn url(&self) -> String {
         match &self.place {
-            Place::Tcp(address) if address.ip().is_unspecified() => format!("http://localhost:{}", address.port()),
+            Place::Tcp(address) if address.ip().is_unspecified() => {
+                format!("http://localhost:{}", address.port())
+            }
             Place::Tcp(address) => format!("http://{address}"),
             Place::Unix(path) => format!("unix:{}", path.display()),
         }
@@ -131,7 +133,9 @@ fn tcp(listen: &str) -> Result<Listener, Failure> {
     let failed = |cause: std::io::Error| Failure::new(format!("cannot listen on {listen}")).cause(cause);
     let addresses: Vec<SocketAddr> = listen
         .to_socket_addrs()
-        .map_err(|cause| failed(cause).exit(Exit::Refused).help("mathesar config set server.listen 127.0.0.1:8000"))?
+        .map_err(|cause| {
+            failed(cause).exit(Exit::Refused).help("mathesar config set server.listen 127.0.0.1:8000")
+        })?
         .collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
     let listener = TcpListener::bind(addresses.as_slice()).map_err(|cause| match cause.kind() {
@@ -158,9 +162,9 @@ fn taken(listen: &str, addresses: &[SocketAddr], port: u16) -> Failure {
     };
     let other = (port.saturating_add(1)..=port.saturating_add(50)).find(free).unwrap_or(8000);
     let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
-    Failure::new(format!("cannot listen on {listen}: port {port} {by}"))
-        .exit(Exit::Refused)
-        .help(format!("end that process, or take a free port: `mathesar config set server.listen {host}:{other}`"))
+    Failure::new(format!("cannot listen on {listen}: port {port} {by}")).exit(Exit::Refused).help(format!(
+        "end that process, or take a free port: `mathesar config set server.listen {host}:{other}`"
+    ))
 }
 
 fn unix(path: &Path) -> Result<Listener, Failure> {
@@ -172,10 +176,13 @@ fn unix(path: &Path) -> Result<Listener, Failure> {
                 .help("mathesar config set server.listen 127.0.0.1:8000"));
         }
         if Near::new(path).and_then(|near| UnixStream::connect(near.path())).is_ok() {
-            let by = holder::of_path(path).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+            let by = holder::of_path(path)
+                .map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             return Err(Failure::new(format!("cannot listen on {}: it is used by {by}", path.display()))
                 .exit(Exit::Refused)
-                .help("end that process, or name another path: `mathesar config set server.listen unix:/path`"));
+                .help(
+                    "end that process, or name another path: `mathesar config set server.listen unix:/path`",
+                ));
         }
         std::fs::remove_file(path).map_err(|cause| Failure::io("remove", path, cause))?;
     }
@@ -198,7 +205,10 @@ mod tests {
         let failure = Listener::open(&format!("127.0.0.1:{port}")).unwrap_err();
         assert_eq!(failure.exit, Exit::Refused);
         let text = failure.to_string();
-        assert!(text.starts_with(&format!("cannot listen on 127.0.0.1:{port}: port {port} is used by `")), "{text}");
+        assert!(
+            text.starts_with(&format!("cannot listen on 127.0.0.1:{port}: port {port} is used by `")),
+            "{text}"
+        );
         assert!(text.ends_with(&format!("(pid {})", std::process::id())), "{text}");
         let (_, report) = crate::failure::report(&failure.into());
         assert!(report.contains("`mathesar config set server.listen 127.0.0.1:"), "{report}");

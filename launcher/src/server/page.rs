@@ -38,7 +38,9 @@ pub(crate) fn wants(head: &[u8]) -> Wants {
     let accepts_json = lines.take_while(|line| !line.is_empty()).any(|line| {
         let Some((name, value)) = line.split_once(':') else { return false };
         let value = value.to_ascii_lowercase();
-        name.eq_ignore_ascii_case("accept") && value.contains("application/json") && !value.contains("text/html")
+        name.eq_ignore_ascii_case("accept")
+            && value.contains("application/json")
+            && !value.contains("text/html")
     });
     if accepts_json { Wants::Json } else { Wants::Html }
 }
@@ -99,7 +101,10 @@ mod tests {
     fn requests_are_understood() {
         assert_eq!(wants(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Wants::Html);
         assert_eq!(wants(b"POST /api HTTP/1.0\nACCEPT: application/json\n\n"), Wants::Json);
-        assert_eq!(wants(b"GET / HTTP/1.1\r\nAccept: text/html, application/json;q=0.9\r\n\r\n"), Wants::Html);
+        assert_eq!(
+            wants(b"GET / HTTP/1.1\r\nAccept: text/html, application/json;q=0.9\r\n\r\n"),
+            Wants::Html
+        );
         assert_eq!(wants(b"HEAD / HTTP/1.1\r\n\r\n"), Wants::HeadOnly);
         assert_eq!(wants(b"\x16\x03\x01\x02\0\x01\0"), Wants::Nonsense);
         assert_eq!(wants(b""), Wants::Nonsense);
@@ -110,7 +115,10 @@ mod tests {
     fn nothing_of_a_message_becomes_markup() {
         let notice = Notice { title: "A & {message}".into(), message: "<script>'\"</script>".into() };
         let text = String::from_utf8(response(&notice, Wants::Html)).unwrap();
-        assert!(text.contains("&lt;script&gt;&#39;&quot;&lt;/script&gt;") && !text.contains("<script"), "{text}");
+        assert!(
+            text.contains("&lt;script&gt;&#39;&quot;&lt;/script&gt;") && !text.contains("<script"),
+            "{text}"
+        );
         assert!(text.contains("<h1>A &amp; &#123;message}</h1>"), "{text}");
         for outside in ["http://", "https://", "src=", "href=", "{seconds}"] {
             assert!(!text.contains(outside), "{outside}");
@@ -119,6 +127,8 @@ mod tests {
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         assert!(head.contains("Retry-After: 3"));
         let head_only = String::from_utf8(response(&notice, Wants::HeadOnly)).unwrap();
-        assert!(head_only.ends_with("\r\n\r\n") && head_only.contains(&format!("Content-Length: {}", body.len())));
+        assert!(
+            head_only.ends_with("\r\n\r\n") && head_only.contains(&format!("Content-Length: {}", body.len()))
+        );
     }
 }

@@ -47,12 +47,14 @@ pub struct Preparing {
 
 impl Preparing {
     pub fn start(listener: &Arc<OwnedFd>, board: &Board) -> Result<Preparing, Failure> {
-        let failed = |cause: std::io::Error| Failure::new("cannot serve the page of the preparation").cause(cause);
+        let failed =
+            |cause: std::io::Error| Failure::new("cannot serve the page of the preparation").cause(cause);
         let copy = listener.try_clone().map_err(failed)?;
-        let unix = rustix::net::sockopt::socket_domain(&copy).is_ok_and(|domain| domain == rustix::net::AddressFamily::UNIX);
+        let unix = rustix::net::sockopt::socket_domain(&copy)
+            .is_ok_and(|domain| domain == rustix::net::AddressFamily::UNIX);
         let socket = if unix { Socket::Unix(copy.into()) } else { Socket::Tcp(copy.into()) };
-        let (ended, shutdown) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|cause| failed(cause.into()))?;
+        let (ended, shutdown) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|cause| failed(cause.into()))?;
         let (tell, done) = mpsc::channel();
         let board = board.clone();
         thread("preparing".to_owned(), move || {

@@ -19,7 +19,13 @@ pub(crate) enum Answer {
 }
 
 /// GET this path and read the status. `give_up` is looked at once a second.
-pub(crate) fn get(socket: &Path, path: &str, host: &str, timeout: Duration, give_up: impl Fn() -> bool) -> Answer {
+pub(crate) fn get(
+    socket: &Path,
+    path: &str,
+    host: &str,
+    timeout: Duration,
+    give_up: impl Fn() -> bool,
+) -> Answer {
     let Ok(near) = Near::new(socket) else { return Answer::Closed };
     let Ok(mut stream) = UnixStream::connect(near.path()) else { return Answer::Closed };
     let request = format!(
@@ -38,7 +44,11 @@ pub(crate) fn get(socket: &Path, path: &str, host: &str, timeout: Duration, give
         match stream.read(&mut buffer) {
             Ok(0) => return if head.is_empty() { Answer::Closed } else { Answer::Strange },
             Ok(size) => head.extend_from_slice(&buffer[..size]),
-            Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(cause)
+                if matches!(
+                    cause.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(_) => return Answer::Closed,
         }
         if head.contains(&b'\n') {

@@ -64,6 +64,9 @@ impl Web {
         let gunicorn = self.settings();
         std::fs::create_dir_all(&gunicorn.run).map_err(|cause| Failure::io("make", &gunicorn.run, cause))?;
         write_config(&gunicorn, self.trust_unix)?;
+        if self.count == 0 {
+            remove_stale(&gunicorn.run);
+        }
         self.count += 1;
         let path = gunicorn.run.join(format!("gunicorn-{}-{}.sock", std::process::id(), self.count));
         let probes = probe_listener(&path)?;
@@ -132,7 +135,8 @@ fn verdict(
     }
     if let Some(status) = ended {
         return Some(
-            Failure::new(format!("gunicorn ended while it started ({status})")).help("its words: `mathesar logs`"),
+            Failure::new(format!("gunicorn ended while it started ({status})"))
+                .help("its words: `mathesar logs`"),
         );
     }
     if left.is_zero() || *answer == Answer::Late {
@@ -140,7 +144,10 @@ fn verdict(
             Answer::Status(status) => format!("{PROBE_PATH} answers {status}"),
             _ => format!("{PROBE_PATH} does not answer"),
         };
-        return Some(Failure::new(format!("gunicorn does not become ready: {said}")).help("its words: `mathesar logs`"));
+        return Some(
+            Failure::new(format!("gunicorn does not become ready: {said}"))
+                .help("its words: `mathesar logs`"),
+        );
     }
     None
 }
@@ -153,6 +160,17 @@ fn end_of(running: Running, grace: Duration) {
 
 fn remove(path: &std::path::Path) {
     let _ = std::fs::remove_file(path);
+}
+
+/// Probe sockets of launchers that were killed; the state lock says that none of them lives.
+fn remove_stale(run: &std::path::Path) {
+    for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("gunicorn-") && name.ends_with(".sock") {
+            remove(&entry.path());
+        }
+    }
 }
 
 fn probe_listener(path: &std::path::Path) -> Result<OwnedFd, Failure> {
@@ -201,7 +219,9 @@ impl Service for Web {
         let gone = || running.child.status().is_some();
         match get(&running.probes, PROBE_PATH, &self.settings().host, PROBE_TIMEOUT, gone) {
             Answer::Status(200 | 302) => Ok(()),
-            Answer::Status(500) => Err(Failure::new(format!("{PROBE_PATH} answers 500: see `mathesar logs`"))),
+            Answer::Status(500) => {
+                Err(Failure::new(format!("{PROBE_PATH} answers 500: see `mathesar logs`")))
+            }
             Answer::Status(status) => Err(Failure::new(format!("{PROBE_PATH} answers {status}"))),
             Answer::Late => {
                 let seconds = PROBE_TIMEOUT.as_secs();

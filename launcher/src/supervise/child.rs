@@ -60,7 +60,8 @@ const LONGEST_LINE: u64 = 16 * 1024;
 impl Child {
     pub fn spawn(spec: Spec, sink: &Arc<dyn Sink>, on_exit: OnExit) -> Result<Child, Failure> {
         let (name, stop, program) = (spec.name, spec.stop, spec.program.clone());
-        let failed = |cause: std::io::Error| Failure::new(format!("cannot run {}", program.display())).cause(cause);
+        let failed =
+            |cause: std::io::Error| Failure::new(format!("cannot run {}", program.display())).cause(cause);
         let mut child = on_spawner(move || spec.spawn()).map_err(failed)?;
         let exit = Arc::new(Exit::default());
         let pid = Pid::from_child(&child);

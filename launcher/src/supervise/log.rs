@@ -141,7 +141,8 @@ mod tests {
     fn a_log_keeps_its_size_and_secrets_stay_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log/mathesar.log");
-        let sink = Redacted { inner: Rotated::open(&path, 500, 2).unwrap(), secrets: vec!["hunter22".into()] };
+        let sink =
+            Redacted { inner: Rotated::open(&path, 500, 2).unwrap(), secrets: vec!["hunter22".into()] };
         for number in 0..50 {
             sink.line("gunicorn", &format!("line {number} with hunter22 in it"));
         }

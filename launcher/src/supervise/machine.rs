@@ -179,7 +179,8 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::Probed(index, Ok(())) => {
             s.services[index].bad_probes = 0;
             s.services[index].failures = 0;
-            if s.phase == Phase::Degraded && s.all_up() && s.services.iter().all(|slot| slot.bad_probes == 0) {
+            if s.phase == Phase::Degraded && s.all_up() && s.services.iter().all(|slot| slot.bad_probes == 0)
+            {
                 s.phase = Phase::Running;
                 actions.push(Action::Tell("running".to_owned()));
             }

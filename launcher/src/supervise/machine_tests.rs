@@ -134,11 +134,7 @@ fn a_death_is_mended_at_once_and_the_page_shows_only_when_it_lasts() {
     assert_eq!(actions[1], [Action::Start(WEB)]);
     assert_eq!(
         actions[2],
-        [
-            tell("bad; starting it again in 1 s"),
-            Action::ShowPage,
-            Action::Wait(WEB, Duration::from_secs(1))
-        ]
+        [tell("bad; starting it again in 1 s"), Action::ShowPage, Action::Wait(WEB, Duration::from_secs(1))]
     );
     assert_eq!(actions[4], [Action::HidePage, tell("running")]);
     assert_eq!((state.phase, state.services[WEB].failures), (Phase::Running, 0));
@@ -205,10 +201,8 @@ fn restarts_and_replacements_are_answered() {
 
 #[test]
 fn a_stop_overtakes_a_restart() {
-    let (_, actions) = run(
-        running(),
-        vec![Event::RestartAsked, Event::StopAsked, Event::Stopped(WEB), Event::Stopped(DB)],
-    );
+    let (_, actions) =
+        run(running(), vec![Event::RestartAsked, Event::StopAsked, Event::Stopped(WEB), Event::Stopped(DB)]);
     assert_eq!(actions[1], [Action::Answer(Err("it is stopping".into())), Action::NotifyStopping]);
     assert_eq!(actions[3], [Action::Finish(Outcome::Stopped)]);
 }

@@ -129,7 +129,8 @@ mod tests {
         let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let notifier = Notifier::new(Some(folder.path().join("notify").as_os_str()));
-        watch(notifier.clone(), Heart::default(), Duration::from_millis(300), Duration::from_millis(300)).unwrap();
+        watch(notifier.clone(), Heart::default(), Duration::from_millis(300), Duration::from_millis(300))
+            .unwrap();
         let mut buffer = [0; 100];
         let read = |buffer: &mut [u8]| manager.recv(buffer);
         let size = read(&mut buffer).unwrap();

@@ -90,6 +90,11 @@ pub fn end(variable: &str, value: &str, grace: std::time::Duration) -> usize {
         left = marked(variable, value);
     }
     signal(&left, rustix::process::Signal::KILL);
+    // They hold their sockets until they are really gone.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !left.is_empty() && !marked(variable, value).is_empty() && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     found.len()
 }
 

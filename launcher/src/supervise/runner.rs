@@ -1,6 +1,7 @@
 //! One thread a service: does what the supervisor says, one thing after another, and probes in between.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::child::thread;
@@ -8,7 +9,7 @@ use super::machine::Event;
 use super::service::{Cancel, Exits, Service};
 use crate::failure::Failure;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Order {
     Start,
     Stop,
@@ -36,8 +37,19 @@ impl Runner {
         let probe_every = probe_every.max(Duration::from_secs(1));
         let name = service.name();
         thread(name.to_owned(), move || {
-            let told = tell.clone();
-            let exits = Exits::new(move |how| told(Event::Exited(index, format!("{name} ended: {how}"))));
+            // The end of a process is told from another thread, and may be late: only the present one's counts.
+            let present = Arc::new(AtomicU64::new(0));
+            let mut count = 0;
+            let mut new_exits = || {
+                count += 1;
+                let (own, present, told) = (count, Arc::clone(&present), tell.clone());
+                let exits = Exits::new(move |how| {
+                    if present.load(Ordering::SeqCst) == own {
+                        told(Event::Exited(index, format!("{name} ended: {how}")));
+                    }
+                });
+                (own, exits)
+            };
             let mut up = false;
             let mut next = Instant::now();
             loop {
@@ -47,16 +59,24 @@ impl Runner {
                     received.recv().map_err(mpsc::RecvTimeoutError::from)
                 };
                 match order {
-                    Ok(Order::Start) => up = start(index, service.as_mut(), &exits, &shared, &tell),
-                    Ok(Order::Restart) => {
-                        service.stop();
+                    Ok(order @ (Order::Start | Order::Restart)) => {
+                        let (own, exits) = new_exits();
+                        present.store(own, Ordering::SeqCst);
+                        if order == Order::Restart {
+                            service.stop();
+                        }
                         up = start(index, service.as_mut(), &exits, &shared, &tell);
                     }
                     Ok(Order::Replace) => {
+                        let (own, exits) = new_exits();
                         let result = service.replace(&exits, &shared).map_err(|failure| in_full(&failure));
+                        if result.is_ok() {
+                            present.store(own, Ordering::SeqCst);
+                        }
                         tell(Event::Replaced(index, result));
                     }
                     Ok(Order::Stop) => {
+                        present.store(0, Ordering::SeqCst);
                         service.stop();
                         shared.clear();
                         up = false;
