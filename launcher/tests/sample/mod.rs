@@ -46,15 +46,28 @@ impl SampleRelease {
         format!("version = \"{version}\"\nurl = \"{url}\"\nsha256 = \"{sha256}\"\nsize = {size}\n{RANGES}")
     }
 
-    /// packaging/mathesar.toml with this release in it, for `cargo xtask dist --manifest`. The package's version follows.
-    pub fn manifest(&self, manifest: &str, url: &str) -> String {
-        let mut document: toml_edit::DocumentMut = manifest.parse().unwrap();
+    /// A manifest for `cargo xtask dist --manifest`: packaging/mathesar.toml around this release, with a changelog of its
+    /// own. The manifest allows https:// alone, so the launcher gets the tarball from `share/mathesar/app` or `--from`.
+    pub fn manifest(&self) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let text = fs::read_to_string(root.join("packaging/mathesar.toml")).unwrap();
+        let mut document: toml_edit::DocumentMut = text.parse().unwrap();
+        // A manifest names files below the checkout only, and cargo's target folder may be elsewhere.
+        let changelog = format!("target/sample/{}/CHANGELOG.md", self.version);
+        fs::create_dir_all(root.join(&changelog).parent().unwrap()).unwrap();
+        let entry = format!("# Changelog\n\n## {}-1 (2026-11-23)\n- The sample application.\n", self.version);
+        write(&root.join(&changelog), entry.as_bytes());
+
         document["package"]["version"] = toml_edit::value(&self.version);
+        document["package"]["revision"] = toml_edit::value(1);
+        document["package"]["changelog"] = toml_edit::value(changelog);
         let app = &mut document["app"];
         app["version"] = toml_edit::value(&self.version);
-        app["url"] = toml_edit::value(url);
+        app["url"] = toml_edit::value(format!("https://localhost/{}/mathesar.tar.gz", self.version));
         app["sha256"] = toml_edit::value(&self.sha256);
-        document.to_string()
+        let path = self.tarball.with_file_name("mathesar.toml");
+        write(&path, document.to_string().as_bytes());
+        path
     }
 }
 
@@ -76,12 +89,7 @@ pub fn release(version: &str, variant: Option<&str>) -> SampleRelease {
     let folder = work_folder().join(format!("{name}-{}", &sha256[..12]));
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join("mathesar.tar.gz");
-    if fs::read(&path).ok().as_deref() != Some(&bytes[..]) {
-        let mut file = tempfile::NamedTempFile::new_in(&folder).unwrap();
-        file.write_all(&bytes).unwrap();
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
-        file.persist(&path).unwrap();
-    }
+    write(&path, &bytes);
     let mut release = SampleRelease {
         version: version.to_owned(),
         sha256,
@@ -91,6 +99,17 @@ pub fn release(version: &str, variant: Option<&str>) -> SampleRelease {
     };
     release.release_toml = release.release_toml_at(&format!("file://{}", release.tarball.display()));
     release
+}
+
+/// Whole or not at all, and only when it differs: other tests may be reading it.
+fn write(path: &Path, bytes: &[u8]) {
+    if fs::read(path).ok().as_deref() == Some(bytes) {
+        return;
+    }
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+    file.write_all(bytes).unwrap();
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
+    file.persist(path).unwrap();
 }
 
 /// The folder that the application is written in.
