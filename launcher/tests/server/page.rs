@@ -2,6 +2,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use mathesar::server::{Board, Listener, Preparing};
+
 use crate::harness::{Instance, get, python, raw};
 
 #[test]
@@ -75,4 +77,30 @@ fn slow_silent_huge_and_foolish_clients_harm_nobody() {
     drop(silent);
     instance.signal(rustix::process::Signal::TERM);
     assert_eq!(instance.wait(), Some(0));
+}
+
+#[test]
+fn who_was_accepted_is_answered_and_who_comes_later_is_left_to_the_next() {
+    let listener = Listener::open("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let board = Board::default();
+    board.write("Mathesar is being prepared", "step 2 of 5");
+    let page = Preparing::start(&listener.fd(), &board).unwrap();
+    let mut half = TcpStream::connect(&at).unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+    // An answer to a later one proves that the first is accepted.
+    assert_eq!(get(&at, "/", "").unwrap().0, 503);
+    let stopping = std::thread::spawn(move || page.stop());
+    std::thread::sleep(Duration::from_millis(300));
+    half.write_all(b"\r\n").unwrap();
+    let mut text = String::new();
+    half.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("step 2 of 5"), "{text}");
+    drop(half);
+    stopping.join().unwrap();
+    let mut late = TcpStream::connect(&at).unwrap();
+    late.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    late.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let cause = late.read(&mut [0; 1]).unwrap_err();
+    assert!(matches!(cause.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{cause}");
 }
