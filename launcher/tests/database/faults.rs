@@ -69,6 +69,8 @@ fn there_is_never_a_second_server_and_a_left_one_is_adopted() {
     let aside = cluster.folder.join("aside");
     fs::rename(&pid_file, &aside).unwrap();
     assert_eq!(cluster.leftover(), None);
+    let lock = fs::File::open(cluster.folder.join("lock")).unwrap();
+    assert!(matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)), "the server holds no lock");
     fs::rename(&aside, &pid_file).unwrap();
 
     // The next launcher finds it, uses it and ends it.
