@@ -55,6 +55,14 @@ pub(crate) const PROGRAMS: &[Program] = &[
         None,
         Some("pacman"),
     ),
+    // Debian keeps the server's own programs off PATH; this one comes with it.
+    program(
+        "pg_ctlcluster",
+        "stands for the PostgreSQL server that the launcher's tests run",
+        "postgresql",
+        None,
+        None,
+    ),
     program("dpkg-deb", "reads the .deb", "dpkg", Some("dpkg"), Some("dpkg")),
     program("rpm", "reads the .rpm", "rpm", Some("rpm"), Some("rpm-tools")),
     program("lintian", "checks the .deb", "lintian", None, None),
