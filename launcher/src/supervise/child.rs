@@ -52,6 +52,8 @@ pub struct Child {
     pid: Pid,
     stop: Signal,
     exit: Arc<Exit>,
+    /// Closed once nothing reads the child's output any more.
+    logs: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
 /// Lines longer than this are cut in pieces: a child must not fill our memory.
@@ -65,6 +67,7 @@ impl Child {
         let mut child = on_spawner(move || spec.spawn()).map_err(failed)?;
         let exit = Arc::new(Exit::default());
         let pid = Pid::from_child(&child);
+        let (reading, logs) = mpsc::channel::<()>();
         for stream in [
             child.stdout.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
             child.stderr.take().map(|err| Box::new(err) as Box<dyn Read + Send>),
@@ -72,9 +75,13 @@ impl Child {
         .into_iter()
         .flatten()
         {
-            let sink = Arc::clone(sink);
-            thread(format!("{name}-log"), move || copy_lines(stream, name, sink.as_ref()))?;
+            let (sink, reading) = (Arc::clone(sink), reading.clone());
+            thread(format!("{name}-log"), move || {
+                copy_lines(stream, name, sink.as_ref());
+                drop(reading);
+            })?;
         }
+        drop(reading);
         let shared = Arc::clone(&exit);
         thread(format!("{name}-wait"), move || {
             let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0));
@@ -82,7 +89,7 @@ impl Child {
             shared.changed.notify_all();
             on_exit(status);
         })?;
-        Ok(Child { name, pid, stop, exit })
+        Ok(Child { name, pid, stop, exit, logs: Arc::new(Mutex::new(logs)) })
     }
 
     pub fn pid(&self) -> i32 {
@@ -117,7 +124,16 @@ impl Child {
         self.signal(Signal::CONT);
         let orderly = self.wait(grace).is_some();
         self.clear_group(if orderly { grace.min(Duration::from_secs(5)) } else { Duration::ZERO });
+        self.finish_logs();
         orderly
+    }
+
+    /// Its last words are often what one looks for: waits until they are in the log. Somebody outside the group may still
+    /// hold the pipe, so not for long.
+    fn finish_logs(&self) {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent: the answer is that every reader has ended.
+        let _ = logs.recv_timeout(Duration::from_secs(1));
     }
 
     /// What a leader left behind when it died: asked to end, then killed.
