@@ -1,11 +1,11 @@
 //! A release's Python environment: built beside its place, moved there whole, built anew when its interpreter has changed.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::python::{self, Choice, Places, Python};
+use super::unpack::sync;
 use super::{Settings, digest, files, uv, venv};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
@@ -195,15 +195,4 @@ fn explain(failure: Failure, settings: &Settings) -> Failure {
     explained
         .help("behind a proxy or a mirror: `mathesar config set network.proxy URL`, `… python.index-url URL`")
         .help("run the same command again: what was fetched is kept")
-}
-
-#[cfg(target_os = "linux")]
-fn sync(folder: &Path) -> Result<(), Failure> {
-    let synced = File::open(folder).and_then(|file| Ok(rustix::fs::syncfs(file)?));
-    synced.map_err(|cause| Failure::io("sync", folder, cause))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync(folder: &Path) -> Result<(), Failure> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|cause| Failure::io("sync", folder, cause))
 }

@@ -292,13 +292,13 @@ fn stays_inside(link: &Path, target: &Path) -> bool {
 
 /// All that was written in one call where the system has one; a release is hundreds of files.
 #[cfg(target_os = "linux")]
-fn sync(folder: &Path) -> Result<(), Failure> {
+pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
     let synced = File::open(folder).and_then(|file| Ok(rustix::fs::syncfs(file)?));
     synced.map_err(|cause| Failure::io("sync", folder, cause))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn sync(folder: &Path) -> Result<(), Failure> {
+pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
     let mut result = Ok(());
     let walked = files::walk(folder, &mut |path, found| {
         if !found.is_symlink() && result.is_ok() {
