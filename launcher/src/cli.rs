@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{config, layout};
+use crate::commands::{config, layout, proxy};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -101,6 +101,7 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     Config(config::Args),
     Layout(layout::Args),
+    Proxy(proxy::Args),
 }
 
 /// The whole command line.

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod layout;
+pub(crate) mod proxy;
 
 use std::io::{ErrorKind, Write as _};
 
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Config(args) => config::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 
