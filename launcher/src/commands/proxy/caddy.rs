@@ -33,8 +33,14 @@ pub(super) fn render(site: &Site) -> String {
 
 /// Caddy counts GB in thousands and GiB in 1024s, as the settings do.
 fn upload(bytes: u64) -> String {
-    let units =
-        [("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("kB", 1000), ("B", 1)];
+    let units = [
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("kB", 1000),
+        ("B", 1),
+    ];
     let fits = units.iter().find(|(_, factor)| bytes.is_multiple_of(*factor));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }

@@ -54,11 +54,7 @@ fn certificate(site: &Site) -> String {
             )
         }
     };
-    format!(
-        "{comment}\tssl_certificate {};\n\tssl_certificate_key {};",
-        quoted(&certificate),
-        quoted(&key)
-    )
+    format!("{comment}\tssl_certificate {};\n\tssl_certificate_key {};", quoted(&certificate), quoted(&key))
 }
 
 /// nginx knows k, m and g of 1024s alone.

@@ -95,10 +95,11 @@ pub(super) fn notes(
             proxies.command(PROXIES)
         ));
     }
-    if !told && !(hosts.missing.is_empty() && proxies.missing.is_empty()) {
+    let complete = hosts.missing.is_empty() && proxies.missing.is_empty();
+    if !told && !complete {
         notes.push("the same with `--configure` sets that; then `mathesar restart`".to_owned());
     }
-    if hosts.missing.is_empty() && proxies.missing.is_empty() {
+    if complete {
         notes.push(match site.upstream {
             Upstream::Tcp(_) => format!("{HOSTS} and {PROXIES} are set already"),
             Upstream::Unix(_) => {
@@ -117,7 +118,7 @@ pub(super) fn notes(
         Upstream::Unix(path) => {
             if let Some(folder) = closed_folder(Path::new(path)) {
                 notes.push(format!(
-                    "{} is closed to other users: the user that {proxy} runs as has to be let in, as by its group",
+                    "{} is closed to other users: put the socket into a folder that the user of {proxy} may enter",
                     folder.display()
                 ));
             }
@@ -136,8 +137,7 @@ fn open_to_others(settings: &Config) -> bool {
 fn closed_folder(socket: &Path) -> Option<PathBuf> {
     let mut folders: Vec<&Path> = socket.ancestors().skip(1).collect();
     folders.reverse();
-    let closed =
-        |folder: &&&Path| folder.metadata().is_ok_and(|data| data.permissions().mode() & 0o001 == 0);
+    let closed = |folder: &&&Path| folder.metadata().is_ok_and(|data| data.permissions().mode() & 0o001 == 0);
     folders.iter().find(closed).map(|folder| folder.to_path_buf())
 }
 

@@ -57,7 +57,7 @@ impl Upstream {
                     "`server.listen` has a path that no proxy's configuration can hold: {path}"
                 ))
                 .exit(Exit::Refused)
-                .help("mathesar config set server.listen unix:/run/mathesar/web.sock")),
+                .help("mathesar config set server.listen unix:/run/mathesar-web/web.sock")),
             };
         }
         let mut address: SocketAddr = listen.parse().map_err(|cause| {
@@ -172,23 +172,15 @@ mod tests {
         assert_eq!(domain("xn--bcher-kva.example").unwrap(), "xn--bcher-kva.example");
         let long = "a".repeat(64);
         let bad = [
-            "",
-            "a..b",
-            "-a.org",
-            "a-.org",
-            "a_b.org",
-            "a b.org",
-            "a;b",
-            "a{b}",
-            "a$b",
-            "a\nb",
-            "*",
-            "a/b",
-            "a:b",
-            &long,
+            "", "a..b", "-a.org", "a-.org", "a_b.org", "a b.org", "a;b", "a{b}", "a$b", "a\nb", "*", "a/b",
+            "a:b", &long,
         ];
         for bad in bad {
-            assert_eq!(domain(bad).unwrap_err(), "a name such as mathesar.example.org is expected", "{bad:?}");
+            assert_eq!(
+                domain(bad).unwrap_err(),
+                "a name such as mathesar.example.org is expected",
+                "{bad:?}"
+            );
         }
         assert_eq!(domain("https://a.org/x").unwrap_err(), "write the name alone: a.org");
         assert_eq!(domain("a.org:443").unwrap_err(), "write it without the port: a.org");
@@ -206,7 +198,9 @@ mod tests {
     #[test]
     fn paths_never_become_syntax() {
         assert_eq!(file("/etc/ssl/a b/é.pem").as_deref(), Ok("/etc/ssl/a b/é.pem"));
-        for bad in ["/a;b", "/a{b}", "/a$b", "/a\"b", "/a\\b", "/a\nb", "/a#b", "/a`b", "/a'b", "/a:b", "/a%b"] {
+        for bad in
+            ["/a;b", "/a{b}", "/a$b", "/a\"b", "/a\\b", "/a\nb", "/a#b", "/a`b", "/a'b", "/a:b", "/a%b"]
+        {
             assert!(file(bad).unwrap_err().starts_with("no proxy"), "{bad:?}");
             assert_eq!(Upstream::new(&format!("unix:{bad}")).unwrap_err().exit, Exit::Refused, "{bad:?}");
         }
