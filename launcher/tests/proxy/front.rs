@@ -1,7 +1,7 @@
 //! A Caddy or nginx of our own: unprivileged, on loopback, in a folder of its own, with what `mathesar proxy` printed.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -246,9 +246,7 @@ impl Front {
         // A server that answers before it has read everything may close early.
         let _ = stream.write_all(body);
         let _ = stream.flush();
-        let mut all = Vec::new();
-        let _ = stream.read_to_end(&mut all);
-        Reply::read(&all).unwrap_or_else(|| panic!("{:?} said nothing\n{}", self.kind, self.log()))
+        Reply::read(&mut stream).unwrap_or_else(|| panic!("{:?} said nothing\n{}", self.kind, self.log()))
     }
 
     /// GET without TLS.
@@ -256,9 +254,7 @@ impl Front {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut all = Vec::new();
-        let _ = stream.read_to_end(&mut all);
-        Reply::read(&all).unwrap()
+        Reply::read(&mut stream).unwrap()
     }
 }
 
@@ -281,7 +277,22 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn read(bytes: &[u8]) -> Option<Reply> {
+    /// Up to its length, as Caddy does not always close after an answer that came before the request's end.
+    fn read(stream: &mut impl Read) -> Option<Reply> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let size = stream.read(&mut buffer).unwrap_or(0);
+            bytes.extend_from_slice(&buffer[..size]);
+            let reply = Reply::parse(&bytes);
+            let length = reply.as_ref().and_then(|reply| reply.header("Content-Length")?.parse().ok());
+            if size == 0 || length.is_some_and(|length: usize| reply.as_ref().unwrap().body.len() >= length) {
+                return reply;
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Reply> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
