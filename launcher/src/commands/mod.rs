@@ -11,6 +11,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod walking;
+pub(crate) mod proxy;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
@@ -70,6 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 
