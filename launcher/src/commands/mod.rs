@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod layout;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -11,7 +12,6 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod walking;
-pub(crate) mod proxy;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
