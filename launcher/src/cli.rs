@@ -108,6 +108,7 @@ pub(crate) enum Command {
     Setup(commands::setup::Args),
     Run(commands::run::Args),
     Config(commands::config::Args),
+    Doctor(commands::doctor::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
 }

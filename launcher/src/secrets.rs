@@ -126,6 +126,11 @@ impl Secrets {
         Ok(key)
     }
 
+    /// The fingerprint of the key that the data were made with.
+    pub(crate) fn key_fingerprint(&self) -> Result<Option<String>, Failure> {
+        Ok(self.read(FINGERPRINT)?.map(|kept| kept.expose().to_owned()))
+    }
+
     /// Files that others may read, or that belong to somebody else: for `doctor`.
     pub fn exposed(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
@@ -238,7 +243,8 @@ fn random() -> Result<String, Failure> {
     Ok(hex(&bytes))
 }
 
-fn fingerprint(key: &Secret) -> String {
+/// What is kept of a key, to know it again.
+pub(crate) fn fingerprint(key: &Secret) -> String {
     hex(&Sha256::new().chain_update("mathesar secret key\0").chain_update(key.expose()).finalize())
 }
 

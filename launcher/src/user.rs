@@ -27,6 +27,14 @@ pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(),
 
 /// This very program again, as the service's user; comes back only with a failure.
 fn become_service_user() -> Result<(), Failure> {
+    let mut command = as_service_user()?;
+    let cause = command.args(std::env::args_os().skip(1)).exec();
+    let program = command.get_program().to_string_lossy().into_owned();
+    Err(Failure::new(format!("cannot run {program} as the user `{SERVICE_USER}`")).cause(cause))
+}
+
+/// This very program as the service's user, without arguments.
+pub(crate) fn as_service_user() -> Result<Command, Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -39,13 +47,13 @@ fn become_service_user() -> Result<(), Failure> {
         .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
     let mut command = Command::new(&program);
     command
-        .args(std::env::args_os().skip(1))
         .env("HOME", &user.home)
         .env("USER", SERVICE_USER)
-        .env("LOGNAME", SERVICE_USER);
-    // Setting the user as root also drops root's supplementary groups.
-    let cause = command.uid(user.uid).gid(user.gid).exec();
-    Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))
+        .env("LOGNAME", SERVICE_USER)
+        // Setting the user as root also drops root's supplementary groups.
+        .uid(user.uid)
+        .gid(user.gid);
+    Ok(command)
 }
 
 #[derive(Debug, PartialEq, Eq)]

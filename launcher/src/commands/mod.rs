@@ -1,6 +1,7 @@
 //! One file a sub-command: its arguments, and one public function.
 
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod layout;
 pub(crate) mod open;
 pub(crate) mod plan;
@@ -62,6 +63,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
         Command::Config(args) => config::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
