@@ -56,7 +56,7 @@ impl Finding {
 }
 
 /// What checks are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     Settings,
     Places,
@@ -153,8 +153,8 @@ impl Check {
     }
 }
 
-/// Every check there is, in the order of the report.
-pub static ALL: &[&[&Entry]] = &[
+/// Every check there is, as the modules have them.
+static ALL: &[&[&Entry]] = &[
     settings::ENTRIES,
     network::ENTRIES,
     places::ENTRIES,
@@ -169,8 +169,11 @@ pub static ALL: &[&[&Entry]] = &[
     machine::ENTRIES,
 ];
 
-pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    ALL.iter().flat_map(|group| group.iter().copied())
+/// In the order of the report.
+pub fn entries() -> Vec<&'static Entry> {
+    let mut all: Vec<&'static Entry> = ALL.iter().flat_map(|group| group.iter().copied()).collect();
+    all.sort_by_key(|entry| entry.group);
+    all
 }
 
 /// Makes all checks.
@@ -187,6 +190,7 @@ pub(crate) fn examine(look: &Look) -> Vec<Check> {
     all.extend(service::checks(&service::Facts::gather(look)));
     all.extend(others::checks(&others::Facts::gather(look)));
     all.extend(machine::checks(&machine::Facts::gather(look)));
+    all.sort_by_key(|check| check.entry.group);
     all
 }
 

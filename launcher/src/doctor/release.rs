@@ -68,7 +68,7 @@ impl Facts {
             version: current.version,
             complete: current.complete,
         });
-        let pin = look.pin.as_ref().map(|()| ()).map_err(|failure| {
+        let pin = look.pin.as_ref().copied().map_err(|failure| {
             let cause = std::error::Error::source(failure).map(|cause| format!(": {cause}"));
             format!("{failure}{}", cause.unwrap_or_default())
         });

@@ -78,7 +78,7 @@ fn ascii(text: &str) -> String {
 }
 
 /// What the libraries of several languages leave as it is.
-const SAFE: &[&str] = &["-_.~", "-_.~/", "-_.!~*'()", "-_.~!$&'()*+,;=:@", "-_.~!$&'()*+,;=:@/?", "-_.*"];
+const SAFE: &[&str] = &["", "-_.~", "-_.~/", "-_.!~*'()", "-_.~!$&'()*+,;=:@", "-_.~!$&'()*+,;=:@/?", "-_.*"];
 
 fn percent(secret: &str, all: &mut BTreeSet<String>) {
     for safe in SAFE {
@@ -101,7 +101,9 @@ fn percent(secret: &str, all: &mut BTreeSet<String>) {
 /// Base64 of a text that holds the secret somewhere: three ways to stand in it, and of each what is the secret's alone.
 fn base64(bytes: &[u8], all: &mut BTreeSet<String>) {
     for alphabet in [STANDARD, URL] {
-        all.insert(encode(bytes, alphabet));
+        let padded = encode(bytes, alphabet);
+        all.insert(padded.trim_end_matches('=').to_owned());
+        all.insert(padded);
         for before in 0..3_usize {
             let mut text = vec![0; before];
             text.extend_from_slice(bytes);
@@ -109,7 +111,7 @@ fn base64(bytes: &[u8], all: &mut BTreeSet<String>) {
             // Characters that also depend on what stands before and behind.
             let start = [0, 2, 3][before];
             let end = text.len() * 8 / 6;
-            if let Some(own) = encoded.get(start..end).filter(|own| own.len() >= 6) {
+            if let Some(own) = encoded.get(start..end).filter(|own| own.len() >= 5) {
                 all.insert(own.to_owned());
             }
         }

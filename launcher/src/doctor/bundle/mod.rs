@@ -1,6 +1,7 @@
 //! The archive for a bug report: what a maintainer would ask for, and no secret.
 
 mod forms;
+mod known;
 mod listing;
 mod redact;
 

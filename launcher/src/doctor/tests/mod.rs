@@ -65,12 +65,12 @@ fn every_check_can_fail() {
         let failing = all.iter().any(|row| row.id == entry.id && row.check.finding != NOT_CHECKED);
         assert!(failing, "nothing makes `{}` fail", entry.id);
     }
-    println!("{} checks, broken in {} ways", entries().count(), all.len());
+    println!("{} checks, broken in {} ways", entries().len(), all.len());
 }
 
 #[test]
 fn ids_are_names_of_their_own() {
-    let mut ids: Vec<&str> = entries().map(|entry| entry.id).collect();
+    let mut ids: Vec<&str> = entries().iter().map(|entry| entry.id).collect();
     for id in &ids {
         assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{id}");
     }
@@ -78,7 +78,10 @@ fn ids_are_names_of_their_own() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), number);
-    assert!(entries().all(|entry| entry.doc.ends_with('.') || entry.doc.ends_with(')')), "a sentence each");
+    assert!(
+        entries().iter().all(|entry| entry.doc.ends_with('.') || entry.doc.ends_with(')')),
+        "a sentence each"
+    );
 }
 
 #[test]
