@@ -1,5 +1,6 @@
 //! What is known before any check is made, and how programs are asked: with a time limit, and without leaving a trace.
 
+use std::cell::OnceCell;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -42,6 +43,7 @@ pub(crate) struct Look {
     /// What only root could read.
     pub root: RootFacts,
     scratch: Result<Scratch, String>,
+    answers: OnceCell<Known<()>>,
 }
 
 impl Look {
@@ -74,6 +76,7 @@ impl Look {
             cluster: installation.existing_cluster().transpose(),
             root,
             scratch: Scratch::new(),
+            answers: OnceCell::new(),
             installation,
         })
     }
@@ -172,12 +175,27 @@ impl Look {
             None => failure.to_string(),
         };
         match self.external()? {
-            Some(external) => external.query(&self.psql()?, &self.scratch_secrets()?, &sql).map_err(told),
+            Some(external) => {
+                self.external_answers()?;
+                external.query(&self.psql()?, &self.scratch_secrets()?, &sql).map_err(told)
+            }
             None => {
                 let cluster = self.running_cluster()?;
                 cluster.query(&cluster.settings.name, &sql).map_err(told)
             }
         }
+    }
+
+    /// Tried once: one that does not answer would cost every check its whole patience.
+    pub fn external_answers(&self) -> Known<()> {
+        let ask = || match self.external()? {
+            None => Ok(()),
+            Some(external) => external
+                .query(&self.psql()?, &self.scratch_secrets()?, "SELECT 1;")
+                .map(drop)
+                .map_err(|_| "your server does not answer".to_owned()),
+        };
+        self.answers.get_or_init(ask).clone()
     }
 
     /// psql for an external server.

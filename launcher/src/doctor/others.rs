@@ -1,6 +1,5 @@
 //! Another Mathesar on the same machine: one of another launcher, of upstream's installer, or in a container.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
@@ -53,24 +52,23 @@ impl Facts {
     pub fn gather(look: &Look) -> Facts {
         let state = &look.installation.layout.state;
         let supervisor = look.status.get("pid").and_then(serde_json::Value::as_i64);
+        let supervisor = supervisor.and_then(|pid| i32::try_from(pid).ok());
         let mut processes = Vec::new();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+            let words = words(pid);
             let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-            let words: Vec<String> = read("cmdline")
-                .split(|byte| *byte == 0)
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect();
             let environment = read("environ");
-            // One that hides its environment is another user's.
             let mark = environment.split(|byte| *byte == 0).find_map(|entry| {
                 entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
             });
             let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
+            let above = ancestors(pid);
             let ours = mark.as_deref() == Some(state.as_os_str().as_encoded_bytes())
-                || Some(i64::from(pid)) == supervisor
-                || supervisor.is_some_and(|supervisor| descends(pid, supervisor));
-            if let Some(kind) = kind(&words, &groups, ours, mark.is_some()) {
+                || supervisor.is_some_and(|supervisor| pid == supervisor || above.contains(&supervisor));
+            // Another user's process hides its environment, but not who has started it.
+            let launched = mark.is_some() || above.iter().any(|pid| is_launcher(&self::words(*pid)));
+            if let Some(kind) = kind(&words, &groups, ours, launched) {
                 processes.push(Process { pid, kind });
             }
         }
@@ -89,35 +87,43 @@ fn is_mathesar(path: &Path) -> bool {
     }
 }
 
-/// Whether a process was started by another, directly or not.
-fn descends(pid: i32, from: i64) -> bool {
+/// A process's parent, its parent, and so on.
+fn ancestors(pid: i32) -> Vec<i32> {
+    let mut found: Vec<i32> = Vec::new();
     let mut now = pid;
-    let mut seen = BTreeSet::new();
-    while now > 1 && seen.insert(now) {
+    loop {
         let stat = std::fs::read_to_string(format!("/proc/{now}/stat")).unwrap_or_default();
         let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
         match parent {
-            Some(parent) if i64::from(parent) == from => return true,
-            Some(parent) => now = parent,
-            None => return false,
+            Some(parent) if parent > 1 && !found.contains(&parent) => found.push(parent),
+            _ => return found,
         }
+        now = found[found.len() - 1];
     }
-    false
 }
 
-fn kind(words: &[String], groups: &str, ours: bool, marked: bool) -> Option<Kind> {
+fn words(pid: i32) -> Vec<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+fn is_launcher(words: &[String]) -> bool {
     let program = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
+    program == "mathesar" && words.iter().skip(1).any(|word| word == "run")
+}
+
+fn kind(words: &[String], groups: &str, ours: bool, launched: bool) -> Option<Kind> {
     let has =
         |wanted: &str| words.iter().any(|word| word == wanted || word.starts_with(&format!("{wanted}:")));
     let contained =
         ["docker", "libpod", "containerd", "kubepods", "lxc"].iter().any(|name| groups.contains(name));
     match () {
         () if ours => None,
-        () if program == "mathesar" && words.iter().skip(1).any(|word| word == "run") => Some(Kind::Launcher),
+        () if is_launcher(words) => Some(Kind::Launcher),
         () if !has("config.wsgi") || !words.iter().any(|word| word.contains("gunicorn")) => None,
         () if contained => Some(Kind::Container),
         // Its launcher is told already.
-        () if marked => None,
+        () if launched => None,
         () => Some(Kind::Gunicorn),
     }
 }
@@ -166,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn children_are_known() {
+    fn parents_are_known() {
         let own = std::process::id() as i32;
         let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-        assert!(descends(own, i64::from(parent)));
-        assert!(!descends(parent, i64::from(own)));
+        assert!(parent == 1 || ancestors(own).contains(&parent));
+        assert!(!ancestors(parent).contains(&own));
     }
 }

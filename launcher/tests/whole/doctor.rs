@@ -528,5 +528,28 @@ fn no_secret_is_in_the_bundle() {
         .collect();
     let files = unpacked(&home, &bundle);
     look(&files, &of_secrets);
+
+    // Files that settings name, with what a launcher would use, and what it would refuse.
+    let (password, key, client) = (planted("pass:word"), planted("keyfile"), planted("client"));
+    let file = |name: &str, text: &str| {
+        let path = home.folder().join("home").join(name);
+        home.write(&path, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    home.conf(&format!(
+        "[database]\nurl = \"postgresql://me@127.0.0.1:1/m\"\npassword-file = {:?}\n[app]\nsecret-key-file = {:?}\n[login]\nsso-file = {:?}\n",
+        file("password", &format!("{password}\n")),
+        file("key", &format!("{key}\nsecond-line\n")),
+        file("sso.yml", &format!("idp:\n  client_secret: '{}'\n", client.replace('\'', "''"))),
+    ));
+    let of_files = [password, key, client, "second-line".to_owned()];
+    let planted_lines: String =
+        of_files.iter().flat_map(|secret| forms(secret)).map(|form| format!("planted x{form}y\n")).collect();
+    let more = fs::read_to_string(&log).unwrap() + &planted_lines;
+    home.write(&log, more);
+    fs::remove_file(&bundle).unwrap();
+    assert_eq!(home.mathesar(&["doctor", "--bundle", path]).status, 1);
+    look(&unpacked(&home, &bundle), &of_files);
     home.conf("");
 }

@@ -162,7 +162,7 @@ fn log(look: &Look) -> String {
         );
     }
     let words = layout.logs.as_ref().unwrap_or(&layout.state).join("launcher.err");
-    if let Ok(words) = fs::read_to_string(words) {
+    if let Some(words) = fs::read_to_string(words).ok().filter(|words| !words.is_empty()) {
         text.push_str(&format!("\n\nlast words of the launcher:\n{words}\n"));
     }
     text

@@ -49,3 +49,31 @@ fn the_launchers_own_words_stay_readable() {
     assert_eq!(redactor.json(&value), json!({"a": ["x ***", 122_334], "***": null}));
     assert_eq!(Redactor::of(vec!["2233".into()]).json(&value)["a"][1], "***");
 }
+
+/// Any secret in any of the shapes that a text may give it.
+#[test]
+fn random_secrets_stay_out_whatever_their_characters() {
+    let alphabet: Vec<char> = "abcXYZ059'\"$\\ )#(&%+=/:;,.<>`~!@?*é€\t{}[]|^-_".chars().collect();
+    let mut seed = 42_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for _ in 0..300 {
+        let length = 8 + random(20);
+        let secret: String = (0..length).map(|_| alphabet[random(alphabet.len())]).collect();
+        let secret = format!("x{}x", secret.trim());
+        let redactor = Redactor::of(vec![secret.clone()]);
+        let value = json!({ "a": [format!("before {secret} after")], "b": secret });
+        let text = format!(
+            "one {secret} two {secret:?} three {value} four {value:?} five ='{}'\n",
+            secret.replace('\'', "''")
+        );
+        for shown in [redactor.own(&text), redactor.foreign(&text), redactor.json(&value).to_string()] {
+            assert!(!shown.contains(&secret), "{secret}: {shown}");
+            let json = value["b"].to_string();
+            assert!(!shown.contains(&json[1..json.len() - 1]), "{secret}: {shown}");
+            assert!(shown.contains("***"));
+        }
+    }
+}

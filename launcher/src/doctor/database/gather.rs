@@ -146,8 +146,9 @@ fn connection(look: &Look) -> (Known<Result<String, Told>>, Vec<&'static str>) {
 }
 
 fn migrations(look: &Look) -> Known<Result<Vec<String>, String>> {
-    if !look.installation.is_external() {
-        look.running_cluster()?;
+    match look.installation.is_external() {
+        true => look.external_answers()?,
+        false => drop(look.running_cluster()?),
     }
     let check = look.manage(&["migrate", "--check"])?;
     if check.status.success() {
