@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{config, layout, open, plan, restart, run, setup, start, status, stop};
+use crate::commands::{app, config, db, layout, migrate, open, plan, restart, run, setup, start, status, stop};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -108,6 +108,9 @@ pub(crate) enum Command {
     Setup(setup::Args),
     Run(run::Args),
     Config(config::Args),
+    App(app::Args),
+    Db(db::Args),
+    Migrate(migrate::Args),
     Layout(layout::Args),
 }
 

@@ -10,9 +10,18 @@ use crate::system::SERVICE_USER;
 
 /// Before anything of an installation's state is touched: what is made belongs to the right user, and to nobody else.
 pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
+    ordinary_with(layout, environment, |_| {})
+}
+
+/// The same; `hand_over` gives what root alone has to the process that goes on as the service's user.
+pub(crate) fn ordinary_with(
+    layout: &Layout,
+    environment: &Environment,
+    hand_over: impl FnOnce(&mut Command),
+) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match (environment.uid, layout.scope) {
-        (0, Scope::System) => become_service_user(),
+        (0, Scope::System) => become_service_user(hand_over),
         (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
             .exit(Exit::Refused)
             .help("run it as yourself, or as the service's user: `mathesar --system …`")),
@@ -26,7 +35,7 @@ pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(),
 }
 
 /// This very program again, as the service's user; comes back only with a failure.
-fn become_service_user() -> Result<(), Failure> {
+fn become_service_user(hand_over: impl FnOnce(&mut Command)) -> Result<(), Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -43,6 +52,7 @@ fn become_service_user() -> Result<(), Failure> {
         .env("HOME", &user.home)
         .env("USER", SERVICE_USER)
         .env("LOGNAME", SERVICE_USER);
+    hand_over(&mut command);
     // Setting the user as root also drops root's supplementary groups.
     let cause = command.uid(user.uid).gid(user.gid).exec();
     Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))

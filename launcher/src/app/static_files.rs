@@ -26,6 +26,12 @@ pub fn are_collected(release: &Path) -> bool {
     release.join("tree/static").is_dir() && of_environment(release).is_ok_and(|now| now == stamp.trim())
 }
 
+/// They are to be collected again.
+pub fn forget(release: &Path) -> Result<(), Failure> {
+    files::remove_tree(&release.join(STAMP))?;
+    files::sync_folder(release)
+}
+
 fn of_environment(release: &Path) -> Result<String, Failure> {
     Ok(digest::of_file(&release.join("venv").join(super::environment::STAMP))?.0)
 }
