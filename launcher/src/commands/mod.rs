@@ -7,6 +7,7 @@ pub(crate) mod layout;
 pub(crate) mod migrate;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -76,6 +77,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 
