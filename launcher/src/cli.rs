@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{app, config, db, layout, migrate, open, plan, restart, run, setup, start, status, stop};
 use crate::commands;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
@@ -100,19 +99,6 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Start(start::Args),
-    Stop(stop::Args),
-    Restart(restart::Args),
-    Status(status::Args),
-    Open(open::Args),
-    Plan(plan::Args),
-    Setup(setup::Args),
-    Run(run::Args),
-    Config(config::Args),
-    App(app::Args),
-    Db(db::Args),
-    Migrate(migrate::Args),
-    Layout(layout::Args),
     Start(commands::start::Args),
     Stop(commands::stop::Args),
     Restart(commands::restart::Args),
@@ -122,6 +108,9 @@ pub(crate) enum Command {
     Setup(commands::setup::Args),
     Run(commands::run::Args),
     Config(commands::config::Args),
+    App(commands::app::Args),
+    Db(commands::db::Args),
+    Migrate(commands::migrate::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
 }

@@ -17,7 +17,12 @@ pub(super) const RECORD: &str = "installed.json";
 pub(super) const CONTENTS: &str = "tree.sha256";
 
 /// Unpacks into a folder beside the store's releases, with the record of what was unpacked; says the version.
-pub(super) fn fill(new: &Path, tarball: &Found, source: &str, progress: &dyn Progress) -> Result<String, Failure> {
+pub(super) fn fill(
+    new: &Path,
+    tarball: &Found,
+    source: &str,
+    progress: &dyn Progress,
+) -> Result<String, Failure> {
     let tree = new.join("tree");
     let limits = Limits::default();
     let unpacked = unpack::unpack(&tarball.path, &tarball.sha256, &tree, &limits, progress)?;

@@ -284,7 +284,8 @@ impl Store {
     /// What for a release is kept: `backup-1`, `upgrade`.
     pub fn keepers(&self, id: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
-        let of_it = entries.filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|kept| kept.trim() == id));
+        let of_it =
+            entries.filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|kept| kept.trim() == id));
         let mut reasons: Vec<String> =
             of_it.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         reasons.sort();

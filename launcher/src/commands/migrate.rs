@@ -30,7 +30,9 @@ pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
             "Migrated",
             format_args!("the tables of Mathesar {} after {}", release.version, time(begun.elapsed())),
         ),
-        false => verb("Unchanged", format_args!("the tables are those of Mathesar {} already", release.version)),
+        false => {
+            verb("Unchanged", format_args!("the tables are those of Mathesar {} already", release.version))
+        }
     }
     Ok(())
 }

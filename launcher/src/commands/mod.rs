@@ -71,13 +71,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate(args) => migrate::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
         Command::Restart(args) => restart::run(&args, &context),
         Command::Run(args) => run::run(&args, &context),
         Command::Setup(args) => setup::run(&args, &context),
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
-        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 

@@ -82,9 +82,9 @@ pub(crate) fn walk_with(
 fn runs_alone(installation: &Installation) -> bool {
     // Looking for its programs costs processes.
     installation.database_folder().join("data/postmaster.pid").exists()
-        && installation
-            .existing_cluster()
-            .is_ok_and(|cluster| cluster.is_some_and(|cluster| cluster.leftover().is_some() && cluster.is_ready()))
+        && installation.existing_cluster().is_ok_and(|cluster| {
+            cluster.is_some_and(|cluster| cluster.leftover().is_some() && cluster.is_ready())
+        })
 }
 
 /// PostgreSQL's words: to the log file, or where there is none to standard error.

@@ -70,7 +70,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         None => None,
     };
     let repaired = match &args.again {
-        Some(version) => to_repair(&installation, version, file.as_ref().map(|(found, _)| found.sha256.as_str()))?,
+        Some(version) => {
+            to_repair(&installation, version, file.as_ref().map(|(found, _)| found.sha256.as_str()))?
+        }
         None => None,
     };
     let wanted = match (&repaired, file) {

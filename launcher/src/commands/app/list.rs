@@ -25,8 +25,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
     let store = installation.store();
-    let rows: Vec<Row> =
-        store.list()?.into_iter().map(|release| Row::new(release, &store, &installation.pinned.sha256)).collect();
+    let rows: Vec<Row> = store
+        .list()?
+        .into_iter()
+        .map(|release| Row::new(release, &store, &installation.pinned.sha256))
+        .collect();
     if args.json {
         return print_json(&Value::Array(rows.iter().map(Row::to_json).collect()));
     }

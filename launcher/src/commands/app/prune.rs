@@ -57,7 +57,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if removed.is_empty() {
         verb("Unchanged", "every release is still needed");
         if releases.len() > 1 && args.keep > 0 {
-            note("`mathesar app prune --keep 0` leaves only the current one, and those that are held or kept");
+            note(
+                "`mathesar app prune --keep 0` leaves only the current one, and those that are held or kept",
+            );
         }
     }
     Ok(())

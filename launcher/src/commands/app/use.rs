@@ -59,7 +59,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     store.activate(&walked.world.release()?.id)?;
     verb("Activated", format_args!("Mathesar {} ({})", release.version, release.id));
     if let Some(tables) = tables {
-        note(format_args!("the tables are still those of {tables}: `mathesar start` migrates them, if it can"));
+        note(format_args!(
+            "the tables are still those of {tables}: `mathesar start` migrates them, if it can"
+        ));
     }
     Ok(())
 }

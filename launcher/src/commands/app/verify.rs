@@ -50,11 +50,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 fn text(differences: &Differences) -> String {
     let mut text = String::new();
-    let all = [
-        ("changed", &differences.changed),
-        ("missing", &differences.missing),
-        ("extra", &differences.extra),
-    ];
+    let all =
+        [("changed", &differences.changed), ("missing", &differences.missing), ("extra", &differences.extra)];
     for (what, paths) in all {
         for path in paths {
             let _ = writeln!(text, "{what:<8} {path}");

@@ -63,10 +63,12 @@ fn launcher(installation: &Installation) -> Result<Option<String>, Failure> {
 
 fn refuse_external(installation: &Installation, what: &str) -> Result<(), Failure> {
     match installation.is_external() {
-        true => Err(Failure::new(format!("the database is on your server, which is not Mathesar's to {what}"))
-            .cause("`database.url` names it")
-            .exit(Exit::Refused)
-            .help("see whether it can be used: `mathesar db url --test`")),
+        true => {
+            Err(Failure::new(format!("the database is on your server, which is not Mathesar's to {what}"))
+                .cause("`database.url` names it")
+                .exit(Exit::Refused)
+                .help("see whether it can be used: `mathesar db url --test`"))
+        }
         false => Ok(()),
     }
 }

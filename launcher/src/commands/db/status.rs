@@ -43,8 +43,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 fn of_external(installation: &Installation, external: &External) -> Value {
     let range = &installation.pinned.postgresql;
-    let tested = client(installation)
-        .and_then(|psql| external.test(&psql, &installation.secrets, None, range));
+    let tested =
+        client(installation).and_then(|psql| external.test(&psql, &installation.secrets, None, range));
     let (state, message, version) = match tested {
         Ok(facts) => ("running", None, Some(facts.version)),
         Err(failure) => ("unusable", Some(failure.to_string()), None),
@@ -165,7 +165,8 @@ pid          7, alone; `mathesar db stop` stops it
 database     mathesar, 8.0 MB
 ";
         assert_eq!(text(&status), expected);
-        let external = json!({ "kind": "external", "state": "unusable", "message": "no server listens on db:5432" });
+        let external =
+            json!({ "kind": "external", "state": "unusable", "message": "no server listens on db:5432" });
         assert_eq!(text(&external), "state        unusable\nbecause      no server listens on db:5432\n");
     }
 }
