@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::{self, State};
-use super::lookup::Found;
+use super::lookup::{Found, Whence};
 use super::record::{CONTENTS, RECORD, contents, fill, made_here, record};
 use super::{digest, files, static_files};
 use crate::failure::{Exit, Failure};
@@ -77,7 +78,10 @@ impl Store {
         if let Some(there) = self.list()?.into_iter().find(|there| there.sha256 == tarball.sha256) {
             return Ok(there);
         }
-        progress.start(&format!("Unpacking {}", tarball.path.display()));
+        // One that a person has named may lie elsewhere by now.
+        let shown =
+            if tarball.whence == Whence::Named { source.into() } else { tarball.path.to_string_lossy() };
+        progress.start(&format!("Unpacking {shown}"));
         let new = files::beside(&self.folder.join("release"), "new");
         files::remove_tree(&new)?;
         files::create_folder(&new)?;
@@ -137,7 +141,8 @@ impl Store {
                 return files::rename(&from, &to);
             }
             // A folder that is read-only cannot be moved elsewhere.
-            files::make_writable(&to)?;
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755))
+                .map_err(|cause| Failure::io("change the mode of", &to, cause))?;
             files::exchange(&from, &to)
         };
         let result = put_back();

@@ -74,6 +74,8 @@ impl Cluster {
         let ServerCommand { program, args, lock } = self.command()?;
         let mut command = Program::new(&program)
             .args(args)
+            // Nobody adds the time to its words.
+            .args(["-c", "log_line_prefix=%m [%p] %q%u@%d "])
             .current_dir("/")
             .user(self.owner.user)
             .stdin(lock)

@@ -3,6 +3,7 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod external;
 mod first;
 mod harness;
 mod http;
@@ -10,3 +11,4 @@ mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod steps;

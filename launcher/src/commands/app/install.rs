@@ -12,6 +12,7 @@ use crate::installation::Installation;
 use crate::steps::{Step, Wanted};
 use crate::supervise::Request;
 use crate::terminal::{note, verb};
+use crate::user;
 
 /// Install the pinned release, or one from a file
 ///
@@ -48,12 +49,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    crate::user::ordinary_with(&context.layout, &context.environment, |command| {
-        // Tried without asking whether the service's user could read it too: root would have to follow links for that.
-        if let Some(file) = args.from.as_deref().and_then(handed::open) {
-            command.stdin(file).arg("--on-stdin");
-        }
-    })?;
+    if user::is_to_become_another(&context.layout, &context.environment) {
+        user::make_run_folder(&context.layout);
+        let file = args.from.as_deref().and_then(handed::open);
+        let more = file.is_some().then(|| "--on-stdin".into());
+        user::become_service_user(std::env::args_os().skip(1).chain(more), file)?;
+    }
+    user::ordinary(&context.layout, &context.environment)?;
     let offline = [("network.offline", "--offline", "true")];
     let flags = if args.offline { &offline[..] } else { &[] };
     let installation = Installation::load_with(&context.environment, &context.layout, false, flags)?;
@@ -132,7 +134,7 @@ fn absolute(path: &std::path::Path) -> String {
 fn named(path: &std::path::Path, context: &Context) -> Result<lookup::Found, Failure> {
     lookup::named(path).map_err(|failure| match context.layout.scope {
         crate::layout::Scope::System => failure
-            .help("the user `mathesar` must be able to read it, or name it as root, by a path without links: `readlink -f FILE`"),
+            .help("the user `mathesar` has to be able to read it; or as root, name it by a path without links: `readlink -f FILE`"),
         _ => failure,
     })
 }

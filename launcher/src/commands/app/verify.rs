@@ -62,13 +62,18 @@ fn text(differences: &Differences) -> String {
 
 fn failure(release: &Installed, differences: &Differences) -> Failure {
     let count = differences.changed.len() + differences.missing.len() + differences.extra.len();
-    let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-    let failure = Failure::new(format!("{files} of {} not as unpacked", release.id));
+    let what = match count {
+        1 => "1 file is".to_owned(),
+        count => format!("{count} files are"),
+    };
+    let failure = Failure::new(format!("{what} not as {} was unpacked", release.id));
     match release.current {
-        true => failure.help("put them back: `mathesar stop`, `mathesar app install --again`, `mathesar start`"),
+        true => {
+            failure.help("put them back: `mathesar stop`, `mathesar app install --again`, `mathesar start`")
+        }
         false => failure.help(format!("put them back: `mathesar app install --again {}`", release.id)),
     }
-    .help("it does not run with these files by accident: look at who may write there, `ls -ld` on the paths above")
+    .help(format!("see who may write there: `ls -ld {}`", release.path.join("tree").display()))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     superuser: bool,
 
     /// Options and arguments of psql
-    #[arg(last = true, value_name = "PSQL ARGS")]
+    #[arg(last = true, value_name = "PSQL-ARGS")]
     args: Vec<OsString>,
 }
 

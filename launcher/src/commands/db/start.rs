@@ -46,6 +46,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
         true => verb("Started", format_args!("PostgreSQL {version} (pid {pid})")),
         false => verb("Unchanged", format_args!("PostgreSQL {version} runs already (pid {pid})")),
     }
+    note(format_args!("its log: {}", log_path(&installation).display()));
     note(format_args!("its address: {}", cluster.url(&cluster.settings.user_database)));
     Ok(())
 }
@@ -70,14 +71,20 @@ fn start(cluster: &Cluster, installation: &Installation, limit: Duration) -> Res
     }
 }
 
+/// Not mathesar.log, whose lines are the launcher's to write.
 fn log_path(installation: &Installation) -> PathBuf {
-    // In system mode everything else goes to the journal, which a server without a unit does not reach.
-    installation.log_file().unwrap_or_else(|| installation.layout.state.join("database.log"))
+    let layout = &installation.layout;
+    layout.logs.as_ref().unwrap_or(&layout.state).join("database.log")
 }
 
 fn log(installation: &Installation) -> Result<File, Failure> {
     let path = log_path(installation);
     path.parent().map(private_folder).transpose()?;
+    let most = installation.config.size("log.max-size").unwrap_or(10_000_000);
+    if path.metadata().is_ok_and(|found| found.len() > most) {
+        std::fs::rename(&path, path.with_extension("log.1"))
+            .map_err(|cause| Failure::io("rename", &path, cause))?;
+    }
     OpenOptions::new()
         .append(true)
         .create(true)

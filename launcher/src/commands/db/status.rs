@@ -140,6 +140,10 @@ fn text(status: &Value) -> String {
         line("pid", &format!("{pid}, {by}"));
     }
     for database in status["databases"].as_array().into_iter().flatten() {
+        // PostgreSQL's own, which hold nothing.
+        if matches!(text_of(&database["name"]), "postgres" | "template1") {
+            continue;
+        }
         let bytes = database["size"].as_u64().unwrap_or(0);
         line("database", &format!("{}, {}", text_of(&database["name"]), size(bytes)));
     }

@@ -51,13 +51,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
         None if args.test => {
             let cluster = running_cluster(&installation)?;
+            let named = database.is_some();
             let database = database.unwrap_or(&cluster.settings.user_database);
-            let version = cluster.query(database, "SHOW server_version;").map_err(|failure| {
-                Failure::new(format!("the private cluster does not let Mathesar's role into `{database}`"))
-                    .cause(failure)
-                    .exit(Exit::Refused)
-                    .help("make what is missing: `mathesar db init`")
-            })?;
+            let version = cluster
+                .query(database, "SHOW server_version;")
+                .map_err(|failure| not_let_in(&failure, database, named))?;
             let version = version.split_whitespace().next().unwrap_or_default();
             verb("Reached", format_args!("PostgreSQL {version} on its socket"));
             cluster.url(database)
@@ -71,4 +69,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
     };
     print(&format!("{url}\n"))
+}
+
+fn not_let_in(failure: &Failure, database: &str, named: bool) -> Failure {
+    let said = std::error::Error::source(failure).map(ToString::to_string).unwrap_or_default();
+    let said = said.rsplit_once("FATAL:").map_or(said.as_str(), |(_, why)| why).trim().to_owned();
+    Failure::new(format!("the private cluster does not let Mathesar's role into `{database}`"))
+        .cause(said)
+        .exit(Exit::Refused)
+        .help(match named {
+            true => "see which databases there are: `mathesar db status`",
+            false => "make what is missing: `mathesar db init`",
+        })
 }
