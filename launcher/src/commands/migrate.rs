@@ -28,7 +28,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match walked.changed.contains(&Step::Migrate) {
         true => verb(
             "Migrated",
-            format_args!("the tables of Mathesar {} after {}", release.version, time(begun.elapsed())),
+            format_args!("the tables of Mathesar {} in {}", release.version, time(begun.elapsed())),
         ),
         false => {
             verb("Unchanged", format_args!("the tables are those of Mathesar {} already", release.version))

@@ -217,8 +217,8 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
     };
     outlook.downloads.push(Download {
         name: match hashed {
-            true => "Python packages, each by its digest in app.lock".to_owned(),
-            false => "Python packages by version, from the release's requirements.txt; theirs in turn are not verified by digest".to_owned(),
+            true => "Python packages, each by its digest in app.lock,".to_owned(),
+            false => "Python packages, by the versions in requirements.txt,".to_owned(),
         },
         url: crate::config::without_password(app.index_url.as_deref().unwrap_or("https://pypi.org/simple")),
         size: None,
@@ -226,11 +226,17 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
         // Which of them lie in folders of wheels is uv's to find out.
         present: None,
     });
+    if !hashed {
+        outlook.notes.push(
+            "no lock of this release is here: what its packages need in turn is not verified by digest"
+                .to_owned(),
+        );
+    }
     let folders: Vec<String> = app.wheels().iter().map(|folder| folder.display().to_string()).collect();
     if !folders.is_empty() {
         outlook.notes.push(format!("packages that lie in {} are not fetched", folders.join(" or ")));
     }
-    if installation.app().network.offline {
+    if app.network.offline {
         outlook
             .notes
             .push("`network.offline` is set: packages that lie nowhere here are missing then".to_owned());

@@ -299,6 +299,17 @@ impl World {
     }
 }
 
+/// The release that the tables were last migrated by, where that was written down in the state folder.
+pub fn migrated_by(state: &std::path::Path) -> Result<Option<String>, Failure> {
+    let stamp = match std::fs::read(state.join(MIGRATED)) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(Failure::io("read", &state.join(MIGRATED), cause)),
+        Ok(text) => serde_json::from_slice::<Value>(&text).unwrap_or_default(),
+    };
+    // One that cannot be read says nothing good.
+    Ok(Some(stamp["release"].as_str().unwrap_or("an unknown release").to_owned()))
+}
+
 fn expected(release: &str, applied: &str) -> Value {
     json!({ "release": release, "applied": applied })
 }

@@ -162,6 +162,7 @@ fn the_database_alone() {
     home.nobody_left();
     unchanged(&home, &["db", "stop"]);
     refused(&home, &["db", "status"], 3, &["stopped"]);
+    assert!(!home.ok(&["stop"]).stderr.contains("note"));
     // A password on a command line, or in a log, would be seen by others.
     let secret = fs::read_to_string(home.layout.state.join("secrets/database-superuser")).unwrap();
     let logs = fs::read_to_string(home.layout.logs.as_ref().unwrap().join("database.log")).unwrap();
@@ -218,6 +219,8 @@ fn a_release_from_a_file_holds() {
     refused(&home, &["app", "use", "7.0.0"], 4, &["`7.0.0` is not installed"]);
     unchanged(&home, &["app", "prune", "--keep", "0"]);
     home.ok(&["app", "use", "--force", "2.0.0"]);
+    // The tables are still those of the other one.
+    unchanged(&home, &["app", "prune", "--keep", "0"]);
     assert_eq!(of(&json(&home, &["app", "list", "--json"]), "2.0.0")["current"], true);
     let started = home.ok(&["start"]);
     assert!(started.stderr.contains("Migrated"), "{started:?}");

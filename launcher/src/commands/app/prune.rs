@@ -11,8 +11,8 @@ use crate::terminal::{note, size, verb};
 
 /// Remove releases that are not needed any more
 ///
-/// Those that were installed first go first. The current release stays, and so does one that is held (it came from a file) or kept (a backup,
-/// or an upgrade that may be rolled back, needs it).
+/// Those that were installed first go first. The current release stays, and so do the one that the tables are of, one that is held (it came
+/// from a file), and one that is kept (a backup, or an upgrade that may be rolled back, needs it).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave this many besides those that stay anyway
@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let _store_lock = store.lock(&crate::progress::Silent)?;
     let sizes: BTreeMap<&str, u64> =
         releases.iter().map(|release| (release.id.as_str(), files::size(&release.path))).collect();
-    let removed = store.prune(args.keep)?;
+    // After `app use --force` the tables are of another release than the current one.
+    let tables = crate::steps::migrated_by(&installation.layout.state)?;
+    let removed = store.prune_but(args.keep, tables.as_deref())?;
     for id in &removed {
         verb("Removed", format_args!("{id}, {}", size(sizes.get(id.as_str()).copied().unwrap_or(0))));
     }

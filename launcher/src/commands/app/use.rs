@@ -2,13 +2,10 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
-
 use crate::commands::{Context, PATIENCE, walking};
 use crate::control;
 use crate::failure::{Exit, Failure};
-use crate::installation::Installation;
-use crate::steps::{MIGRATED, Step, Wanted};
+use crate::steps::{Step, Wanted, migrated_by};
 use crate::supervise::Request;
 use crate::terminal::{note, verb};
 
@@ -46,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     // One that was the current one has made its tables.
     let current = store.current()?.map(|current| current.id);
-    let tables = tables_of(&installation)?.or(current).filter(|tables| *tables != release.id);
+    let tables = migrated_by(&installation.layout.state)?.or(current).filter(|tables| *tables != release.id);
     if let (Some(tables), false) = (&tables, args.force) {
         return Err(refusal(tables, &release.id, &release.version).into());
     }
@@ -64,19 +61,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The release that the tables were last migrated by, where that was written down.
-fn tables_of(installation: &Installation) -> Result<Option<String>, Failure> {
-    let path = installation.layout.state.join(MIGRATED);
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(Failure::io("read", &path, cause)),
-    };
-    let stamp: Value = serde_json::from_slice(&text).unwrap_or_default();
-    // One that cannot be read says nothing good.
-    Ok(Some(stamp["release"].as_str().unwrap_or("an unknown release").to_owned()))
 }
 
 fn refusal(tables: &str, id: &str, version: &str) -> Failure {
