@@ -37,7 +37,8 @@ pub fn missing() -> Option<String> {
         return Some(format!("{} not installed", absent.join(", ")));
     }
     // A container without privileges has root, and may nothing.
-    let script = "umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs /mnt";
+    let script =
+        "umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs /mnt";
     let tried = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "sh", "-c", script])
         .stdin(Stdio::null())
@@ -116,13 +117,18 @@ fn make(store: &Path, suite: &str, packages: &[&str], tree: &Path) -> Result<(),
 /// Where this computer's own apt gets the release from, its updates included. Nothing where it knows it not: mmdebstrap
 /// has a default then.
 fn sources(suite: &str) -> Vec<String> {
+    // Named, as not every computer's apt trusts it without.
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let signed = if Path::new(keyring).exists() { format!("[signed-by={keyring}] ") } else { String::new() };
     let format = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
     let text = output("apt-get", &["indextargets", "--format", format, "Created-By: Packages"]);
     let mut found: Vec<String> = text
         .lines()
         .filter_map(|line| match line.split('|').collect::<Vec<_>>()[..] {
-            ["Debian", uri, release, "main"] if release == suite || release.starts_with(&format!("{suite}-")) => {
-                Some(format!("deb {uri} {release} main"))
+            ["Debian", uri, release, "main"]
+                if release == suite || release.starts_with(&format!("{suite}-")) =>
+            {
+                Some(format!("deb {signed}{uri} {release} main"))
             }
             _ => None,
         })

@@ -19,7 +19,15 @@ use super::sample;
 const PYTHON: &str = "python3.11";
 
 const PACKAGES: &[&str] = &[
-    "systemd", "systemd-sysv", "dbus", "postgresql-15", "python3", "python3-venv", "libcairo2", "procps", "curl",
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "postgresql-15",
+    "python3",
+    "python3-venv",
+    "libcairo2",
+    "procps",
+    "curl",
 ];
 
 /// A booted machine with everything installed, and nothing of it started.
@@ -41,19 +49,19 @@ pub fn installed() -> Result<Site, String> {
     let package = package(&store);
     let binds: [(&Path, &str); 2] = [(package.path(), "/mnt"), (&wheels, "/usr/share/mathesar/wheels")];
     let machine = Machine::boot(base, &store, &binds);
-    machine.sh(
-        "umask 022; cd /mnt
+    machine.sh("umask 022; cd /mnt
          find . -type f | while read -r file; do
             install -D -m \"$(stat -c %a \"$file\")\" \"$file\" \"/$file\"
-         done",
-    );
+         done");
     let version = machine.try_sh("mathesar --version");
     if version.err.contains("GLIBC_") {
         return Err(format!("this build of the launcher is for a newer system: {}", version.err));
     }
     version.ok().unwrap_or_else(|told| panic!("the launcher does not run in the machine: {told}"));
     // What a package's scripts do.
-    machine.sh("systemd-sysusers mathesar.conf; systemd-tmpfiles --create mathesar.conf; systemctl daemon-reload");
+    machine.sh(
+        "systemd-sysusers mathesar.conf; systemd-tmpfiles --create mathesar.conf; systemctl daemon-reload",
+    );
     Ok(Site { machine, _package: package })
 }
 
@@ -82,7 +90,11 @@ fn package(store: &Path) -> tempfile::TempDir {
             put(dest, &repository.join(source), mode);
         }
     }
-    put("/usr/bin/mathesar", Path::new(env!("CARGO_BIN_EXE_mathesar")), 0o755);
+    put(
+        "/usr/bin/mathesar",
+        Path::new(env!("CARGO_BIN_EXE_mathesar")),
+        0o755,
+    );
     let release = sample::release("1.0.0", None);
     put("/usr/share/mathesar/app/mathesar-1.0.0.tar.gz", &release.tarball, 0o644);
     let pin = root.path().join("usr/share/mathesar/release.toml");
@@ -94,7 +106,8 @@ fn package(store: &Path) -> tempfile::TempDir {
 fn wheels(store: &Path) -> Result<PathBuf, String> {
     let requirements = sample::sources().join("base/requirements.txt");
     let uv = Pin::of("uv").ok_or("no uv is pinned for this kind of computer")?;
-    let digest = Sha256::digest([&fs::read(&requirements).unwrap(), uv.sha256.as_bytes(), PYTHON.as_bytes()].concat());
+    let digest =
+        Sha256::digest([&fs::read(&requirements).unwrap(), uv.sha256.as_bytes(), PYTHON.as_bytes()].concat());
     let key: String = digest[..5].iter().map(|byte| format!("{byte:02x}")).collect();
     let folder = store.join(format!("wheels-{key}"));
 
@@ -107,17 +120,25 @@ fn wheels(store: &Path) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir(&partial).unwrap();
     let settings = app::Settings { cache: store.join("cache"), ..Default::default() };
-    let found = lookup::find(&uv.wanted(), "wheels", &settings, &Silent).map_err(|failure| failure.to_string())?;
+    let found =
+        lookup::find(&uv.wanted(), "wheels", &settings, &Silent).map_err(|failure| failure.to_string())?;
     fs::copy(&found.path, partial.join(uv.file_name())).unwrap();
+    // With a pip of its own: Debian's Python has none.
+    let venv = tempfile::Builder::new().prefix("package-").tempdir_in(store).unwrap();
+    let told = |command: &mut Command| match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    told(Command::new(PYTHON).args(["-m", "venv"]).arg(venv.path()))
+        .map_err(|told| format!("no {PYTHON} with venv, which the machine has: {told}"))?;
     // Wheels, also of what the index has as sources only.
-    let output = Command::new(PYTHON)
-        .args(["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir"])
-        .args([&partial, Path::new("-r"), &requirements])
-        .output()
-        .map_err(|error| format!("no {PYTHON}, which the machine has: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("pip could not make the wheels: {}", String::from_utf8_lossy(&output.stderr).trim()));
-    }
+    let mut pip = Command::new(venv.path().join("bin/python"));
+    pip.args(["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir"]);
+    told(pip.args([&partial, Path::new("-r"), &requirements]))
+        .map_err(|told| format!("pip could not make the wheels: {told}"))?;
     fs::rename(&partial, &folder).unwrap();
     Ok(folder)
 }

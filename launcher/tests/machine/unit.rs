@@ -1,5 +1,8 @@
 //! The service as administrators meet it, from its first start to the machine's reboot.
 
+use std::fs;
+use std::path::Path;
+
 use super::machine::{Machine, Ran, until};
 use super::site;
 
@@ -32,6 +35,7 @@ fn the_units_do_what_they_promise_under_a_real_systemd() {
     instance(machine);
     assert_eq!(debians_cluster(machine), others, "Debian's own cluster is another now");
     rebooted(machine);
+    package_removed(machine);
 }
 
 /// Says after a failure what the services said.
@@ -67,7 +71,8 @@ fn remove_drop_in(machine: &Machine, name: &str) {
 /// The status and the body of a page; `000` where nobody answers.
 fn page(machine: &Machine, port: u16, path: &str) -> (String, String) {
     let url = format!("http://127.0.0.1:{port}{path}");
-    let ran = machine.run(&["curl", "-s", "-m", "20", "-w", "\n%{http_code}", "-H", "Host: localhost", &url], "");
+    let ran =
+        machine.run(&["curl", "-s", "-m", "20", "-w", "\n%{http_code}", "-H", "Host: localhost", &url], "");
     let (body, code) = ran.out.rsplit_once('\n').unwrap_or(("", &ran.out));
     (code.to_owned(), body.to_owned())
 }
@@ -84,7 +89,11 @@ fn comes_back(machine: &Machine, unit: &str, former: u32, after: &str) {
         (active && ![0, former].contains(&main_pid(machine, unit))).then_some(())
     });
     let seen = machine.try_sh(&format!("systemctl show -p ActiveState,SubState,MainPID,NRestarts {unit}"));
-    assert!(back.is_some(), "{unit} did not come back {after}, former main process {former}: {}", seen.told());
+    assert!(
+        back.is_some(),
+        "{unit} did not come back {after}, former main process {former}: {}",
+        seen.told()
+    );
 }
 
 /// Every process of the unit, with the time it began: numbers are used again.
@@ -122,7 +131,11 @@ fn debians_cluster(machine: &Machine) -> String {
 fn first_start(machine: &Machine) {
     machine.write("/etc/mathesar/conf.d/10-test.conf", "[server]\nworkers = 1\n[network]\noffline = true\n");
     let verified = machine.try_sh("systemd-analyze verify --man=no mathesar.service mathesar@two.service");
-    assert!(verified.code == Some(0) && verified.err.is_empty(), "systemd-analyze verify: {}", verified.told());
+    assert!(
+        verified.code == Some(0) && verified.err.is_empty(),
+        "systemd-analyze verify: {}",
+        verified.told()
+    );
 
     // Every answer that anybody can get while the first start goes on.
     machine.sh(
@@ -139,7 +152,10 @@ fn first_start(machine: &Machine) {
     let seen = machine.sh("sort /tmp/answers | uniq -c");
     // 302 would lead a visitor to the page that makes the first administrator.
     let expected = |line: &str| ["000", "503", "200"].iter().any(|code| line.ends_with(code));
-    assert!(seen.contains("200") && seen.lines().all(expected), "a visitor during the first start could see:\n{seen}");
+    assert!(
+        seen.contains("200") && seen.lines().all(expected),
+        "a visitor during the first start could see:\n{seen}"
+    );
     println!("answers during the first start:\n{seen}");
     let secrets = machine.sh("ls /var/lib/mathesar/secrets");
     println!("secrets: {}", secrets.replace('\n', " "));
@@ -256,7 +272,8 @@ fn stopped(machine: &Machine) {
 
 /// The data directory of the default installation's cluster.
 fn cluster(machine: &Machine) -> String {
-    let found = machine.sh("find /var/lib/mathesar/database -name PG_VERSION -not -path '*/base/*' -printf '%h\\n'");
+    let found =
+        machine.sh("find /var/lib/mathesar/database -name PG_VERSION -not -path '*/base/*' -printf '%h\\n'");
     assert_eq!(found.lines().count(), 1, "data directories: {found}");
     found
 }
@@ -345,10 +362,22 @@ fn instance(machine: &Machine) {
     answers(machine, 8001, "after both were stopped once");
 }
 
+/// Nobody but the package knows all instances.
+fn package_removed(machine: &Machine) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/deb/prerm");
+    machine.write("/tmp/prerm", &fs::read_to_string(script).unwrap());
+    machine.sh("sh /tmp/prerm upgrade");
+    assert_eq!(property(machine, "mathesar@two", "ActiveState"), "active", "while the package is upgraded");
+    machine.sh("sh /tmp/prerm remove");
+    assert_eq!(property(machine, "mathesar@two", "ActiveState"), "inactive", "when the package is removed");
+}
+
 fn rebooted(machine: &Machine) {
-    let boot = machine.sh("systemctl show --value -p UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22");
+    let boot = machine
+        .sh("systemctl show --value -p UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22");
     machine.reboot();
-    let now = machine.sh("systemctl show --value -p UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22");
+    let now = machine
+        .sh("systemctl show --value -p UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22");
     assert_ne!(boot, now, "the machine did not boot again");
     for (unit, port) in [("mathesar", 8000), ("mathesar@two", 8001)] {
         comes_back(machine, unit, 0, "after a reboot");
