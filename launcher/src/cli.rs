@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{config, layout};
+use crate::commands::{config, layout, open, plan, restart, run, setup, start, status, stop};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -99,6 +99,14 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Start(start::Args),
+    Stop(stop::Args),
+    Restart(restart::Args),
+    Status(status::Args),
+    Open(open::Args),
+    Plan(plan::Args),
+    Setup(setup::Args),
+    Run(run::Args),
     Config(config::Args),
     Layout(layout::Args),
 }

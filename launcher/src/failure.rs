@@ -56,6 +56,10 @@ impl Failure {
         self
     }
 
+    pub fn helps(&self) -> &[String] {
+        &self.help
+    }
+
     pub fn cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         self.cause = Some(cause.into());
         self

@@ -117,6 +117,25 @@ pub struct Options {
     pub scope: Option<Scope>,
 }
 
+impl Options {
+    /// The same as words of a command line, for another process with another current folder.
+    pub fn to_args(&self, current: &Path) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        if let Some(home) = self.home.as_deref().filter(|home| !home.as_os_str().is_empty()) {
+            args.extend(["--home".into(), absolute(current, home).into()]);
+        }
+        if let Some(instance) = &self.instance {
+            args.extend(["--instance".into(), instance.0.clone().into()]);
+        }
+        match self.scope {
+            Some(Scope::System) => args.push("--system".into()),
+            Some(Scope::User) => args.push("--user".into()),
+            Some(Scope::Home) | None => {}
+        }
+        args
+    }
+}
+
 /// Where one installation's things live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

@@ -1,20 +1,28 @@
 //! The launcher of Mathesar. The library exists so that `cargo xtask` can make man pages, completions and the reference
 //! from the same types that the program uses.
 
+pub mod admin;
 pub mod app;
+pub mod application;
 pub mod cli;
 mod commands;
 pub mod config;
 pub mod control;
 pub mod database;
 pub mod failure;
+pub mod installation;
 pub mod layout;
 pub mod process;
 pub mod progress;
 pub mod release;
 pub mod secrets;
 pub mod server;
+pub mod service_manager;
+pub mod serving;
+pub mod steps;
 pub mod supervise;
 mod system;
+pub mod terminal;
+mod user;
 
 pub use commands::run;

@@ -85,6 +85,15 @@ impl Secrets {
         self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
     }
 
+    /// The same, short enough to be typed: 80 bits, for a password that is changed at its first use.
+    pub fn ensure_short(&self, name: &str) -> Result<Secret, Failure> {
+        if let Some(secret) = self.read(name)? {
+            return Ok(secret);
+        }
+        self.create(name, &random()?[..20])?;
+        self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
+    }
+
     /// The key that encrypts stored database passwords: the configured one, or ours. Its fingerprint is kept, and another
     /// key, or a new one after a loss, is refused: every stored connection would be lost with it.
     pub fn secret_key(&self, configured: Option<&Secret>) -> Result<Secret, Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::layout::Environment;
 
 /// The service's OS user, made by the packages' sysusers file.
-const SERVICE_USER: &str = "mathesar";
+pub(crate) const SERVICE_USER: &str = "mathesar";
 
 /// This process's environment, as `layout` and `config` want it.
 pub(crate) fn environment() -> Environment {

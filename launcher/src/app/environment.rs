@@ -100,9 +100,8 @@ pub fn ensure(
     let wanted = digest::of_file(&requirements.path)?.0;
     let uv = uv::find(settings, &pythons.places.path, progress)?;
     let python = interpreter(pythons, uv.as_deref(), settings, progress)?;
-    if let Err(failure) = python::require_cairo(&python) {
-        progress.note(&failure.to_string());
-    }
+    // Before anything is installed: without it Mathesar does not start.
+    python::require_cairo(&python)?;
     let with = if uv.is_some() { "uv" } else { "pip" };
     progress.start(&format!("Preparing Python {} with {with}", python.version_text()));
     if !requirements.hashed {

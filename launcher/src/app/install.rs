@@ -38,8 +38,8 @@ pub fn tarball(
     }
 }
 
-/// Fetches (or takes `from`), unpacks, and prepares a release; does not activate it. What is there already stays.
-pub fn install(
+/// Fetches (or takes `from`) and unpacks; what is there already stays.
+pub fn unpack(
     pinned: &Release,
     from: Option<&Path>,
     settings: &Settings,
@@ -47,6 +47,16 @@ pub fn install(
 ) -> Result<Installed, Failure> {
     let store = Store::new(&settings.store);
     let _lock = store.lock(progress)?;
+    unpack_locked(&store, pinned, from, settings, progress)
+}
+
+fn unpack_locked(
+    store: &Store,
+    pinned: &Release,
+    from: Option<&Path>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Installed, Failure> {
     let there = match from {
         Some(_) => None,
         None => store.list()?.into_iter().find(|there| there.sha256 == pinned.sha256),
@@ -69,6 +79,19 @@ pub fn install(
         ))
         .exit(Exit::Refused));
     }
+    Ok(release)
+}
+
+/// Fetches (or takes `from`), unpacks, and prepares a release; does not activate it. What is there already stays.
+pub fn install(
+    pinned: &Release,
+    from: Option<&Path>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Installed, Failure> {
+    let store = Store::new(&settings.store);
+    let _lock = store.lock(progress)?;
+    let release = unpack_locked(&store, pinned, from, settings, progress)?;
     prepare(&release, pinned, settings, progress)?;
     if from.is_some() {
         store.hold(Some(&release.id))?;
@@ -90,7 +113,7 @@ pub fn prepare(
 }
 
 /// The lock goes with the release: the environment can be built again after a newer package has brought another one.
-fn take_lock(release: &Installed, settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn take_lock(release: &Installed, settings: &Settings) -> Result<(), Failure> {
     let to = release.path.join("app.lock");
     let Some(lock) = settings.share.as_ref().map(|share| share.join("app.lock")) else { return Ok(()) };
     if to.exists() || !lock.is_file() {

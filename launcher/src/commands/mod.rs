@@ -2,19 +2,49 @@
 
 pub(crate) mod config;
 pub(crate) mod layout;
+pub(crate) mod open;
+pub(crate) mod plan;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod setup;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod walking;
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::cli::{Cli, Color, Command};
+use crate::failure::Failure;
+use crate::installation::Installation;
 use crate::layout::{Environment, Layout};
 use crate::system;
+use crate::terminal::{note, verb};
+
+/// For an answer of a running supervisor, which never waits for anybody before it answers this.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every command needs to know.
 pub(crate) struct Context {
     pub environment: Environment,
     pub layout: Layout,
+    /// The options before the sub-command, for another process of this program.
+    global: Vec<OsString>,
+}
+
+impl Context {
+    /// Settings, secrets and pin; `service_variables` where Mathesar's own variables count.
+    pub(crate) fn installation(&self, service_variables: bool) -> Result<Installation, Failure> {
+        Installation::load(&self.environment, &self.layout, service_variables)
+    }
+
+    fn global_args(&self) -> &[OsString] {
+        &self.global
+    }
 }
 
 /// Does what the command line says.
@@ -26,11 +56,20 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
     .write_global();
     let environment = system::environment();
-    let layout = Layout::new(&environment, &cli.global.options(&environment)?)?;
-    let context = Context { environment, layout };
+    let options = cli.global.options(&environment)?;
+    let layout = Layout::new(&environment, &options)?;
+    let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
         Command::Config(args) => config::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
+        Command::Open(args) => open::run(&args, &context),
+        Command::Plan(args) => plan::run(&args, &context),
+        Command::Restart(args) => restart::run(&args, &context),
+        Command::Run(args) => run::run(&args, &context),
+        Command::Setup(args) => setup::run(&args, &context),
+        Command::Start(args) => start::run(&args, &context),
+        Command::Status(args) => status::run(&args, &context),
+        Command::Stop(args) => stop::run(&args, &context),
     }
 }
 
@@ -47,16 +86,4 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
     print(&format!("{value:#}\n"))
-}
-
-/// `     Changed server.listen`, on standard error.
-fn verb(verb: &str, what: impl std::fmt::Display) {
-    const GOOD: anstyle::Style = anstyle::AnsiColor::Green.on_default().bold();
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
-}
-
-/// `note: …`, on standard error.
-fn note(what: impl std::fmt::Display) {
-    const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
-    anstream::eprintln!("{NOTE}note{NOTE:#}: {what}");
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,7 +18,7 @@ use super::{SECTIONS, suggest, variables};
 const MOST: usize = 30;
 
 struct Reader<'a> {
-    source: Rc<Source>,
+    source: Arc<Source>,
     config: &'a mut Config,
     problems: Vec<Problem>,
 }
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path, text: &str, config: &mut Config, problems: &mut 
     let mut secrets = Vec::new();
     secret_spans("", table.get_ref(), &mut secrets);
     let masked = mask(text, &secrets, errors.is_empty());
-    let source = Rc::new(Source { path: path.to_owned(), masked });
+    let source = Arc::new(Source { path: path.to_owned(), masked });
     let mut reader = Reader { source, config, problems: Vec::new() };
 
     let mut broken_lines: Vec<usize> = Vec::new();
@@ -83,7 +83,7 @@ type Item<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue
 
 impl Reader<'_> {
     fn report(&mut self, problem: Problem, span: Range<usize>) {
-        let place = Place { source: Rc::clone(&self.source), span };
+        let place = Place { source: Arc::clone(&self.source), span };
         self.problems.push(problem.at(Some(place)));
     }
 
@@ -135,7 +135,7 @@ impl Reader<'_> {
             Ok(value) => {
                 let (line, column) = line_column(&self.source.masked, key.span().start);
                 let origin = Origin::File { path: self.source.path.clone(), line, column };
-                let place = Some(Place { source: Rc::clone(&self.source), span: key.span() });
+                let place = Some(Place { source: Arc::clone(&self.source), span: key.span() });
                 self.config.entries[index] = Entry { value, origin, place };
             }
             Err(wrongs) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::document;
@@ -233,11 +233,11 @@ impl Loaded {
             None => "*".repeat(line.len()),
         };
         let masked: Vec<String> = text.lines().map(keep_names).collect();
-        let source = Rc::new(Source { path: path.clone(), masked: masked.join("\n") });
+        let source = Arc::new(Source { path: path.clone(), masked: masked.join("\n") });
         let mut start = 0;
         for (number, line) in text.lines().enumerate() {
             let length = source.masked.split('\n').nth(number).map_or(0, str::len);
-            let place = Place { source: Rc::clone(&source), span: start..start + length };
+            let place = Place { source: Arc::clone(&source), span: start..start + length };
             start += length + 1;
             match variables::env_file_line(line) {
                 Ok(None) => {}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::json;
@@ -21,7 +21,7 @@ pub(crate) const NOT_TOML: &str = "this is not TOML";
 /// A place in a file.
 #[derive(Debug, Clone)]
 pub struct Place {
-    pub source: Rc<Source>,
+    pub source: Arc<Source>,
     pub span: Range<usize>,
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::request_line;
+use super::{FOLLOW, request_line};
 use crate::failure::{Exit, Failure};
 use crate::server::near::Near;
+use crate::steps::Event;
 use crate::supervise::Request;
 
 /// No answer is longer: it holds a status, no log.
@@ -35,14 +36,50 @@ impl Answer {
     }
 }
 
-/// Asks the supervisor behind this socket. Exit code 3 where none runs.
-pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+/// What a follower hears.
+#[derive(Debug)]
+pub enum Heard {
+    Event(Event),
+    /// How the whole is, and what it says about that.
+    Phase(String, String),
+}
+
+/// Hears everything that happens until Mathesar runs, or has failed: then the reason. An end without either (the
+/// supervisor was killed) is `None`.
+pub fn follow(socket: &Path, mut hear: impl FnMut(Heard)) -> Result<Option<Result<(), String>>, Failure> {
+    let stream = connect(socket)?;
+    let failed = |cause| Failure::io("talk over", socket, cause);
+    // It speaks at least twice a second only when something happens: a long step is silent.
+    (&stream).write_all(FOLLOW.as_bytes()).map_err(failed)?;
+    for line in BufReader::new(stream).lines() {
+        let Ok(line) = line else { return Ok(None) };
+        let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        if let Some(event) = value.get("event").and_then(Event::from_json) {
+            hear(Heard::Event(event));
+        } else if let Some(phase) = text("phase") {
+            hear(Heard::Phase(phase, text("message").unwrap_or_default()));
+        } else if value.get("ok").is_some() {
+            return Ok(Some(Ok(())));
+        } else if let Some(why) = text("error") {
+            return Ok(Some(Err(why)));
+        }
+    }
+    Ok(None)
+}
+
+fn connect(socket: &Path) -> Result<UnixStream, Failure> {
     let near = Near::new(socket).map_err(|cause| not_running(socket, cause))?;
-    let stream = UnixStream::connect(near.path()).map_err(|cause| match cause.kind() {
+    UnixStream::connect(near.path()).map_err(|cause| match cause.kind() {
         ErrorKind::PermissionDenied => Failure::io("reach", socket, cause)
             .help("run the command as the user that runs Mathesar, or as root"),
         _ => not_running(socket, cause),
-    })?;
+    })
+}
+
+/// Asks the supervisor behind this socket. Exit code 3 where none runs.
+pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+    let stream = connect(socket)?;
     let failed = |cause| Failure::io("talk over", socket, cause);
     stream
         .set_read_timeout(Some(timeout))

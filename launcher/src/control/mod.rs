@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::supervise::Request;
 
-pub use client::ask;
+pub use client::{ask, follow};
 pub use lock::Lock;
 pub use server::{Server, serve};
 
@@ -18,8 +18,16 @@ pub const VERSION: u64 = 1;
 /// No request is longer; whoever sends more is not ours.
 const LONGEST_REQUEST: u64 = 4096;
 
+/// What may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Supervisor(Request),
+    /// Every event of the preparation, from the first on, until Mathesar runs or has failed.
+    Follow,
+}
+
 /// The request in a line.
-fn parse(line: &[u8]) -> Result<Request, String> {
+fn parse(line: &[u8]) -> Result<Asked, String> {
     let value: Value = serde_json::from_slice(line).map_err(|_| "this is no JSON".to_owned())?;
     match value.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
@@ -27,12 +35,14 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         None => return Err("`v`, the protocol's version, is missing".to_owned()),
     }
     match value.get("do").and_then(Value::as_str) {
-        Some("status") => Ok(Request::Status),
-        Some("stop") => Ok(Request::Stop),
+        Some("status") => Ok(Asked::Supervisor(Request::Status)),
+        Some("stop") => Ok(Asked::Supervisor(Request::Stop)),
         Some("restart") => {
-            Ok(Request::Restart { everything: value.get("everything") == Some(&Value::Bool(true)) })
+            let everything = value.get("everything") == Some(&Value::Bool(true));
+            Ok(Asked::Supervisor(Request::Restart { everything }))
         }
-        Some("reload-config") => Ok(Request::Reload),
+        Some("reload-config") => Ok(Asked::Supervisor(Request::Reload)),
+        Some("follow") => Ok(Asked::Follow),
         Some(other) => Err(format!("`{}` is not known here", other.chars().take(40).collect::<String>())),
         None => Err("`do` is missing".to_owned()),
     }
@@ -47,6 +57,8 @@ fn request_line(request: Request) -> String {
     };
     format!("{value}\n")
 }
+
+const FOLLOW: &str = "{\"v\":1,\"do\":\"follow\"}\n";
 
 fn response_line(result: &Result<Value, String>) -> String {
     let value = match result {
@@ -69,7 +81,7 @@ mod tests {
             Request::Restart { everything: true },
             Request::Restart { everything: false },
         ] {
-            assert_eq!(parse(request_line(request).as_bytes()), Ok(request));
+            assert_eq!(parse(request_line(request).as_bytes()), Ok(Asked::Supervisor(request)));
         }
     }
 

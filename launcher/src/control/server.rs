@@ -8,9 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{LONGEST_REQUEST, Lock, parse, response_line};
+use serde_json::json;
+
+use super::{Asked, LONGEST_REQUEST, Lock, VERSION, parse, response_line};
 use crate::failure::Failure;
 use crate::server::near::Near;
+use crate::steps::Feed;
+use crate::supervise::Phase;
 use crate::supervise::child::thread;
 use crate::supervise::supervisor::Handle;
 
@@ -33,7 +37,7 @@ impl Drop for Server {
 }
 
 /// Answers on this socket from a thread. The lock proves that a socket which lies there is a dead one's.
-pub fn serve(path: &Path, _lock: &Lock, handle: Handle) -> Result<Server, Failure> {
+pub fn serve(path: &Path, _lock: &Lock, handle: Handle, feed: Feed) -> Result<Server, Failure> {
     let failed = |cause| Failure::io("listen on", path, cause);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|cause| Failure::io("make", folder, cause))?;
@@ -57,9 +61,9 @@ pub fn serve(path: &Path, _lock: &Lock, handle: Handle) -> Result<Server, Failur
                 std::thread::sleep(Duration::from_secs(1));
             }
             clients.fetch_add(1, Ordering::SeqCst);
-            let (handle, shared) = (handle.clone(), Arc::clone(&clients));
+            let (handle, feed, shared) = (handle.clone(), feed.clone(), Arc::clone(&clients));
             let begun = thread("control-client".to_owned(), move || {
-                talk(stream, &handle);
+                talk(stream, &handle, &feed);
                 shared.fetch_sub(1, Ordering::SeqCst);
             });
             if begun.is_err() {
@@ -84,7 +88,7 @@ fn allowed(stream: &UnixStream) -> bool {
     }
 }
 
-fn talk(stream: UnixStream, handle: &Handle) {
+fn talk(stream: UnixStream, handle: &Handle, feed: &Feed) {
     let patient =
         stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     if patient.is_err() {
@@ -104,7 +108,8 @@ fn talk(stream: UnixStream, handle: &Handle) {
         Ok(_) => return answer(Err("a request is one line of at most 4096 bytes".to_owned())),
     }
     let request = match parse(&line) {
-        Ok(request) => request,
+        Ok(Asked::Supervisor(request)) => request,
+        Ok(Asked::Follow) => return tell_all(&stream, handle, feed),
         Err(why) => return answer(Err(why)),
     };
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -115,5 +120,43 @@ fn talk(stream: UnixStream, handle: &Handle) {
         // The client sees the end of the process as the end of this connection.
         let _ = stream.set_read_timeout(None);
         let _ = (&stream).read(&mut [0; 1]);
+    }
+}
+
+/// Every event, and then how it ended. A client that is gone ends it too.
+fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
+    let mut number = 0;
+    let mut said = None;
+    loop {
+        let mut lines = String::new();
+        match feed.since(number, Duration::from_millis(500)) {
+            Some((events, last)) => {
+                number = last;
+                for event in events {
+                    lines.push_str(&format!("{}\n", json!({ "v": VERSION, "event": event.to_json() })));
+                }
+            }
+            // The preparation is over; what is left is a second or two, and somebody waits for it.
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+        let snapshot = handle.snapshot();
+        if said != Some(snapshot.phase) {
+            said = Some(snapshot.phase);
+            let phase = snapshot.phase.name();
+            lines.push_str(&format!(
+                "{}\n",
+                json!({ "v": VERSION, "phase": phase, "message": snapshot.message })
+            ));
+        }
+        let end = match snapshot.phase {
+            Phase::Running | Phase::Degraded => Some(Ok(json!({ "state": snapshot.phase.name() }))),
+            Phase::Stopped | Phase::Failed => Some(Err(snapshot.message)),
+            Phase::Preparing | Phase::Starting | Phase::Stopping => None,
+        };
+        let done = end.is_some();
+        lines.extend(end.map(|end| response_line(&end)));
+        if (!lines.is_empty() && stream.write_all(lines.as_bytes()).is_err()) || done {
+            return;
+        }
     }
 }

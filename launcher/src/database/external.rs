@@ -80,6 +80,8 @@ impl External {
             ("POSTGRES_USER", self.address.role.clone()),
             ("POSTGRES_DB", self.address.database.clone()),
             ("POSTGRES_SSLMODE", self.sslmode.clone()),
+            // Mathesar's own connection forgets the former; the client library knows this one.
+            ("PGSSLMODE", self.sslmode.clone()),
         ];
         all.extend(
             self.password.as_ref().map(|password| ("POSTGRES_PASSWORD", password.expose().to_owned())),
@@ -95,11 +97,26 @@ impl External {
         user: Option<User>,
         range: &Postgresql,
     ) -> Result<Facts, Failure> {
+        let connection = self.connection(psql, secrets, user)?;
+        let output = connection.program(QUESTIONS).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(explain(said.trim(), self).failure(said.trim(), self));
+        }
+        self.judge(&String::from_utf8_lossy(&output.stdout), range)
+    }
+
+    fn connection(
+        &self,
+        psql: &std::path::Path,
+        secrets: &Secrets,
+        user: Option<User>,
+    ) -> Result<Psql, Failure> {
         let passwords = self.password.as_ref();
         let passwords = passwords
             .map(|password| password_file(secrets, "database-external.pgpass", password))
             .transpose()?;
-        let connection = Psql {
+        Ok(Psql {
             program: psql.to_owned(),
             host: self.address.host.clone(),
             port: self.address.port,
@@ -112,13 +129,12 @@ impl External {
                 // libpq takes whole seconds, and 1 as 2.
                 ("PGCONNECT_TIMEOUT", self.timeout.as_secs().max(2).to_string()),
             ],
-        };
-        let output = connection.program(QUESTIONS).output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(explain(said.trim(), self).failure(said.trim(), self));
-        }
-        self.judge(&String::from_utf8_lossy(&output.stdout), range)
+        })
+    }
+
+    /// Runs SQL in the internal database.
+    pub fn query(&self, psql: &std::path::Path, secrets: &Secrets, sql: &str) -> Result<String, Failure> {
+        self.connection(psql, secrets, None)?.run(sql)
     }
 
     fn judge(&self, answer: &str, range: &Postgresql) -> Result<Facts, Failure> {

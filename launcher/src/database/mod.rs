@@ -14,6 +14,7 @@ mod leftover;
 mod provision;
 mod psql;
 mod running;
+mod service;
 mod status;
 mod url;
 
@@ -24,7 +25,8 @@ pub use embedded::binaries as embedded_binaries;
 pub use external::{External, Facts};
 pub use provision::Provisioned;
 pub use psql::{identifier, literal};
-pub use running::Running;
+pub use running::{Running, ServerCommand};
+pub use service::Postgres;
 pub use status::{CollationMismatch, Status};
 
 /// Mathesar's own role. Never a name of Mathesar's schemas (`msar`, `__msar`, `mathesar_types`): `"$user"` in

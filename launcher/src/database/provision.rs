@@ -23,8 +23,8 @@ impl Cluster {
                 .help("name another one: `mathesar config set database.user-database mathesar`"));
         }
         let names = [settings.name.as_str(), settings.user_database.as_str()];
-        let answer = self.admin("postgres", &self.script(&names)?)?;
-        self.admin(&settings.name, &private(&settings.name))?;
+        let script = self.script(&names)? + &private(&settings.name);
+        let answer = self.admin("postgres", &script)?;
         Ok(Provisioned { databases: answer.lines().map(str::to_owned).collect() })
     }
 

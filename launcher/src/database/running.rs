@@ -1,6 +1,7 @@
 //! A server that runs: started directly as a child, so that its number, its words and its end are the launcher's.
 
-use std::os::unix::process::CommandExt as _;
+use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::process::Program;
 /// How long an immediate end may take: PostgreSQL itself gives its processes five seconds.
 const IMMEDIATE: Duration = Duration::from_secs(20);
 /// A small cluster is ready after a third of a second.
-const BETWEEN: Duration = Duration::from_millis(50);
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// A server that this launcher has started, or has found and adopted.
 #[derive(Debug)]
@@ -27,10 +28,18 @@ pub struct Running {
     data: PathBuf,
 }
 
+/// How the server is called.
+#[derive(Debug)]
+pub struct ServerCommand {
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+    /// Held by the server as its standard input, for as long as the last of its processes lives.
+    pub lock: File,
+}
+
 impl Cluster {
-    /// Starts the server; `wait_ready` says when it answers. Refused while another one runs on the data. What it says
-    /// goes to `log`, without statements and so without secrets.
-    pub fn spawn(&self, log: Stdio) -> Result<Running, Failure> {
+    /// Everything before the server's start: checks, the lock, its files. Refused while another one runs on the data.
+    pub fn command(&self) -> Result<ServerCommand, Failure> {
         self.check()?;
         match existing_major(&self.folder)? {
             None => {
@@ -51,24 +60,31 @@ impl Cluster {
         self.socket_folder()?;
         self.remove_stale_files()?;
         self.write_files()?;
-        let postgres = self.binaries.server("postgres");
-        let mut command = Program::new(&postgres)
-            .arg("-D")
-            .arg(self.data())
-            // On the command line as well: ALTER SYSTEM would win over any file.
-            .args(["-c", "listen_addresses=", "-c"])
-            .arg(format!("unix_socket_directories={}", conf::list_item(&self.socket.to_string_lossy())))
+        let sockets = format!("unix_socket_directories={}", conf::list_item(&self.socket.to_string_lossy()));
+        let mut args: Vec<OsString> = vec!["-D".into(), self.data().into()];
+        // On the command line as well: ALTER SYSTEM would win over any file.
+        args.extend(["-c", "listen_addresses=", "-c"].map(OsString::from));
+        args.push(sockets.into());
+        Ok(ServerCommand { program: self.binaries.server("postgres"), args, lock })
+    }
+
+    /// Starts the server alone, outliving the launcher; `wait_ready` says when it answers. What it says goes to `log`,
+    /// without statements and so without secrets.
+    pub fn spawn(&self, log: Stdio) -> Result<Running, Failure> {
+        let ServerCommand { program, args, lock } = self.command()?;
+        let mut command = Program::new(&program)
+            .args(args)
             .current_dir("/")
             .user(self.owner.user)
             .stdin(lock)
             .into_command();
+        // A Ctrl-C on the terminal, and its end, are not the server's.
+        crate::supervise::detach(&mut command);
         let child = command
             .stdout(Stdio::null())
             .stderr(log)
-            // A Ctrl-C on the terminal is the launcher's to handle, in its order.
-            .process_group(0)
             .spawn()
-            .map_err(|cause| Failure::new(format!("cannot run {}", postgres.display())).cause(cause))?;
+            .map_err(|cause| Failure::new(format!("cannot run {}", program.display())).cause(cause))?;
         Ok(Running { pid: child.id(), child: Some(child), data: self.data() })
     }
 
@@ -94,16 +110,26 @@ impl Cluster {
 
     /// Waits until the server accepts connections: longest after a power cut, while it replays its log.
     pub fn wait_ready(&self, running: &mut Running, limit: Duration) -> Result<(), Failure> {
+        self.wait_until_ready(running.pid, limit, || running.try_wait())
+    }
+
+    /// The same for a server that somebody else waits for: `ended` says how it ended, once it has.
+    pub fn wait_until_ready(
+        &self,
+        pid: u32,
+        limit: Duration,
+        mut ended: impl FnMut() -> Result<Option<String>, Failure>,
+    ) -> Result<(), Failure> {
         let end = Instant::now() + limit;
         loop {
-            if let Some(how) = running.try_wait()? {
+            if let Some(how) = ended()? {
                 return Err(Failure::new("PostgreSQL did not start")
                     .cause(how)
                     .help("see why: `mathesar logs`"));
             }
             // Its own file tells without a process or a connection; a stale one has another number.
             let file = PidFile::read(&self.data());
-            if file.is_some_and(|file| file.ready && file.pid == running.pid) && self.answers() {
+            if file.is_some_and(|file| file.ready && file.pid == pid) && self.answers() {
                 return Ok(());
             }
             if Instant::now() >= end {

@@ -31,6 +31,8 @@ pub struct Gunicorn {
     /// A name of ALLOWED_HOSTS, for the probes.
     pub host: String,
     pub user: Option<User>,
+    /// The settings that this was made from.
+    pub made_from: crate::installation::Fingerprint,
 }
 
 /// The page that tells whether all is well: 200 or 302, and 500 when the database is away.

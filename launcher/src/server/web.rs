@@ -36,6 +36,8 @@ pub struct Web {
     trust_unix: bool,
     sink: Arc<dyn Sink>,
     running: Option<Running>,
+    /// What the running one was started with: the settings in force.
+    proven: Arc<Mutex<Option<Gunicorn>>>,
     count: u32,
 }
 
@@ -43,7 +45,20 @@ impl Web {
     /// `settings` may be changed at any time, and count from the next start or replacement on.
     pub fn new(settings: Arc<Mutex<Gunicorn>>, listener: &super::Listener, sink: Arc<dyn Sink>) -> Web {
         let trust_unix = listener.is_unix();
-        Web { settings, listener: listener.fd(), trust_unix, sink, running: None, count: 0 }
+        Web {
+            settings,
+            listener: listener.fd(),
+            trust_unix,
+            sink,
+            running: None,
+            proven: Arc::default(),
+            count: 0,
+        }
+    }
+
+    /// The settings of the gunicorn that serves now; none before the first has answered.
+    pub fn in_force(&self) -> Arc<Mutex<Option<Gunicorn>>> {
+        Arc::clone(&self.proven)
     }
 
     /// Ends what a killed launcher left: under the state lock nobody else's processes bear this mark.
@@ -60,8 +75,7 @@ impl Web {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn spawn(&mut self, exits: &Exits) -> Result<Running, Failure> {
-        let gunicorn = self.settings();
+    fn spawn(&mut self, gunicorn: Gunicorn, exits: &Exits) -> Result<Running, Failure> {
         std::fs::create_dir_all(&gunicorn.run).map_err(|cause| Failure::io("make", &gunicorn.run, cause))?;
         write_config(&gunicorn, self.trust_unix)?;
         if self.count == 0 {
@@ -77,6 +91,7 @@ impl Web {
             environment: gunicorn.variables(),
             current_dir: Some(gunicorn.app.clone()),
             user: gunicorn.user,
+            stdin: None,
             // Our copy of the probes' socket goes with the spawn: when gunicorn dies, nobody listens there.
             keep: vec![Arc::clone(&self.listener), Arc::new(probes)],
             stop: Signal::TERM,
@@ -96,11 +111,9 @@ impl Web {
 
     /// Starts one, and waits for its first answer. After an error nothing of it is left.
     fn ready(&mut self, exits: &Exits, cancel: &Cancel) -> Result<Running, Failure> {
-        let (host, timeout) = {
-            let settings = self.settings();
-            (settings.host, settings.start_timeout)
-        };
-        let running = self.spawn(exits)?;
+        let settings = self.settings();
+        let (host, timeout) = (settings.host.clone(), settings.start_timeout);
+        let running = self.spawn(settings.clone(), exits)?;
         let end = Instant::now() + timeout;
         let gone = || running.child.status().is_some();
         loop {
@@ -109,6 +122,7 @@ impl Web {
             let answer = get(&running.probes, PROBE_PATH, &host, left, || cancel.cancelled() || gone());
             if matches!(answer, Answer::Status(200 | 302)) && !gone() {
                 running.expected.store(false, Ordering::SeqCst);
+                *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
                 return Ok(running);
             }
             // Given a moment, so that its end is known and said instead of a closed connection.
@@ -234,7 +248,13 @@ impl Service for Web {
     }
 
     fn replace(&mut self, exits: &Exits, cancel: &Cancel) -> Result<(), Failure> {
-        let new = self.ready(exits, cancel)?;
+        let new = self.ready(exits, cancel).inspect_err(|_| {
+            // The old one goes on, and after a crash it comes back as it was: settings that do not start are not kept.
+            let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(proven) = proven {
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = proven;
+            }
+        })?;
         if let Some(old) = self.running.replace(new) {
             let grace = old.grace;
             end_of(old, grace);

@@ -28,6 +28,8 @@ pub struct Spec {
     pub environment: BTreeMap<OsString, OsString>,
     pub current_dir: Option<PathBuf>,
     pub user: Option<User>,
+    /// What it has as standard input; nothing where None. An inherited file keeps its lock for as long as the child lives.
+    pub stdin: Option<Arc<OwnedFd>>,
     /// Descriptors that it keeps, under their own numbers.
     pub keep: Vec<Arc<OwnedFd>>,
     /// What ends it in good order.
@@ -163,7 +165,10 @@ impl Spec {
             .env_clear()
             .envs(inherited())
             .envs(&self.environment)
-            .stdin(Stdio::null())
+            .stdin(match &self.stdin {
+                Some(file) => Stdio::from(file.try_clone()?),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);

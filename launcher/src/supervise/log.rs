@@ -24,6 +24,17 @@ impl Sink for Stderr {
     }
 }
 
+/// The same words to two places.
+#[derive(Debug)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: Sink, B: Sink> Sink for Both<A, B> {
+    fn line(&self, source: &str, line: &str) {
+        self.0.line(source, line);
+        self.1.line(source, line);
+    }
+}
+
 /// A log file of limited size; `mathesar.log`, `mathesar.log.1` (newer) to `.N`.
 #[derive(Debug)]
 pub struct Rotated {

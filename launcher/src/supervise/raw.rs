@@ -1,4 +1,4 @@
-//! The only unsafe code of the launcher: two calls that std marks so, with the reasons why they hold.
+//! The only unsafe code of the launcher: calls that std marks so, with the reasons why they hold.
 #![allow(unsafe_code)]
 
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
@@ -44,6 +44,17 @@ pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death:
             }
             #[cfg(not(target_os = "linux"))]
             let _ = (parent, death);
+            Ok(())
+        });
+    }
+}
+
+/// Lets the child outlive the terminal and whoever started it: a session of its own.
+pub(crate) fn detach(command: &mut Command) {
+    // SAFETY: one plain system call between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
             Ok(())
         });
     }

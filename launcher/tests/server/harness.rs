@@ -92,6 +92,7 @@ impl Service for Database {
             )]),
             current_dir: None,
             user: None,
+            stdin: None,
             keep: Vec::new(),
             stop: rustix::process::Signal::INT,
             orphaned: rustix::process::Signal::INT,
@@ -182,7 +183,7 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
     supervisor.listen_to_signals()?;
     supervisor.watchdog(Duration::from_secs(2))?;
     let handle = supervisor.handle();
-    let _control = serve(&folder.join("control.sock"), &lock, handle.clone())?;
+    let _control = serve(&folder.join("control.sock"), &lock, handle.clone(), Default::default())?;
     let board = Board::default();
     board.write("Mathesar is being prepared", "Fetching <b>");
     let settings = Gunicorn {
@@ -200,6 +201,7 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
         log_level: "info".to_owned(),
         host: "127.0.0.1".to_owned(),
         user: None,
+        made_from: Default::default(),
     };
     let web = Web::new(Arc::new(Mutex::new(settings)), &listener, Arc::clone(&sink));
     let database = Database { sink: Arc::clone(&sink), child: None };

@@ -1,0 +1,78 @@
+//! `mathesar plan`
+
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::failure::{Exit, Failure};
+use crate::steps::{self, Download, Outlook, State};
+use crate::terminal::size;
+
+/// Say what `mathesar start` would do now, step by step
+///
+/// Downloads with address, size and digest; files and folders that would be written; what would be started, as whom and where. Nothing is
+/// changed or fetched. Exits with 4 where a step would be refused.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// As one JSON array, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let plan = steps::outlook(&context.installation(false)?);
+    match args.json {
+        true => super::print_json(&Value::Array(plan.iter().map(to_json).collect()))?,
+        false => super::print(&plan.iter().map(text).collect::<String>())?,
+    }
+    match plan.iter().find(|outlook| outlook.state == State::Refused) {
+        Some(refused) => Err(Failure::new(format!("`mathesar start` would be refused: {}", refused.text))
+            .exit(Exit::Refused)
+            .into()),
+        None => Ok(()),
+    }
+}
+
+fn text(outlook: &Outlook) -> String {
+    let mark = match outlook.state {
+        State::Done => "there",
+        State::Do => "to do",
+        State::Refused => "REFUSED",
+    };
+    let mut text = format!("{:<13} {mark:<8} {}\n", outlook.step.name(), outlook.text);
+    let mut more = |what: &str, line: String| text.push_str(&format!("{:<13} {what:<8} {line}\n", ""));
+    for download in &outlook.downloads {
+        more(if download.present.is_some() { "have" } else { "fetch" }, shown(download));
+        download.sha256.iter().for_each(|digest| more("", format!("SHA-256 {digest}")));
+    }
+    outlook.writes.iter().for_each(|path| more("write", path.display().to_string()));
+    outlook.notes.iter().for_each(|note| more("note", note.clone()));
+    text
+}
+
+fn shown(download: &Download) -> String {
+    let bytes = download.size.map_or_else(|| "size not known before".to_owned(), size);
+    match &download.present {
+        Some(path) => format!("{} ({})", download.name, path.display()),
+        None => format!("{} from {} ({bytes})", download.name, download.url),
+    }
+}
+
+fn to_json(outlook: &Outlook) -> Value {
+    let downloads = outlook.downloads.iter().map(|download| {
+        json!({
+            "name": download.name,
+            "url": download.url,
+            "size": download.size,
+            "sha256": download.sha256,
+            "present": download.present,
+        })
+    });
+    json!({
+        "step": outlook.step.name(),
+        "state": match outlook.state { State::Done => "done", State::Do => "todo", State::Refused => "refused" },
+        "text": outlook.text,
+        "downloads": downloads.collect::<Vec<_>>(),
+        "writes": outlook.writes,
+        "notes": outlook.notes,
+    })
+}

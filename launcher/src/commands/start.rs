@@ -1,0 +1,197 @@
+//! `mathesar start`
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Context, verb};
+use crate::control::{self, Lock, client::Heard};
+use crate::failure::{Exit, Failure};
+use crate::installation::private_folder;
+use crate::service_manager::Manager;
+use crate::steps::Watcher as _;
+use crate::supervise::Request;
+use crate::terminal::{Terminal, time};
+
+/// Start Mathesar in the background
+///
+/// Does whatever is still missing: the first time it fetches the pinned release, builds its Python environment, makes a database
+/// cluster and Mathesar's tables; `mathesar plan` says what it would do now. Ends when Mathesar answers, and prints its address.
+/// Running it again changes nothing.
+///
+/// In system mode, and where `mathesar autostart` is on, the service manager does the starting.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Open it in the browser when it answers
+    #[arg(long)]
+    open: bool,
+}
+
+/// For the new process to take the lock and listen; the real work comes after and has no limit here.
+const TO_SPEAK: Duration = Duration::from_secs(30);
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    start(context)?;
+    if args.open {
+        super::open::open(context)?;
+    }
+    Ok(())
+}
+
+/// Starts it, unless it runs, and waits until it answers.
+pub(super) fn start(context: &Context) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let socket = context.layout.run.join("control.sock");
+    if let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE) {
+        let address = answer.value["address"].as_str().unwrap_or_default();
+        match answer.value["state"].as_str() {
+            Some("running" | "degraded") => {
+                verb("Running", format_args!("already, at {address}"));
+                return Ok(());
+            }
+            Some("preparing" | "starting") => verb("Waiting", "for the start that is under way"),
+            _ => {}
+        }
+        return follow(context, &socket, None, begun);
+    }
+    let mut started = match Manager::of(&context.layout, &context.environment) {
+        Manager::Nobody => {
+            crate::user::ordinary(&context.layout, &context.environment)?;
+            // Everything that is wrong with the settings is told here, by whoever can be asked.
+            context.installation(false)?;
+            Some(Started::spawn(context)?)
+        }
+        manager => {
+            manager.start()?;
+            None
+        }
+    };
+    wait_for_socket(context, &socket, started.as_mut())?;
+    follow(context, &socket, started, begun)
+}
+
+/// A supervisor of ours, and where its last words go.
+struct Started {
+    child: Child,
+    words: PathBuf,
+}
+
+impl Started {
+    fn spawn(context: &Context) -> Result<Started, Failure> {
+        let layout = &context.layout;
+        if let Some(holder) = Lock::holder(&layout.state) {
+            return Err(Failure::new(format!(
+                "another launcher is at work here: `mathesar {}` (pid {})",
+                holder.verb, holder.pid
+            ))
+            .exit(Exit::Refused)
+            .help("wait until it is done, then run the same command again"));
+        }
+        let folder = layout.logs.as_ref().unwrap_or(&layout.state);
+        private_folder(folder)?;
+        let words = folder.join("launcher.err");
+        let failed = |cause| Failure::io("write", &words, cause);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&words)
+            .map_err(failed)?;
+        let program = std::env::current_exe()
+            .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
+        let mut command = Command::new(&program);
+        command.args(context.global_args()).args(["--color", "never", "run", "--background"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).current_dir("/");
+        crate::supervise::detach(&mut command);
+        let child = command
+            .spawn()
+            .map_err(|cause| Failure::new(format!("cannot run {}", program.display())).cause(cause))?;
+        Ok(Started { child, words })
+    }
+
+    /// What it said when it ended badly, as it would have said it to a person.
+    fn failure(&mut self) -> Failure {
+        let code = self.child.wait().ok().and_then(|status| status.code());
+        let said = std::fs::read_to_string(&self.words).unwrap_or_default();
+        let exit = match code {
+            Some(2) => Exit::Usage,
+            Some(3) => Exit::NotRunning,
+            Some(4) => Exit::Refused,
+            _ => Exit::Failed,
+        };
+        match said.trim().is_empty() {
+            true => Failure::new("Mathesar ended while it started")
+                .exit(exit)
+                .help("what happened: `mathesar logs`"),
+            false => Failure::told(exit, said),
+        }
+    }
+}
+
+fn wait_for_socket(
+    context: &Context,
+    socket: &Path,
+    mut started: Option<&mut Started>,
+) -> Result<(), Failure> {
+    let end = Instant::now() + TO_SPEAK;
+    loop {
+        // Another one may have been faster by a moment, and then its socket is as good.
+        if control::ask(socket, Request::Status, super::PATIENCE).is_ok() {
+            return Ok(());
+        }
+        if let Some(started) = started.as_mut()
+            && started.child.try_wait().is_ok_and(|status| status.is_some())
+        {
+            return Err(started.failure());
+        }
+        let manager = Manager::of(&context.layout, &context.environment);
+        if let Some(why) = started.is_none().then(|| manager.failure()).flatten() {
+            return Err(why);
+        }
+        if Instant::now() >= end {
+            return Err(Failure::new("Mathesar does not start").help("what happened: `mathesar logs`"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn follow(
+    context: &Context,
+    socket: &Path,
+    mut started: Option<Started>,
+    begun: Instant,
+) -> anyhow::Result<()> {
+    let terminal = Terminal::new();
+    let end = control::follow(socket, |heard| match heard {
+        Heard::Event(event) => terminal.tell(&event),
+        Heard::Phase(..) => {}
+    });
+    terminal.end();
+    match (end?, started.as_mut()) {
+        (Some(Ok(())), _) => {
+            let answer = control::ask(socket, Request::Status, super::PATIENCE)?;
+            let address = answer.value["address"].as_str().unwrap_or_default();
+            verb("Running", format_args!("at {address} after {}", time(begun.elapsed())));
+            if let Some(note) = first_steps(context) {
+                super::note(note);
+            }
+            Ok(())
+        }
+        (_, Some(started)) => Err(started.failure().into()),
+        (Some(Err(why)), None) => Err(Failure::new(why).help("what happened: `mathesar logs`").into()),
+        (None, None) => {
+            Err(Failure::new("Mathesar ended while it started").help("what happened: `mathesar logs`").into())
+        }
+    }
+}
+
+/// In system mode the administrator was made already, and somebody wants to come in.
+fn first_steps(context: &Context) -> Option<String> {
+    let path = context.layout.state.join("secrets").join(crate::steps::FIRST_PASSWORD);
+    path.exists().then(|| {
+        format!("log in as `{}` with the one-time password in {}", crate::steps::FIRST_ADMIN, path.display())
+    })
+}

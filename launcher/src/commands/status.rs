@@ -1,0 +1,153 @@
+//! `mathesar status`
+
+use serde_json::{Map, Value, json};
+
+use super::{Context, PATIENCE};
+use crate::config::Outside;
+use crate::control::{self, Lock};
+use crate::failure::{Exit, Failure};
+use crate::layout::Layout;
+use crate::serving::LAST_RUN;
+use crate::supervise::Request;
+use crate::terminal::size;
+
+/// Say how Mathesar is
+///
+/// Works while it runs and while it is stopped. Exits with 0 while it runs, with 3 otherwise: stopped, still starting, failed, or degraded
+/// (a part does not answer; it is being mended).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// As one JSON object, for scripts
+    ///
+    /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
+    /// strings), `database` (object), `last_backup` (object or null).
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let status = status(context)?;
+    match args.json {
+        true => super::print_json(&Value::Object(status.clone()))?,
+        false => super::print(&text(&status))?,
+    }
+    match status["state"].as_str() {
+        Some("running") => Ok(()),
+        // It was said already.
+        _ => Err(Failure::told(Exit::NotRunning, String::new()).into()),
+    }
+}
+
+/// Everything that can be told without waiting for anybody.
+pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
+    let layout = &context.layout;
+    let mut status = match control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE) {
+        Ok(answer) => running(answer.value),
+        Err(failure) if failure.exit == Exit::NotRunning => stopped(context),
+        Err(failure) => return Err(failure),
+    };
+    let folder = layout.state.join("database");
+    let external = matches!(status.get("external"), Some(Value::Bool(true)));
+    let database = json!({
+        "kind": if external { "external" } else { "private" },
+        "postgresql": status.remove("postgresql").filter(|version| !version.is_null()).or_else(|| {
+            Some(json!(crate::database::existing_major(&folder).ok().flatten()?.to_string()))
+        }),
+        "data": (!external).then(|| folder.join("data").display().to_string()),
+        "socket": (!external).then(|| layout.database_socket.display().to_string()),
+        "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+    });
+    status.insert("database".to_owned(), database);
+    status.insert("last_backup".to_owned(), Value::Null);
+    status.insert("disk_free".to_owned(), json!(free(&layout.state)));
+    Ok(status)
+}
+
+fn running(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn stopped(context: &Context) -> Map<String, Value> {
+    let layout = &context.layout;
+    let last: Option<Value> =
+        std::fs::read(layout.state.join(LAST_RUN)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let mut fields = Map::new();
+    let mut state = "stopped";
+    if let Some(last) = &last
+        && last["ended"] == "failed"
+    {
+        state = "failed";
+        fields.insert("message".to_owned(), last["why"].clone());
+        fields.insert("since".to_owned(), last["at"].clone());
+    }
+    if let Some(holder) = Lock::holder(&layout.state) {
+        fields.insert(
+            "message".to_owned(),
+            json!(format!("`mathesar {}` is at work (pid {})", holder.verb, holder.pid)),
+        );
+    }
+    let loaded = crate::config::load(
+        layout,
+        &Outside { environment: context.environment.clone(), service_variables: false, flags: &[] },
+    );
+    fields.insert("external".to_owned(), json!(loaded.config.text("database.url").is_some()));
+    fields.insert("state".to_owned(), json!(state));
+    fields.insert("address".to_owned(), Value::Null);
+    fields.insert("pending".to_owned(), json!([]));
+    fields.insert("version".to_owned(), json!(current_version(layout)));
+    fields
+}
+
+/// From the link alone: looking into the release would cost a start of its Python.
+fn current_version(layout: &Layout) -> Option<String> {
+    let target = std::fs::read_link(layout.state.join("app/current")).ok()?;
+    let name = target.to_str()?.to_owned();
+    name.rsplit_once('-').map(|(version, _)| version.to_owned())
+}
+
+/// Free space where the data are, in bytes, for whoever is not root.
+pub(crate) fn free(folder: &std::path::Path) -> Option<u64> {
+    let found = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn text(status: &Map<String, Value>) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12} {value}\n"));
+    let word = |name: &str| status.get(name).and_then(Value::as_str).map(str::to_owned);
+    line("state", word("state").unwrap_or_default());
+    match (word("state").as_deref(), word("message").filter(|message| !message.is_empty())) {
+        (Some("running"), _) | (_, None) => {}
+        (_, Some(message)) => line("because", message),
+    }
+    if let Some(address) = word("address") {
+        line("address", address);
+    }
+    line("version", word("version").unwrap_or_else(|| "none is installed".to_owned()));
+    for pending in status.get("pending").and_then(Value::as_array).into_iter().flatten() {
+        line("pending", pending.as_str().unwrap_or_default().to_owned());
+    }
+    let database = &status["database"];
+    let version = database["postgresql"].as_str().map(|version| format!(" {version}")).unwrap_or_default();
+    let state = database["state"].as_str().unwrap_or_default();
+    line(
+        "database",
+        match database["kind"].as_str() {
+            Some("external") => "your server (`database.url`)".to_owned(),
+            _ => format!("PostgreSQL{version}, {state}"),
+        },
+    );
+    if let Some(workers) = status.get("workers").and_then(Value::as_u64) {
+        line("workers", workers.to_string());
+    }
+    if let Some(pid) = status.get("pid").and_then(Value::as_u64) {
+        line("pid", pid.to_string());
+    }
+    if let Some(free) = status.get("disk_free").and_then(Value::as_u64) {
+        line("disk free", size(free));
+    }
+    text
+}

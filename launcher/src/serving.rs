@@ -1,0 +1,145 @@
+//! `mathesar run`: everything that `steps` prepares, then PostgreSQL and gunicorn under one supervisor.
+
+mod shown;
+mod web;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::app::files;
+use crate::control::{self, Lock};
+use crate::database::Postgres;
+use crate::failure::Failure;
+use crate::installation::{Installation, private_folder};
+use crate::server::listener::Activation;
+use crate::server::{Board, Listener, Web};
+use crate::steps::{Feed, SETUP, World, walk};
+use crate::supervise::child::thread;
+use crate::supervise::log::Sink;
+use crate::supervise::notify::{Notifier, watchdog_interval};
+use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor, in_full};
+use shown::{Shown, Watchers};
+
+pub use web::gunicorn;
+
+/// How often each is asked whether it is well.
+const PROBE_DATABASE: Duration = Duration::from_secs(20);
+const PROBE_WEB: Duration = Duration::from_secs(10);
+/// Failed starts in a row, before everything ran once, after which it gives up.
+const GIVE_UP_AFTER: u32 = 3;
+
+/// What systemd, or nobody, has left in this process's environment; the children do not get it.
+pub struct Surroundings {
+    pub activation: Option<Activation>,
+    pub notifier: Notifier,
+    pub watchdog: Option<Duration>,
+}
+
+impl Surroundings {
+    pub fn of_this_process() -> Surroundings {
+        let variable = |name: &str| std::env::var(name).ok();
+        let own = std::process::id();
+        let (usec, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+        let (for_pid, sockets) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
+        Surroundings {
+            activation: Activation::read(for_pid.as_deref(), sockets.as_deref(), own),
+            notifier: Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref()),
+            watchdog: watchdog_interval(usec.as_deref(), pid.as_deref(), own),
+        }
+    }
+}
+
+/// Runs until it is told to stop. The error of a preparation comes back as it was, exit code and all.
+pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundings) -> Result<(), Failure> {
+    let layout = installation.layout.clone();
+    for folder in [&layout.state, &layout.run] {
+        private_folder(folder)?;
+    }
+    let lock = Lock::take(&layout.state, "run")?;
+    let seconds =
+        |name: &str, otherwise| installation.config.duration(name).unwrap_or(Duration::from_secs(otherwise));
+    if Web::clear_leftovers(&layout.state, seconds("server.stop-timeout", 30)) > 0 {
+        sink.line("launcher", "ended what a killed launcher had left");
+    }
+    let listener = Arc::new(match &around.activation {
+        Some(activation) => Listener::activated(activation)?,
+        None => Listener::open(installation.listen())?,
+    });
+
+    let external = installation.is_external();
+    // PostgreSQL is never restarted for a slow answer; a server of the user's is not ours to restart at all.
+    let patience = Some(Web::patience(seconds("server.request-timeout", 60)));
+    let restart_after = if external { vec![patience] } else { vec![None, patience] };
+    let supervisor = Supervisor::new(Policy { give_up_after: GIVE_UP_AFTER, restart_after }, around.notifier);
+    supervisor.listen_to_signals()?;
+    if let Some(interval) = around.watchdog {
+        supervisor.watchdog(interval)?;
+    }
+    let (handle, feed, board) = (supervisor.handle(), Feed::default(), Board::default());
+    let _control = control::serve(&installation.control_socket(), &lock, handle.clone(), feed.clone())?;
+
+    let postgres = Postgres::new(Arc::clone(&sink), seconds("database.start-timeout", 300));
+    let mut world = World::new(installation.again()?, postgres.clone(), false);
+    if around.activation.is_some() {
+        world.listen = listener.local_addr().map(|address| address.to_string());
+    }
+    let world = Arc::new(world);
+    let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
+    // The page is there before anything is done.
+    shown.show_page();
+
+    let failed: Arc<Mutex<Option<Failure>>> = Arc::default();
+    let (kept, served, database) = (Arc::clone(&failed), shown.served(), postgres.clone());
+    let watcher = Watchers { feed: feed.clone(), board, sink: Arc::clone(&sink) };
+    thread("preparation".to_owned(), move || {
+        let result = walk(SETUP, &watcher, &|step, progress| world.work(step, progress)).and_then(|_| {
+            let settings = Arc::new(Mutex::new(gunicorn(&world)?));
+            let web = Web::new(Arc::clone(&settings), &listener, sink);
+            served.set(settings, web.in_force());
+            let mut services: Vec<(Box<dyn Service>, Duration)> = Vec::new();
+            if !external {
+                services.push((Box::new(database), PROBE_DATABASE));
+            }
+            services.push((Box::new(web), PROBE_WEB));
+            Ok(services)
+        });
+        feed.close();
+        handle.prepared(result.map_err(|failure| {
+            let short = Failure::new(in_full(&failure));
+            *lock_of(&kept) = Some(failure);
+            short
+        }));
+    })?;
+    let outcome = supervisor.run(&mut shown);
+    // A preparation may still be under way, or have failed after it had started the database. Its children die with this
+    // process, and what they did not finish is done again at the next start.
+    postgres.bring_down();
+    remember(&layout.state, &outcome);
+    match outcome {
+        Outcome::Stopped => Ok(()),
+        Outcome::Failed(why) => {
+            let failure = lock_of(&failed).take();
+            Err(failure.unwrap_or_else(|| Failure::new(why).help("what happened: `mathesar logs`")))
+        }
+    }
+}
+
+fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file that tells `status` how the last run ended.
+pub const LAST_RUN: &str = "last-run.json";
+
+fn remember(state: &Path, outcome: &Outcome) {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let record = match outcome {
+        Outcome::Stopped => json!({ "ended": "stopped", "at": at }),
+        Outcome::Failed(why) => json!({ "ended": "failed", "why": why, "at": at }),
+    };
+    // A full disk is no reason to end badly.
+    let _ = files::write(&state.join(LAST_RUN), format!("{record:#}\n").as_bytes());
+}

@@ -1,0 +1,203 @@
+//! What visitors, the log and `status` are told.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::lock_of;
+use crate::failure::Failure;
+use crate::installation::{Fingerprint, Installation};
+use crate::server::{Board, Gunicorn, Listener, Preparing};
+use crate::steps::{Event, Feed, Kind, Watcher, World};
+use crate::supervise::log::Sink;
+use crate::supervise::{Hooks, Phase, in_full};
+
+/// The events of the preparation go to followers, to the page and to the log.
+pub(super) struct Watchers {
+    pub feed: Feed,
+    pub board: Board,
+    pub sink: Arc<dyn Sink>,
+}
+
+impl Watcher for Watchers {
+    fn tell(&self, event: &Event) {
+        self.feed.tell(event);
+        match &event.kind {
+            Kind::Doing(text) => {
+                self.board.write("Mathesar is being prepared", &format!("{text} …"));
+                self.sink.line("launcher", text);
+            }
+            Kind::Note(text) | Kind::Did(text) => self.sink.line("launcher", text),
+            Kind::Ended { took, changed: true } => {
+                let took = crate::terminal::time(*took);
+                self.sink.line("launcher", &format!("{}: ready in {took}", event.step.title()));
+            }
+            // The failure itself is told once, by whoever ends because of it.
+            Kind::Begun | Kind::Bytes { .. } | Kind::Ended { .. } | Kind::Failed(_) => {}
+        }
+    }
+}
+
+type Settings = Arc<Mutex<Gunicorn>>;
+type InForce = Arc<Mutex<Option<Gunicorn>>>;
+
+/// What is served, once the preparation has found it: settings for the next gunicorn, and those of the present one.
+#[derive(Clone, Default)]
+pub(super) struct Served(Arc<Mutex<Option<(Settings, InForce)>>>);
+
+impl Served {
+    pub(super) fn set(&self, settings: Settings, in_force: InForce) {
+        *lock_of(&self.0) = Some((settings, in_force));
+    }
+
+    fn get(&self) -> Option<(Settings, InForce)> {
+        lock_of(&self.0).clone()
+    }
+}
+
+/// The supervisor's hooks.
+pub(super) struct Shown {
+    /// As it was at the start.
+    installation: Installation,
+    world: Arc<World>,
+    listener: Arc<Listener>,
+    board: Board,
+    sink: Arc<dyn Sink>,
+    page: Option<Preparing>,
+    served: Served,
+    since: SystemTime,
+    first: Fingerprint,
+}
+
+impl Shown {
+    pub(super) fn new(
+        installation: Installation,
+        world: &Arc<World>,
+        listener: &Arc<Listener>,
+        board: &Board,
+        sink: &Arc<dyn Sink>,
+    ) -> Shown {
+        board.write("Mathesar is being prepared", "It will be here in a moment.");
+        let first = installation.fingerprint();
+        Shown {
+            installation,
+            world: Arc::clone(world),
+            listener: Arc::clone(listener),
+            board: board.clone(),
+            sink: Arc::clone(sink),
+            page: None,
+            served: Served::default(),
+            since: SystemTime::now(),
+            first,
+        }
+    }
+
+    pub(super) fn served(&self) -> Served {
+        self.served.clone()
+    }
+
+    /// What differs between the settings in force and the files as they are now.
+    fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        match self.installation.again() {
+            Ok(now) => {
+                let now = now.fingerprint();
+                // What only a new process brings into force is compared with the first settings.
+                let web = match self.served.get() {
+                    Some((_, in_force)) => {
+                        lock_of(&in_force).as_ref().map(|gunicorn| gunicorn.made_from.clone())
+                    }
+                    None => None,
+                };
+                let web = web.unwrap_or_else(|| self.first.clone());
+                let mut changes = Fingerprint::beyond_the_web_server(&self.first.changes(&now));
+                let deep = Fingerprint::beyond_the_web_server(&web.changes(&now));
+                changes.extend(web.changes(&now).into_iter().filter(|name| !deep.contains(name)));
+                if !changes.is_empty() {
+                    pending.push(format!("restart: {} changed", changes.join(", ")));
+                }
+            }
+            Err(_) => {
+                pending.push("settings: the files have mistakes, see `mathesar config check`".to_owned())
+            }
+        }
+        if let Ok(release) = self.world.release()
+            && release.sha256 != self.installation.pinned.sha256
+            && self.installation.store().held().as_ref() != Some(&release.id)
+        {
+            pending.push(format!("upgrade: Mathesar {} is pinned", self.installation.pinned.version));
+        }
+        pending
+    }
+}
+
+impl Hooks for Shown {
+    fn show_page(&mut self) {
+        if self.page.is_some() {
+            return;
+        }
+        match Preparing::start(&self.listener.fd(), &self.board) {
+            Ok(page) => self.page = Some(page),
+            // Visitors wait in the backlog instead.
+            Err(failure) => self.sink.line("launcher", &in_full(&failure)),
+        }
+    }
+
+    fn hide_page(&mut self) {
+        if let Some(page) = self.page.take() {
+            page.stop();
+        }
+    }
+
+    fn tell(&mut self, phase: Phase, text: &str) {
+        let title = match phase {
+            Phase::Preparing => "Mathesar is being prepared",
+            Phase::Starting => "Mathesar is starting",
+            Phase::Stopping | Phase::Stopped => "Mathesar is being stopped",
+            Phase::Running | Phase::Degraded | Phase::Failed => "Mathesar is not available right now",
+        };
+        // Errors may tell what is no visitor's business.
+        self.board.write(title, if phase == Phase::Starting { "It will be here in a moment." } else { "" });
+        if phase == Phase::Running {
+            let url = self.listener.url();
+            return self.sink.line("launcher", &format!("running at {url}"));
+        }
+        self.sink.line("launcher", &format!("{}: {text}", phase.name()));
+    }
+
+    fn reload(&mut self) -> Result<(), Failure> {
+        let now = self.installation.again()?;
+        let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
+        if !deep.is_empty() {
+            return Err(Failure::new(format!(
+                "{} changed: that takes a restart of everything",
+                deep.join(", ")
+            ))
+            .help("mathesar restart"));
+        }
+        let Some((settings, _)) = self.served.get() else {
+            return Err(Failure::new("it is still being prepared"));
+        };
+        let world = World::like(now, &self.world)?;
+        *lock_of(&settings) = super::gunicorn(&world)?;
+        Ok(())
+    }
+
+    fn status(&self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        fields.insert("address".to_owned(), json!(self.listener.url()));
+        fields.insert("since".to_owned(), json!(unix(self.since)));
+        fields.insert("pending".to_owned(), json!(self.pending()));
+        let release = self.world.release().ok();
+        fields.insert("version".to_owned(), json!(release.as_ref().map(|release| &release.version)));
+        fields.insert("release".to_owned(), json!(release.map(|release| release.id)));
+        let workers = self.served.get().map(|(settings, _)| lock_of(&settings).workers);
+        fields.insert("workers".to_owned(), json!(workers));
+        if let Some(cluster) = self.world.cluster() {
+            fields.insert("postgresql".to_owned(), json!(cluster.binaries.version));
+        }
+        fields
+    }
+}

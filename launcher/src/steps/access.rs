@@ -1,0 +1,78 @@
+//! Who may come in first. Whoever reaches Mathesar's first page before an administrator exists becomes one, so nobody but
+//! the owner may reach it: see `mathesar admin`.
+
+use std::net::IpAddr;
+
+use crate::application::Variables;
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+
+use super::world::World;
+
+/// Who can reach the address that is listened on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exposure {
+    /// This machine alone, by its own names.
+    Loopback,
+    /// Others too, and which setting says so.
+    Public(String),
+}
+
+/// From `server.listen` (or the address of a socket unit, which wins) and `server.hosts`.
+pub fn exposure(config: &Config, listen: &str) -> Exposure {
+    if !listen.starts_with("unix:") && !is_loopback(host_of(listen)) {
+        return Exposure::Public(format!("it listens on {listen}"));
+    }
+    let public = config.list("server.hosts").iter().find(|host| !is_loopback(host.trim_start_matches('.')));
+    match public {
+        Some(host) => Exposure::Public(format!("`server.hosts` allows {host}")),
+        None => Exposure::Loopback,
+    }
+}
+
+fn host_of(listen: &str) -> &str {
+    listen.rsplit_once(':').map_or(listen, |(host, _)| host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    address || bare == "localhost" || bare.ends_with(".localhost")
+}
+
+/// The refusal where others could become administrator.
+pub fn refusal(why: &str) -> Failure {
+    Failure::new("there is no administrator yet, and whoever comes first would become one")
+        .cause(format!("others than you can reach Mathesar: {why}"))
+        .exit(Exit::Refused)
+        .help("make the administrator first: `mathesar admin create`")
+        .help("or let this machine alone in: `mathesar config set server.listen 127.0.0.1:8000`, `mathesar config unset server.hosts`")
+}
+
+/// Whether an administrator exists; the database answers, and its tables are there.
+pub fn admin_exists(world: &World, variables: &Variables) -> Result<bool, Failure> {
+    const ASK: &str = "SELECT EXISTS (SELECT FROM mathesar_user WHERE is_superuser);";
+    match world.query(ASK) {
+        Ok(answer) if answer.trim() == "t" => Ok(true),
+        Ok(answer) if answer.trim() == "f" => Ok(false),
+        // A release whose table has another shape: Mathesar itself knows it.
+        _ => crate::admin::exists(&world.release()?, variables),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_has_many_names() {
+        for host in ["127.0.0.1", "127.9.9.9", "[::1]", "::1", "localhost", "a.localhost", "::ffff:127.0.0.1"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["0.0.0.0", "[::]", "192.168.1.1", "example.org", "localhost.example.org", "*", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+        assert_eq!(host_of("[::1]:8000"), "[::1]");
+    }
+}

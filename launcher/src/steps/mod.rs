@@ -1,0 +1,119 @@
+//! The one graph of what has to be true before Mathesar answers. `plan` prints it, `start` walks it, and the commands for
+//! one step alone walk a part of it.
+
+mod access;
+mod event;
+mod feed;
+mod graph;
+mod outlook;
+mod work;
+mod world;
+
+pub use access::{Exposure, admin_exists, exposure};
+pub use event::{Event, Kind, Watcher};
+pub use feed::Feed;
+pub use graph::walk;
+pub use outlook::{Download, Outlook, State, outlook};
+pub use work::{FIRST_ADMIN, FIRST_PASSWORD};
+pub use world::World;
+
+/// One thing that has to be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    Config,
+    Release,
+    Python,
+    Static,
+    Postgresql,
+    Cluster,
+    Database,
+    Migrate,
+    Activate,
+    Admin,
+    Server,
+}
+
+/// All but the last, in an order in which they may be done one after another.
+pub const SETUP: &[Step] = &[
+    Step::Config,
+    Step::Release,
+    Step::Postgresql,
+    Step::Cluster,
+    Step::Python,
+    Step::Database,
+    Step::Static,
+    Step::Migrate,
+    Step::Activate,
+    Step::Admin,
+];
+
+impl Step {
+    /// As scripts see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Config => "config",
+            Step::Release => "release",
+            Step::Python => "python",
+            Step::Static => "static-files",
+            Step::Postgresql => "postgresql",
+            Step::Cluster => "cluster",
+            Step::Database => "database",
+            Step::Migrate => "migrate",
+            Step::Activate => "activate",
+            Step::Admin => "admin",
+            Step::Server => "server",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Step> {
+        SETUP.iter().copied().chain([Step::Server]).find(|step| step.name() == name)
+    }
+
+    /// What a person reads.
+    pub fn title(self) -> &'static str {
+        match self {
+            Step::Config => "settings and secrets",
+            Step::Release => "the release of Mathesar",
+            Step::Python => "its Python environment",
+            Step::Static => "static files",
+            Step::Postgresql => "PostgreSQL's programs",
+            Step::Cluster => "the database cluster",
+            Step::Database => "the database server",
+            Step::Migrate => "Mathesar's tables",
+            Step::Activate => "the current release",
+            Step::Admin => "the administrator",
+            Step::Server => "the web server",
+        }
+    }
+
+    /// What has to be true before.
+    pub fn needs(self) -> &'static [Step] {
+        match self {
+            Step::Config => &[],
+            Step::Release | Step::Postgresql => &[Step::Config],
+            Step::Python => &[Step::Release],
+            Step::Static => &[Step::Python],
+            Step::Cluster => &[Step::Postgresql],
+            Step::Database => &[Step::Cluster],
+            Step::Migrate => &[Step::Python, Step::Database],
+            Step::Activate => &[Step::Static, Step::Migrate],
+            Step::Admin => &[Step::Migrate],
+            Step::Server => &[Step::Activate, Step::Admin],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_one_that_works() {
+        for (index, step) in SETUP.iter().enumerate() {
+            for needed in step.needs() {
+                assert!(SETUP[..index].contains(needed), "{step:?} stands before {needed:?}");
+            }
+            assert_eq!(Step::parse(step.name()), Some(*step));
+        }
+    }
+}

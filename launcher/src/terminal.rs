@@ -1,0 +1,235 @@
+//! What a person sees of long work: finished parts with their times, and one line that moves where the terminal can.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::steps::{Event, Kind, Step, Watcher};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BUSY: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How often the moving line is drawn.
+const FRAME: Duration = Duration::from_millis(250);
+
+/// `     Changed server.listen`, on standard error.
+pub fn verb(verb: &str, what: impl std::fmt::Display) {
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
+}
+
+/// `note: …`, on standard error.
+pub fn note(what: impl std::fmt::Display) {
+    anstream::eprintln!("{BUSY}note{BUSY:#}: {what}");
+}
+
+/// `12.3 MB`: decimal, as disks and networks are sold.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// `0.34 s`, `12 s`, `3 min 20 s`.
+pub fn time(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 10.0 => format!("{seconds:.2} s"),
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), seconds % 60.0),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Doing {
+    text: String,
+    since: Option<Instant>,
+    /// Done, of, and when the first byte was told.
+    bytes: Option<(u64, Option<u64>, Instant, u64)>,
+}
+
+#[derive(Default)]
+struct Screen {
+    active: BTreeMap<Step, Doing>,
+    /// A moving line is shown now.
+    drawn: bool,
+    ended: bool,
+}
+
+/// Draws on standard error; a log file gets whole lines only.
+#[derive(Clone)]
+pub struct Terminal {
+    screen: Arc<Mutex<Screen>>,
+    moving: bool,
+}
+
+impl Default for Terminal {
+    fn default() -> Terminal {
+        Terminal::new()
+    }
+}
+
+impl Terminal {
+    pub fn new() -> Terminal {
+        let moving =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let terminal = Terminal { screen: Arc::default(), moving };
+        if moving {
+            let other = terminal.clone();
+            // Without it the line stands still, that is all.
+            let _ = std::thread::Builder::new().name("terminal".to_owned()).spawn(move || {
+                loop {
+                    std::thread::sleep(FRAME);
+                    let mut screen = other.lock();
+                    if screen.ended {
+                        return;
+                    }
+                    screen.draw();
+                }
+            });
+        }
+        terminal
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the moving line away for good; what comes after is printed as usual.
+    pub fn end(&self) {
+        let mut screen = self.lock();
+        screen.clear();
+        screen.ended = true;
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The drawing thread holds the other one.
+        if Arc::strong_count(&self.screen) <= 2 {
+            self.end();
+        }
+    }
+}
+
+impl Watcher for Terminal {
+    fn tell(&self, event: &Event) {
+        let mut screen = self.lock();
+        screen.clear();
+        let doing = screen.active.entry(event.step).or_default();
+        match &event.kind {
+            Kind::Begun => doing.since = Some(Instant::now()),
+            Kind::Doing(text) => {
+                *doing =
+                    Doing { text: text.clone(), since: doing.since.or(Some(Instant::now())), bytes: None };
+                if !self.moving {
+                    line(text, None, BUSY);
+                }
+            }
+            Kind::Bytes { done, total } => {
+                let (first, before) =
+                    doing.bytes.map_or((Instant::now(), *done), |(_, _, first, before)| (first, before));
+                doing.bytes = Some((*done, *total, first, before));
+            }
+            Kind::Note(text) => note(text),
+            Kind::Did(text) => {
+                let speed =
+                    doing.bytes.take().and_then(|(done, _, first, before)| speed(done, before, first));
+                line(
+                    &match speed {
+                        Some(speed) => format!("{text} ({speed})"),
+                        None => text.clone(),
+                    },
+                    None,
+                    GOOD,
+                );
+                doing.text.clear();
+            }
+            Kind::Ended { took, changed } => {
+                screen.active.remove(&event.step);
+                if *changed {
+                    line(&format!("Ready {}", event.step.title()), Some(*took), GOOD);
+                }
+            }
+            Kind::Failed(_) => drop(screen.active.remove(&event.step)),
+        }
+        if self.moving && !screen.ended {
+            screen.draw();
+        }
+    }
+}
+
+fn speed(done: u64, before: u64, first: Instant) -> Option<String> {
+    let seconds = first.elapsed().as_secs_f64();
+    let new = done.saturating_sub(before) as f64;
+    (seconds > 0.2 && new > 0.0).then(|| format!("{}/s", size((new / seconds) as u64)))
+}
+
+/// The first word stands right-aligned, as the verb that it is.
+fn line(text: &str, took: Option<Duration>, style: Style) {
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let took = took.map(|took| format!(" in {}", time(took))).unwrap_or_default();
+    anstream::eprintln!("{style}{verb:>12}{style:#} {rest}{took}");
+}
+
+impl Screen {
+    fn clear(&mut self) {
+        if self.drawn {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+            self.drawn = false;
+        }
+    }
+
+    fn draw(&mut self) {
+        self.clear();
+        let parts: Vec<String> = self.active.iter().filter_map(|(step, doing)| doing.shown(*step)).collect();
+        if parts.is_empty() {
+            return;
+        }
+        // One that wraps could not be taken away again.
+        let width = rustix::termios::tcgetwinsize(std::io::stderr())
+            .map_or(80, |size| usize::from(size.ws_col).max(20));
+        let text: String = format!("{:>12} {}", "…", parts.join(" · ")).chars().take(width - 1).collect();
+        let _ = write!(std::io::stderr().lock(), "{text}");
+        let _ = std::io::stderr().lock().flush();
+        self.drawn = true;
+    }
+}
+
+impl Doing {
+    fn shown(&self, step: Step) -> Option<String> {
+        let since = self.since?;
+        let mut text = if self.text.is_empty() { step.title().to_owned() } else { self.text.clone() };
+        if let Some((done, total, first, before)) = self.bytes {
+            text.push_str(&match total {
+                Some(total) => format!(" {} of {}", size(done), size(total)),
+                None => format!(" {}", size(done)),
+            });
+            text.extend(speed(done, before, first).map(|speed| format!(", {speed}")));
+        }
+        let seconds = since.elapsed().as_secs();
+        if seconds > 0 {
+            text.push_str(&format!(" {seconds} s"));
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        assert_eq!(
+            [size(7), size(1_234), size(13_612_345), size(2_500_000_000)],
+            ["7 B", "1 kB", "13.6 MB", "2.50 GB"]
+        );
+        let seconds = |seconds| time(Duration::from_secs_f64(seconds));
+        assert_eq!([seconds(0.344), seconds(12.4), seconds(200.0)], ["0.34 s", "12 s", "3 min 20 s"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! Which OS user does the work. Root never does: in system mode it becomes the service's user, else it is told to be somebody.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::failure::{Exit, Failure};
+use crate::layout::{Environment, Layout, Scope};
+use crate::system::SERVICE_USER;
+
+/// Before anything of an installation's state is touched: what is made belongs to the right user, and to nobody else.
+pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match (environment.uid, layout.scope) {
+        (0, Scope::System) => become_service_user(),
+        (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
+            .exit(Exit::Refused)
+            .help("run it as yourself, or as the service's user: `mathesar --system …`")),
+        (_, Scope::System) if !environment.service_user => {
+            Err(Failure::new("the system's installation belongs to the user `mathesar`")
+                .exit(Exit::Refused)
+                .help("run the same command with sudo, or yours with `mathesar --user …`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// This very program again, as the service's user; comes back only with a failure.
+fn become_service_user() -> Result<(), Failure> {
+    let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
+    let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
+        return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
+            .exit(Exit::Refused)
+            .help(
+                "the package makes it: `systemd-sysusers`; or use your own installation: `mathesar --user …`",
+            ));
+    };
+    let program = std::env::current_exe()
+        .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
+    let mut command = Command::new(&program);
+    command
+        .args(std::env::args_os().skip(1))
+        .env("HOME", &user.home)
+        .env("USER", SERVICE_USER)
+        .env("LOGNAME", SERVICE_USER);
+    // Setting the user as root also drops root's supplementary groups.
+    let cause = command.uid(user.uid).gid(user.gid).exec();
+    Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+fn find(passwd: &str, name: &str) -> Option<Entry> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let (uid, gid) = (fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?);
+        (fields[0] == name && uid != 0).then(|| Entry {
+            uid,
+            gid,
+            home: (*fields.get(5).unwrap_or(&"/")).to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_user_is_never_root() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nmathesar:x:990:988::/var/lib/mathesar:/usr/sbin/nologin\n";
+        let found = Entry { uid: 990, gid: 988, home: "/var/lib/mathesar".to_owned() };
+        assert_eq!(find(passwd, "mathesar"), Some(found));
+        assert_eq!(find("mathesar:x:0:0::/:/bin/sh\n", "mathesar"), None);
+    }
+}
