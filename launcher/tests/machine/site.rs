@@ -90,11 +90,7 @@ fn package(store: &Path) -> tempfile::TempDir {
             put(dest, &repository.join(source), mode);
         }
     }
-    put(
-        "/usr/bin/mathesar",
-        Path::new(env!("CARGO_BIN_EXE_mathesar")),
-        0o755,
-    );
+    put("/usr/bin/mathesar", Path::new(env!("CARGO_BIN_EXE_mathesar")), 0o755);
     let release = sample::release("1.0.0", None);
     put("/usr/share/mathesar/app/mathesar-1.0.0.tar.gz", &release.tarball, 0o644);
     let pin = root.path().join("usr/share/mathesar/release.toml");

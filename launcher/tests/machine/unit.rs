@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::machine::{Machine, Ran, until};
 use super::site;
 
@@ -25,6 +27,8 @@ fn the_units_do_what_they_promise_under_a_real_systemd() {
     queries_compile(machine);
     strangers_stay_outside(machine);
     restart(machine);
+    reload(machine);
+    commands(machine);
 
     // What comes now is waited for.
     drop_in(machine, "50-test", "RestartSec=1s");
@@ -244,6 +248,50 @@ fn restart(machine: &Machine) {
     answers(machine, 8000, "after `systemctl restart`");
 }
 
+fn status(machine: &Machine, options: &str) -> Value {
+    serde_json::from_str(&machine.sh(&format!("mathesar {options} status --json"))).unwrap()
+}
+
+/// New settings for the web server, without a new launcher; wrong ones change nothing.
+fn reload(machine: &Machine) {
+    let former = main_pid(machine, "mathesar");
+    let workers = |number: u32| {
+        machine.write("/etc/mathesar/conf.d/20-test.conf", &format!("[server]\nworkers = {number}\n"));
+    };
+    // While one replacement is under way a further one is not begun.
+    let reload_until = |there: &dyn Fn() -> bool| {
+        until(|| {
+            machine.sh("systemctl reload mathesar");
+            there().then_some(())
+        })
+    };
+    workers(2);
+    let web_server = || machine.sh("pgrep -fc 'gunicorn .*--workers 2 ' || :") == "3";
+    let replaced = reload_until(&web_server);
+    assert!(replaced.is_some(), "after `systemctl reload`: {}", status(machine, ""));
+    workers(0);
+    let told =
+        reload_until(&|| machine.sh("journalctl --no-pager -u mathesar -o cat").contains("workers = 0"));
+    assert!(told.is_some(), "settings that are wrong are told nowhere");
+    machine.sh("rm /etc/mathesar/conf.d/20-test.conf");
+    assert_eq!(main_pid(machine, "mathesar"), former, "the main process after `systemctl reload`");
+    answers(machine, 8000, "after `systemctl reload`");
+}
+
+/// What an administrator types reaches the service, and through systemd.
+fn commands(machine: &Machine) {
+    let seen = status(machine, "");
+    assert_eq!((&seen["state"], &seen["version"]), (&json!("running"), &json!("1.0.0")), "{seen}");
+    assert_eq!(seen["pid"], main_pid(machine, "mathesar"), "{seen}");
+    let stranger = machine.sh_as("nobody", "mathesar --system status");
+    assert_ne!(stranger.code, Some(0), "nobody asks for the status: {}", stranger.told());
+    machine.sh("mathesar stop");
+    assert_eq!(property(machine, "mathesar", "ActiveState"), "inactive", "after `mathesar stop`");
+    machine.sh("mathesar start");
+    assert_eq!(property(machine, "mathesar", "ActiveState"), "active", "after `mathesar start`");
+    assert_eq!(status(machine, "")["pid"], main_pid(machine, "mathesar"));
+}
+
 fn killed(machine: &Machine) {
     let former = main_pid(machine, "mathesar");
     let all = processes(machine, "mathesar");
@@ -328,8 +376,16 @@ fn instance(machine: &Machine) {
         "/etc/mathesar/two/mathesar.conf",
         "[server]\nlisten = \"127.0.0.1:8001\"\nworkers = 1\n[network]\noffline = true\n",
     );
+    // A first start that takes longer than systemd waits for a silent one: the launcher asks for more.
+    let impatient = "/etc/systemd/system/mathesar@.service.d/50-test.conf";
+    machine.write(impatient, "[Service]\nTimeoutStartSec=2s\n");
+    machine.sh("systemctl daemon-reload");
     let started = machine.try_sh("systemctl enable --now mathesar@two");
     assert_eq!(started.code, Some(0), "systemctl enable --now mathesar@two: {}", started.told());
+    let moment = |name: &str| property(machine, "mathesar@two", name).parse::<u64>().unwrap();
+    let took = moment("ActiveEnterTimestampMonotonic") - moment("InactiveExitTimestampMonotonic");
+    println!("TimeoutStartSec=2s, and the instance's first start took {:.1} s", took as f64 / 1e6);
+    machine.sh(&format!("rm {impatient}; systemctl daemon-reload"));
     answers(machine, 8001, "of the instance");
     answers(machine, 8000, "beside the instance");
 
@@ -345,6 +401,7 @@ fn instance(machine: &Machine) {
     }
     let mode = machine.sh("stat -c '%U:%G %a' /etc/mathesar/two /var/lib/mathesar/two");
     assert_eq!(mode, "root:root 755\nmathesar:mathesar 750", "settings and state of the instance");
+    assert_eq!(status(machine, "--instance two")["pid"], main_pid(machine, "mathesar@two"));
     let clusters = "SELECT system_identifier FROM pg_control_system()";
     let one = psql(machine, "mathesar", "/run/mathesar", "mathesar", clusters);
     let two = psql(machine, "mathesar", "/run/mathesar/two", "mathesar", clusters);
