@@ -27,7 +27,7 @@ fn the_units_do_what_they_promise_under_a_real_systemd() {
     queries_compile(machine);
     strangers_stay_outside(machine);
     restart(machine);
-    reload(machine);
+    new_settings(machine);
     commands(machine);
 
     // What comes now is waited for.
@@ -252,30 +252,35 @@ fn status(machine: &Machine, options: &str) -> Value {
     serde_json::from_str(&machine.sh(&format!("mathesar {options} status --json"))).unwrap()
 }
 
-/// New settings for the web server, without a new launcher; wrong ones change nothing.
-fn reload(machine: &Machine) {
+/// New settings for the web server need no new launcher, deeper ones get one from systemd, wrong ones change nothing.
+fn new_settings(machine: &Machine) {
+    let settings = |text: &str| machine.write("/etc/mathesar/conf.d/20-test.conf", text);
     let former = main_pid(machine, "mathesar");
-    let workers = |number: u32| {
-        machine.write("/etc/mathesar/conf.d/20-test.conf", &format!("[server]\nworkers = {number}\n"));
-    };
-    // While one replacement is under way a further one is not begun.
-    let reload_until = |there: &dyn Fn() -> bool| {
-        until(|| {
-            machine.sh("systemctl reload mathesar");
-            there().then_some(())
-        })
-    };
-    workers(2);
-    let web_server = || machine.sh("pgrep -fc 'gunicorn .*--workers 2 ' || :") == "3";
-    let replaced = reload_until(&web_server);
-    assert!(replaced.is_some(), "after `systemctl reload`: {}", status(machine, ""));
-    workers(0);
-    let told =
-        reload_until(&|| machine.sh("journalctl --no-pager -u mathesar -o cat").contains("workers = 0"));
-    assert!(told.is_some(), "settings that are wrong are told nowhere");
-    machine.sh("rm /etc/mathesar/conf.d/20-test.conf");
-    assert_eq!(main_pid(machine, "mathesar"), former, "the main process after `systemctl reload`");
-    answers(machine, 8000, "after `systemctl reload`");
+    settings("[server]\nworkers = 2\n");
+    machine.sh("mathesar restart");
+    let status = status(machine, "");
+    assert_eq!(
+        (&status["workers"], &status["pid"]),
+        (&json!(2), &json!(former)),
+        "another web server: {status}"
+    );
+
+    settings("[server]\nworkers = 0\n");
+    let refused = machine.try_sh("mathesar restart");
+    assert!(refused.code != Some(0) && refused.err.contains("workers = 0"), "{}", refused.told());
+    machine.sh(&format!("kill -HUP {former}"));
+    let journal = || machine.sh("journalctl --no-pager -u mathesar -o cat");
+    let told = until(|| journal().contains("workers = 0").then_some(()));
+    assert!(told.is_some(), "after SIGHUP, settings that are wrong are told nowhere");
+    assert_eq!(main_pid(machine, "mathesar"), former, "after settings that are wrong");
+    answers(machine, 8000, "after settings that are wrong");
+
+    settings("[database]\nmax-connections = 50\n");
+    machine.sh("mathesar restart");
+    assert_ne!(main_pid(machine, "mathesar"), former, "the database's settings take a restart of everything");
+    let connections = psql(machine, "mathesar", "/run/mathesar", "mathesar", "SHOW max_connections");
+    assert_eq!(connections.out, "50", "{}", connections.told());
+    machine.sh("rm /etc/mathesar/conf.d/20-test.conf; systemctl restart mathesar");
 }
 
 /// What an administrator types reaches the service, and through systemd.
