@@ -377,10 +377,10 @@ fn hung(machine: &Machine) {
 
 /// A second installation runs beside the first, and each without the other.
 fn instance(machine: &Machine) {
-    machine.write(
-        "/etc/mathesar/two/mathesar.conf",
-        "[server]\nlisten = \"127.0.0.1:8001\"\nworkers = 1\n[network]\noffline = true\n",
-    );
+    // As docs/deb.md says.
+    for setting in ["server.listen 127.0.0.1:8001", "server.workers 1", "network.offline true"] {
+        machine.sh(&format!("mathesar --instance two config set {setting}"));
+    }
     // A first start that takes longer than systemd waits for a silent one: the launcher asks for more.
     let impatient = "/etc/systemd/system/mathesar@.service.d/50-test.conf";
     machine.write(impatient, "[Service]\nTimeoutStartSec=2s\n");
