@@ -175,3 +175,18 @@ fn sweep(store: &Path, prefix: &str, keep: &Path) {
         }
     }
 }
+
+/// A folder for as long as its value lives; what killed tests have left goes at the same time.
+pub fn scratch(store: &Path, kind: &str) -> tempfile::TempDir {
+    for entry in fs::read_dir(store).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let test = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
+        if test.is_some_and(|test| !Path::new("/proc").join(test).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let prefix = format!("{SCRATCH}{}-{kind}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(store).unwrap()
+}
+
+const SCRATCH: &str = "scratch-";

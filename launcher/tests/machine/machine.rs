@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::base::Base;
+use super::base::{Base, scratch};
 
 const BOOT: &str = include_str!("boot.sh");
 
@@ -57,7 +57,7 @@ impl Machine {
         sweep_groups();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{GROUP}{}-{number}", std::process::id());
-        let folder = tempfile::Builder::new().prefix("machine-").tempdir_in(store).unwrap();
+        let folder = scratch(store, "machine");
         let console = File::create(folder.path().join("console")).unwrap();
         let disk = folder.path().join("disk");
         fs::create_dir(&disk).unwrap();

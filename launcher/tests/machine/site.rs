@@ -72,7 +72,7 @@ fn store() -> PathBuf {
 
 /// The installed tree, as it is copied into the machine.
 fn package(store: &Path) -> tempfile::TempDir {
-    let root = tempfile::Builder::new().prefix("package-").tempdir_in(store).unwrap();
+    let root = base::scratch(store, "package");
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let put = |to: &str, from: &Path, mode: u32| {
         let to = root.path().join(to.trim_start_matches('/'));
@@ -120,7 +120,7 @@ fn wheels(store: &Path) -> Result<PathBuf, String> {
         lookup::find(&uv.wanted(), "wheels", &settings, &Silent).map_err(|failure| failure.to_string())?;
     fs::copy(&found.path, partial.join(uv.file_name())).unwrap();
     // With a pip of its own: Debian's Python has none.
-    let venv = tempfile::Builder::new().prefix("package-").tempdir_in(store).unwrap();
+    let venv = base::scratch(store, "venv");
     let told = |command: &mut Command| match command.output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
