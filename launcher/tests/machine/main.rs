@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod base;
+mod faults;
+mod instance;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
+mod service;
 mod site;
 mod unit;
 mod unit_files;
