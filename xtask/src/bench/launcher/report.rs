@@ -13,10 +13,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Medians, and how many times that of the hand ours is.
+    /// Medians, and the median of how many times that of the hand ours is, run by run: a machine that is busy for a while
+    /// slows both.
     pub(super) fn ratio(what: &'static str, ours: &[f64], theirs: &[f64], most: f64) -> Row {
         let (own, other) = (median(ours.to_vec()), median(theirs.to_vec()));
-        let ratio = own / other;
+        let ratio = median(ours.iter().zip(theirs).map(|(own, other)| own / other).collect());
         Row {
             what,
             ours: format!("{own:.2} ({})", range(ours)),
