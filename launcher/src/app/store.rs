@@ -175,7 +175,7 @@ impl Store {
                     named: record["named"] == true,
                     source: text("source"),
                     current: current.as_ref() == Some(&id),
-                    complete: environment::state(&path) == State::Ready && static_files::are_collected(&path),
+                    complete: environment::is_there(&path) && static_files::are_collected(&path),
                     path,
                     id,
                 })
@@ -216,7 +216,7 @@ impl Store {
     /// Makes a release the one that runs. One that is not complete is refused.
     pub fn activate(&self, id: &str) -> Result<(), Failure> {
         let release = self.find(id)?;
-        if !release.complete {
+        if !release.complete || environment::state(&release.path) != State::Ready {
             return Err(Failure::new(format!("`{id}` is not completely installed"))
                 .exit(Exit::Refused)
                 .help("install it: `mathesar app install`"));
