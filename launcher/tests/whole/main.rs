@@ -6,6 +6,7 @@
 mod first;
 mod harness;
 mod http;
+mod kill;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
