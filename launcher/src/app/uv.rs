@@ -63,9 +63,9 @@ fn version(uv: &Path) -> Result<(u32, u32), String> {
     }
 }
 
-fn program(uv: &Path, settings: &Settings) -> Program {
+fn program(uv: &Path, settings: &Settings) -> Result<Program, Failure> {
     let mut program = Program::new(uv)
-        .envs(settings.network.variables())
+        .envs(settings.network.variables(&settings.cache)?)
         .env("UV_CACHE_DIR", settings.cache.join("uv"))
         .env("UV_PYTHON_INSTALL_DIR", settings.store.join("python"))
         .env("UV_PYTHON_INSTALL_BIN", "0")
@@ -75,7 +75,7 @@ fn program(uv: &Path, settings: &Settings) -> Program {
     if settings.network.offline {
         program = program.env("UV_OFFLINE", "1");
     }
-    program
+    Ok(program)
 }
 
 /// Fetches a CPython that uv manages, into the store, and says where it is.
@@ -85,9 +85,10 @@ pub(super) fn managed_python(
     settings: &Settings,
 ) -> Result<PathBuf, Failure> {
     let version = format!("{major}.{minor}");
-    let _ = program(uv, settings).args(["python", "install", &version]).run()?;
-    let output =
-        program(uv, settings).args(["python", "find", "--managed-python", "--no-project", &version]).run()?;
+    let _ = program(uv, settings)?.args(["python", "install", &version]).run()?;
+    let output = program(uv, settings)?
+        .args(["python", "find", "--managed-python", "--no-project", &version])
+        .run()?;
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
@@ -99,12 +100,31 @@ pub(super) fn build(
     into: &Path,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    program(uv, settings)
+    program(uv, settings)?
         .args(["venv", "--quiet", "--relocatable", "--no-project", "--python"])
         .args([python, into])
         .env("UV_PYTHON_DOWNLOADS", "never")
         .run()?;
-    let mut install = program(uv, settings)
+    // Files that are at hand serve before the network: a machine without one needs only them. Where something is missing,
+    // this fails within a moment and nothing was installed.
+    let at_hand = settings.cache.join("uv").is_dir() || !settings.wheels().is_empty();
+    if at_hand && !settings.network.offline {
+        let mut here = settings.clone();
+        here.network.offline = true;
+        if install(uv, requirements, into, &here)?.run().is_ok() {
+            return Ok(());
+        }
+    }
+    install(uv, requirements, into, settings)?.run().map(drop)
+}
+
+fn install(
+    uv: &Path,
+    requirements: &Requirements,
+    into: &Path,
+    settings: &Settings,
+) -> Result<Program, Failure> {
+    let mut install = program(uv, settings)?
         .args(["pip", "install", "--compile-bytecode", "--python"])
         .args([into.join("bin/python").as_path(), Path::new("-r"), &requirements.path])
         .env("UV_PYTHON_DOWNLOADS", "never");
@@ -118,5 +138,5 @@ pub(super) fn build(
         // Not as an argument: it may hold a password, and arguments are seen by everyone.
         install = install.env("UV_DEFAULT_INDEX", url);
     }
-    install.run().map(drop)
+    Ok(install)
 }

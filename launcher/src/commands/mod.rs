@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod layout;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -70,6 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 
