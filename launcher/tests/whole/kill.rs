@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{Home, PATIENCE};
-use crate::http::{ADMIN, call};
+use crate::http::{ADMIN, call_with, log_in};
 use crate::machine::{self, parent, signal};
 
 /// Of how many kills one falls into a first start.
@@ -138,17 +138,21 @@ impl Witness<'_> {
 
     /// Inserts rows one after another; those that were answered are remembered.
     fn write(&self) {
-        while !self.end.load(Ordering::SeqCst) {
-            let mut row = held(&self.table).clone();
-            if !row.is_null() {
-                let number = self.next.fetch_add(1, Ordering::SeqCst);
-                row["record_def"] = json!({"name": number.to_string()});
-                if let Some(Ok(_)) = call(self.home.port, ADMIN, "records.add", &row, PATIENCE) {
-                    held(&self.acknowledged).insert(number);
-                    continue;
-                }
+        let mut row = held(&self.table).clone();
+        let mut session = None;
+        while !row.is_null() && !self.end.load(Ordering::SeqCst) {
+            if session.is_none() {
+                session = log_in(self.home.port, ADMIN, PATIENCE);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            row["record_def"] = json!({"name": number.to_string()});
+            let result = session
+                .as_ref()
+                .and_then(|session| call_with(self.home.port, session, "records.add", &row, PATIENCE));
+            match result {
+                Some(Ok(_)) => drop(held(&self.acknowledged).insert(number)),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
         }
     }
 
