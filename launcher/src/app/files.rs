@@ -160,10 +160,23 @@ pub fn sweep(folder: &Path) {
         let mut parts = name.rsplit('.');
         let ours = matches!(parts.next(), Some("new" | "trash")) && name.starts_with('.');
         let Some(pid) = parts.next().filter(|_| ours).and_then(|pid| pid.parse().ok()) else { continue };
-        let alive = rustix::process::Pid::from_raw(pid)
-            .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
-        if !alive {
+        if !may_be_at_work(pid) {
             let _ = remove_tree(&entry.path());
         }
     }
+}
+
+/// Whether this process lives and may be a launcher: numbers come round again, and the dead keep theirs until somebody has
+/// waited for them.
+fn may_be_at_work(pid: i32) -> bool {
+    let Some(id) = rustix::process::Pid::from_raw(pid) else { return false };
+    if rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let (Some(its), Some(own)) = (stat(&pid.to_string()), stat("self")) else { return true };
+    // `pid (name) state …`
+    let name = |stat: &str| Some(stat.split_once('(')?.1.rsplit_once(')')?.0.to_owned());
+    let dead = its.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    !dead && name(&its) == name(&own)
 }

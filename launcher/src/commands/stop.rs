@@ -15,7 +15,7 @@ use crate::supervise::Request;
 pub(crate) struct Args {}
 
 /// Longer than PostgreSQL's and gunicorn's own limits together.
-const LONGEST: Duration = Duration::from_secs(330);
+pub(super) const LONGEST: Duration = Duration::from_secs(330);
 
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match stop(context)? {

@@ -171,6 +171,8 @@ impl Running {
                 return Ok(true);
             }
             signal(self.pid, with);
+            // One that is stopped (SIGSTOP, a debugger) would sleep through it.
+            signal(self.pid, Signal::CONT);
             loop {
                 if self.try_wait()?.is_some() {
                     return Ok(fast);

@@ -104,6 +104,8 @@ impl World {
 
     fn python(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let release = self.release()?;
+        // Environments that a killed launcher has left half-made are large.
+        files::sweep(&release.path);
         if environment::state(&release.path) == environment::State::Ready {
             return Ok(false);
         }

@@ -73,12 +73,9 @@ impl Handle {
         let _ = self.sender.send(Message::Prepared(services));
     }
 
+    /// A supervisor that has ended drops the responder without calling it.
     pub fn ask(&self, request: Request, responder: Responder) {
-        if let Err(mpsc::SendError(Message::Asked(_, responder))) =
-            self.sender.send(Message::Asked(request, responder))
-        {
-            responder(Err("it has stopped".to_owned()));
-        }
+        let _ = self.sender.send(Message::Asked(request, responder));
     }
 
     pub fn snapshot(&self) -> Snapshot {

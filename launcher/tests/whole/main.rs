@@ -7,6 +7,7 @@ mod external;
 mod first;
 mod harness;
 mod http;
+mod kill;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
