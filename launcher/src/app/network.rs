@@ -1,11 +1,12 @@
 //! How files are fetched: proxy, certificates, time limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
+use super::files;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 
@@ -37,6 +38,32 @@ impl Default for Network {
     }
 }
 
+/// Where systems keep their authorities in one file: Debian and Arch, Fedora, openSUSE, macOS and Alpine.
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The system's authorities and these, in one file; where the system has no such file, these alone.
+fn bundle(ours: &Path, cache: &Path) -> Result<PathBuf, Failure> {
+    let own = std::fs::read(ours).map_err(|cause| {
+        Failure::io("read", ours, cause).help("see `mathesar config get network.ca-file`")
+    })?;
+    let system = SYSTEM_BUNDLES.iter().map(Path::new).find(|path| path.is_file());
+    let Some(system) = system.filter(|system| *system != ours) else { return Ok(ours.to_owned()) };
+    let mut text = std::fs::read(system).map_err(|cause| Failure::io("read", system, cause))?;
+    text.push(b'\n');
+    text.extend(own);
+    let path = cache.join("authorities.pem");
+    files::create_folder(cache)?;
+    if std::fs::read(&path).ok().as_ref() != Some(&text) {
+        files::write(&path, &text)?;
+    }
+    Ok(path)
+}
+
 impl Network {
     pub fn new(config: &Config) -> Network {
         let default = Network::default();
@@ -50,8 +77,9 @@ impl Network {
         }
     }
 
-    /// The same for programs that fetch: uv and pip.
-    pub fn variables(&self) -> Vec<(String, String)> {
+    /// The same for programs that fetch: uv and pip. They take one file of authorities, so the system's and those of
+    /// `network.ca-file` are put together in the cache.
+    pub fn variables(&self, cache: &Path) -> Result<Vec<(String, String)>, Failure> {
         let mut variables = Vec::new();
         if let Some(proxy) = &self.proxy {
             for name in ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"] {
@@ -64,6 +92,7 @@ impl Network {
             }
         }
         if let Some(file) = &self.ca_file {
+            let file = bundle(file, cache)?;
             for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"] {
                 variables.push((name.to_owned(), file.to_string_lossy().into_owned()));
             }
@@ -71,7 +100,7 @@ impl Network {
         // uv brings certificates of its own; the machine's are what its administrator trusts.
         variables.push(("UV_SYSTEM_CERTS".to_owned(), "true".to_owned()));
         variables.push(("UV_HTTP_TIMEOUT".to_owned(), self.timeout.as_secs().max(1).to_string()));
-        variables
+        Ok(variables)
     }
 
     /// A client for one address; `https` stays https over redirects.

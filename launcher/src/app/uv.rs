@@ -63,9 +63,9 @@ fn version(uv: &Path) -> Result<(u32, u32), String> {
     }
 }
 
-fn program(uv: &Path, settings: &Settings) -> Program {
+fn program(uv: &Path, settings: &Settings) -> Result<Program, Failure> {
     let mut program = Program::new(uv)
-        .envs(settings.network.variables())
+        .envs(settings.network.variables(&settings.cache)?)
         .env("UV_CACHE_DIR", settings.cache.join("uv"))
         .env("UV_PYTHON_INSTALL_DIR", settings.store.join("python"))
         .env("UV_PYTHON_INSTALL_BIN", "0")
@@ -75,7 +75,7 @@ fn program(uv: &Path, settings: &Settings) -> Program {
     if settings.network.offline {
         program = program.env("UV_OFFLINE", "1");
     }
-    program
+    Ok(program)
 }
 
 /// Fetches a CPython that uv manages, into the store, and says where it is.
@@ -85,9 +85,10 @@ pub(super) fn managed_python(
     settings: &Settings,
 ) -> Result<PathBuf, Failure> {
     let version = format!("{major}.{minor}");
-    let _ = program(uv, settings).args(["python", "install", &version]).run()?;
-    let output =
-        program(uv, settings).args(["python", "find", "--managed-python", "--no-project", &version]).run()?;
+    let _ = program(uv, settings)?.args(["python", "install", &version]).run()?;
+    let output = program(uv, settings)?
+        .args(["python", "find", "--managed-python", "--no-project", &version])
+        .run()?;
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
@@ -99,12 +100,12 @@ pub(super) fn build(
     into: &Path,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    program(uv, settings)
+    program(uv, settings)?
         .args(["venv", "--quiet", "--relocatable", "--no-project", "--python"])
         .args([python, into])
         .env("UV_PYTHON_DOWNLOADS", "never")
         .run()?;
-    let mut install = program(uv, settings)
+    let mut install = program(uv, settings)?
         .args(["pip", "install", "--compile-bytecode", "--python"])
         .args([into.join("bin/python").as_path(), Path::new("-r"), &requirements.path])
         .env("UV_PYTHON_DOWNLOADS", "never");

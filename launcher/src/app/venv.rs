@@ -25,7 +25,7 @@ pub(super) fn build(
     let mut install = Program::new(&binary)
         .args(["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--compile"])
         .args([Path::new("--cache-dir"), &settings.cache.join("pip"), Path::new("-r"), &requirements.path])
-        .envs(settings.network.variables())
+        .envs(settings.network.variables(&settings.cache)?)
         .env("PIP_DEFAULT_TIMEOUT", settings.network.timeout.as_secs().max(1).to_string())
         .current_dir("/");
     if requirements.hashed {

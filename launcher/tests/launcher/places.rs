@@ -115,7 +115,7 @@ fn an_option_after_the_sub_command_is_told_where_it_goes() {
 fn no_command_is_a_usage_error() {
     assert_eq!(Test::new().bare().output().0, 2);
     assert_eq!(Test::new().args(&["config"]).output().0, 2);
-    assert_eq!(Test::new().args(&["start"]).output().0, 2);
+    assert_eq!(Test::new().args(&["dance"]).output().0, 2);
 }
 
 #[test]

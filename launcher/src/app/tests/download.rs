@@ -210,3 +210,21 @@ fn the_launchers_own_folder_and_the_cache_come_before_the_network() {
     fs::write(folder.path().join("share/app/a.tar.gz"), body()).unwrap();
     assert_eq!(find(folder.path(), true, &told).unwrap().1, Whence::Beside);
 }
+
+/// uv and pip take one file: without the system's authorities in it, nothing but the proxy could be reached.
+#[test]
+fn authorities_of_a_setting_come_to_the_systems() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.pem");
+    std::fs::write(&own, "OWN AUTHORITY\n").unwrap();
+    let network = super::super::network::Network { ca_file: Some(own.clone()), ..Default::default() };
+    let variables = network.variables(folder.path()).unwrap();
+    let (_, file) = variables.iter().find(|(name, _)| name == "PIP_CERT").unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains("OWN AUTHORITY"));
+    let system = std::path::Path::new("/etc/ssl/certs/ca-certificates.crt");
+    match std::fs::read_to_string(system) {
+        Ok(system) => assert!(text.contains(system.trim_end()) && *file != own.to_string_lossy()),
+        Err(_) => println!("not run: this machine has no {}", system.display()),
+    }
+}

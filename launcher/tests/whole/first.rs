@@ -1,0 +1,105 @@
+//! From nothing to the first page, and back.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::harness::{Home, Start};
+use crate::http::request;
+use crate::machine::tree;
+
+#[test]
+fn from_nothing_to_the_first_page_and_back() {
+    let Some(home) = Home::bare() else { return };
+    let before = tree(home.folder());
+    let plan = home.ok(&["plan"]).stdout;
+    for said in ["mathesar-1.0.0.tar.gz", "state/app/1.0.0-", "uv-0.", "state/database", "127.0.0.1:"] {
+        assert!(plan.contains(said), "{said}: {plan}");
+    }
+    assert_eq!(tree(home.folder()), before, "`plan` has changed something");
+    assert_eq!(home.status()["state"], "stopped");
+
+    let started = home.ok(&["start"]);
+    let said = format!("{}{}", started.stdout, started.stderr);
+    assert!(said.contains(&format!("at http://127.0.0.1:{}", home.port)), "{said}");
+    println!("{said}");
+    let first = home.try_get("/auth/login/").unwrap();
+    assert_eq!((first.status, first.location()), (302, Some("/complete_installation/")));
+    let status = home.status();
+    assert_eq!(status["state"], "running");
+    assert_eq!(status["version"], "1.0.0");
+    assert_eq!(status["address"], format!("http://127.0.0.1:{}", home.port));
+    assert_eq!(status["pending"], json!([]));
+    assert_eq!(status["database"]["state"], "up");
+
+    let processes = home.processes();
+    let again = home.ok(&["start"]);
+    assert!(again.stderr.contains("Running already"), "{again:?}");
+    assert_eq!(home.processes(), processes);
+
+    let (end, answers) = (AtomicBool::new(false), std::sync::Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !end.load(Ordering::SeqCst) {
+                    let answer =
+                        request(home.port, "GET /auth/login/ HTTP/1.1", b"", crate::harness::PATIENCE);
+                    answers.lock().unwrap().push(answer.map_or(0, |answer| answer.status));
+                }
+            });
+        }
+        // Whatever happens, the two above have to end.
+        let restarted = home.mathesar(&["restart"]);
+        end.store(true, Ordering::SeqCst);
+        assert_eq!(restarted.status, 0, "{restarted:?}");
+    });
+    let answers = answers.into_inner().unwrap();
+    assert!(answers.len() > 2 && answers.iter().all(|status| *status == 302), "{answers:?}");
+    println!("{} requests during `restart`, none refused", answers.len());
+    let now = home.pids("gunicorn");
+    assert!(processes.iter().all(|(pid, _)| !now.contains(pid)), "gunicorn was not replaced");
+
+    home.ok(&["stop"]);
+    home.nobody_left();
+    assert_eq!(home.status()["state"], "stopped");
+    assert!(home.try_get("/").is_none());
+    let unchanged = home.ok(&["stop"]);
+    assert!(unchanged.stderr.contains("does not run"), "{unchanged:?}");
+}
+
+#[test]
+fn a_users_own_installation_lies_where_such_things_lie() {
+    let Some(home) = Home::of_user(Start::SetUp) else { return };
+    home.ok(&["start"]);
+    home.create_admin();
+    let cats = home.table("people", "cats");
+    let mia = json!({"database_id": cats["database_id"], "table_oid": cats["table_oid"], "record_def": {"name": "Mia"}});
+    home.admin("records.add", mia);
+    assert_eq!(home.admin("records.list", cats.clone())["count"], 1);
+    assert_eq!(home.sql("people", "SELECT name FROM cats"), "Mia");
+    let place = home.folder().join("home");
+    assert_eq!(listing(&place), [".cache", ".config", ".local"]);
+    assert!(place.join(".local/share/mathesar/database/data/PG_VERSION").exists());
+    home.ok(&["restart", "--everything"]);
+    assert_eq!(home.admin("records.list", cats)["count"], 1);
+}
+
+#[test]
+fn an_installed_release_is_taken_as_it_is() {
+    let Some(home) = Home::installed() else { return };
+    let plan = home.ok(&["plan"]).stdout;
+    assert!(plan.contains("cluster       to do") && plan.contains("python        there"), "{plan}");
+    home.ok(&["start"]);
+    assert_eq!(home.get("/complete_installation/").0, 200);
+}
+
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,139 @@
+//! What the machine offers to these tests: somebody to be, a free port, and which processes are whose.
+
+// More than any one file of tests uses.
+#![allow(dead_code)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use mathesar::process::User;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Whom the launcher runs as: nobody where we are root, else ourselves.
+pub fn user() -> Result<Option<User>, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
+    let find = |name: &str| {
+        let fields: Vec<&str> =
+            passwd.lines().find(|line| line.split(':').next() == Some(name))?.split(':').collect();
+        Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    };
+    let found = find("nobody").or_else(|| find("daemon"));
+    found.map(Some).ok_or_else(|| "we are root, and there is no other user to be".to_owned())
+}
+
+/// Gives a file or folder to whom the launcher runs as.
+pub fn give(path: &Path, user: Option<User>) {
+    if let Some(User { uid, gid }) = user {
+        chown(path, Some(uid), Some(gid)).unwrap();
+    }
+}
+
+/// A folder and what is above it inside `within`, all of them the launcher's.
+pub fn make_folder(folder: &Path, within: &Path, user: Option<User>) {
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|path| path.starts_with(within) && !path.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        fs::create_dir(folder).unwrap();
+        give(folder, user);
+    }
+}
+
+/// A port that nobody listens on, below those that the system gives to outgoing connections.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 9000) as u16;
+    for _ in 0..9000 {
+        let port = 20000 + (first + NEXT.fetch_add(1, Ordering::SeqCst)) % 9000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// Living processes that have to do with a folder (it stands in their command line or environment, or they are in it), with
+/// their command lines.
+pub fn processes_of(folder: &Path) -> Vec<(i32, String)> {
+    let wanted = folder.as_os_str().as_encoded_bytes();
+    let holds = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+    let own = std::process::id().to_string();
+    let mut found: Vec<(i32, String)> = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok().filter(|name| *name != own)?;
+            let pid: i32 = name.parse().ok()?;
+            let path = entry.path();
+            let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
+            let command = read("cmdline");
+            let inside = fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+            if !(inside || holds(&command) || holds(&read("environ"))) || is_dead(pid) {
+                return None;
+            }
+            Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn is_dead(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty()
+        || stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
+pub fn alive(pid: i32) -> bool {
+    !is_dead(pid)
+}
+
+pub fn signal(pid: i32, signal: Signal) {
+    // One that is gone already needs none.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+}
+
+/// The same names, kinds, owners and modes, the same file contents: by hard link, or by copy where something writes in place.
+pub fn copy_tree(from: &Path, to: &Path, user: Option<User>, link: bool) {
+    let meta = fs::symlink_metadata(from).unwrap();
+    if meta.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy_tree(&entry.path(), &to.join(entry.file_name()), user, link);
+        }
+        give(to, user);
+        fs::set_permissions(to, meta.permissions()).unwrap();
+    } else if meta.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from).unwrap(), to).unwrap();
+        if let Some(User { uid, gid }) = user {
+            std::os::unix::fs::lchown(to, Some(uid), Some(gid)).unwrap();
+        }
+    } else if meta.is_file() && link {
+        fs::hard_link(from, to).unwrap();
+    } else if meta.is_file() {
+        fs::copy(from, to).unwrap();
+        give(to, user);
+    }
+}
+
+/// Everything below a folder, with what an observer could tell apart: kind, mode, owner, size, and the content of files.
+pub fn tree(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(path) = left.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        let content = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        let digest = mathesar::app::digest::of_bytes(&content);
+        all.push(format!("{} {:o} {} {digest}", path.display(), meta.mode(), meta.uid()));
+        if meta.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    all.sort();
+    all
+}

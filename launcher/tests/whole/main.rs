@@ -1,0 +1,12 @@
+//! The real program, as people run it: an ordinary user, a fresh home, the sample application, real PostgreSQL and gunicorn.
+
+// Clippy knows #[test] functions, but not what they are made of.
+#![allow(clippy::unwrap_used)]
+
+mod first;
+mod harness;
+mod http;
+mod machine;
+#[path = "../sample/mod.rs"]
+mod sample;
+mod shared;
