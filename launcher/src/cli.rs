@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{config, layout, open, plan, restart, run, setup, start, status, stop};
+use crate::commands::{admin, config, layout, open, plan, restart, run, setup, start, status, stop};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Plan(plan::Args),
     Setup(setup::Args),
     Run(run::Args),
+    Admin(admin::Args),
     Config(config::Args),
     Layout(layout::Args),
 }

@@ -1,5 +1,7 @@
 //! Which OS user does the work. Root never does: in system mode it becomes the service's user, else it is told to be somebody.
 
+use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +14,7 @@ use crate::system::SERVICE_USER;
 pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match (environment.uid, layout.scope) {
-        (0, Scope::System) => become_service_user(),
+        (0, Scope::System) => become_service_user(std::env::args_os().skip(1), None),
         (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
             .exit(Exit::Refused)
             .help("run it as yourself, or as the service's user: `mathesar --system …`")),
@@ -25,8 +27,16 @@ pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(),
     }
 }
 
+/// Whether `ordinary` goes on as the service's user.
+pub(crate) fn is_to_become_another(layout: &Layout, environment: &Environment) -> bool {
+    environment.uid == 0 && layout.scope == Scope::System
+}
+
 /// This very program again, as the service's user; comes back only with a failure.
-fn become_service_user() -> Result<(), Failure> {
+pub(crate) fn become_service_user(
+    args: impl IntoIterator<Item = OsString>,
+    stdin: Option<File>,
+) -> Result<(), Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -38,11 +48,10 @@ fn become_service_user() -> Result<(), Failure> {
     let program = std::env::current_exe()
         .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
     let mut command = Command::new(&program);
-    command
-        .args(std::env::args_os().skip(1))
-        .env("HOME", &user.home)
-        .env("USER", SERVICE_USER)
-        .env("LOGNAME", SERVICE_USER);
+    command.args(args).env("HOME", &user.home).env("USER", SERVICE_USER).env("LOGNAME", SERVICE_USER);
+    if let Some(file) = stdin {
+        command.stdin(file);
+    }
     // Setting the user as root also drops root's supplementary groups.
     let cause = command.uid(user.uid).gid(user.gid).exec();
     Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))

@@ -1,5 +1,6 @@
 //! One file a sub-command: its arguments, and one public function.
 
+pub(crate) mod admin;
 pub(crate) mod config;
 pub(crate) mod layout;
 pub(crate) mod open;
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let layout = Layout::new(&environment, &options)?;
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
+        Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::lock_of;
 use crate::failure::Failure;
 use crate::installation::{Fingerprint, Installation};
+use crate::progress::Silent;
 use crate::server::{Board, Gunicorn, Listener, Preparing};
-use crate::steps::{Event, Feed, Kind, Watcher, World};
+use crate::steps::{Event, Feed, Kind, Step, Watcher, World};
 use crate::supervise::log::Sink;
 use crate::supervise::{Hooks, Phase, in_full};
 
@@ -180,6 +181,8 @@ impl Hooks for Shown {
             return Err(Failure::new("it is still being prepared"));
         };
         let world = World::like(now, &self.world)?;
+        // A name that others know may have come in.
+        world.work(Step::Admin, &Silent)?;
         *lock_of(&settings) = super::gunicorn(&world)?;
         Ok(())
     }

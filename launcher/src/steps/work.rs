@@ -271,17 +271,13 @@ impl World {
 
     /// Once it was changed, the one-time password opens nothing any more and need not lie there.
     fn forget_first_password(&self) -> Result<(), Failure> {
-        let path = self.installation.secrets.path(FIRST_PASSWORD);
-        if !path.exists() {
+        if !self.installation.secrets.path(FIRST_PASSWORD).exists() {
             return Ok(());
         }
         let ask =
             format!("SELECT password_change_needed FROM mathesar_user WHERE username = '{FIRST_ADMIN}';");
         match self.query(&ask) {
-            Ok(answer) if answer.trim() == "f" => match std::fs::remove_file(&path) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("remove", &path, cause)),
-                _ => Ok(()),
-            },
+            Ok(answer) if answer.trim() == "f" => self.installation.secrets.forget(FIRST_PASSWORD),
             // A release without that column, or without that user: nothing is known.
             _ => Ok(()),
         }
