@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod first;
+mod first_page;
 mod harness;
 mod http;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod visitors;
