@@ -38,7 +38,8 @@ pub fn new_password(whose: &str) -> Result<Secret, Failure> {
 
 fn ask(question: &str) -> Result<String, Failure> {
     let failed = |cause| Failure::new("cannot read the answer").cause(cause);
-    let mut stderr = std::io::stderr().lock();
+    // Not locked while it waits: whoever handles a signal writes there, too.
+    let mut stderr = std::io::stderr();
     stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(failed)?;
     let mut answer = String::new();
     if std::io::stdin().lock().read_line(&mut answer).map_err(failed)? == 0 {

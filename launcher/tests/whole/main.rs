@@ -3,6 +3,7 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod first;
 mod first_page;
 mod harness;
