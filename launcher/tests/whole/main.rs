@@ -12,4 +12,5 @@ mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod system;
 mod visitors;
