@@ -39,15 +39,17 @@ def post_worker_init(worker):
 
 def _admin_exists():
     # As Mathesar itself finds out; with an administrator there is nothing to guard, and Mathesar leads elsewhere.
-    from django.contrib.auth import get_user_model
-    from django.db import connection
-
     try:
-        return get_user_model().objects.filter(is_superuser=True).exists()
+        from django.contrib.auth import get_user_model
+        from django.db import connection
+
+        try:
+            return get_user_model().objects.filter(is_superuser=True).exists()
+        finally:
+            connection.close()
     except Exception:
+        # The database is away, for example.
         return False
-    finally:
-        connection.close()
 
 
 def _is_owner(environ):

@@ -121,7 +121,8 @@ impl World {
             return Ok(false);
         }
         let mut fetched = false;
-        let found: Option<Binaries> = match database::existing_major(&self.installation.database_folder())? {
+        let existing = database::existing_major(&self.installation.database_folder())?;
+        let found: Option<Binaries> = match existing {
             None => search.for_new()?,
             Some(major) => match search.for_major(major) {
                 Ok(binaries) => Some(binaries),
@@ -146,7 +147,7 @@ impl World {
                 database::embedded_binaries(&folder)?
             }
         };
-        if binaries.origin == Origin::System || fetched {
+        if (existing.is_none() && binaries.origin == Origin::System) || fetched {
             progress.done(&format!("Found PostgreSQL {} in {}", binaries.version, binaries.bin.display()));
         }
         self.set_cluster(self.installation.cluster(binaries)?);
