@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{admin, config, layout, open, plan, restart, run, setup, start, status, stop};
+use crate::commands;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -110,6 +111,17 @@ pub(crate) enum Command {
     Admin(admin::Args),
     Config(config::Args),
     Layout(layout::Args),
+    Start(commands::start::Args),
+    Stop(commands::stop::Args),
+    Restart(commands::restart::Args),
+    Status(commands::status::Args),
+    Open(commands::open::Args),
+    Plan(commands::plan::Args),
+    Setup(commands::setup::Args),
+    Run(commands::run::Args),
+    Config(commands::config::Args),
+    Layout(commands::layout::Args),
+    Proxy(commands::proxy::Args),
 }
 
 /// The whole command line.

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod layout;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -72,6 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 

@@ -123,12 +123,6 @@ impl Shown {
                 pending.push("settings: the files have mistakes, see `mathesar config check`".to_owned())
             }
         }
-        if let Ok(release) = self.world.release()
-            && release.sha256 != self.installation.pinned.sha256
-            && self.installation.store().held().as_ref() != Some(&release.id)
-        {
-            pending.push(format!("upgrade: Mathesar {} is pinned", self.installation.pinned.version));
-        }
         pending
     }
 }
@@ -160,11 +154,14 @@ impl Hooks for Shown {
         };
         // Errors may tell what is no visitor's business.
         self.board.write(title, if phase == Phase::Starting { "It will be here in a moment." } else { "" });
-        if phase == Phase::Running {
-            let url = self.listener.url();
-            return self.sink.line("launcher", &format!("running at {url}"));
+        match phase {
+            Phase::Running if text == phase.name() => {
+                self.sink.line("launcher", &format!("running at {}", self.listener.url()));
+            }
+            // Something went wrong, and it runs all the same: settings that could not be read again.
+            Phase::Running => self.sink.line("launcher", text),
+            _ => self.sink.line("launcher", &format!("{}: {text}", phase.name())),
         }
-        self.sink.line("launcher", &format!("{}: {text}", phase.name()));
     }
 
     fn reload(&mut self) -> Result<(), Failure> {

@@ -63,6 +63,10 @@ pub(crate) const PROGRAMS: &[Program] = &[
         None,
         None,
     ),
+    // Their packages start a service; the tests run programs of their own on loopback.
+    program("caddy", "stands before Mathesar in the launcher's tests", "caddy", Some("caddy"), Some("caddy")),
+    program("nginx", "stands before Mathesar in the launcher's tests", "nginx", Some("nginx"), Some("nginx")),
+    program("openssl", "makes the certificates of these tests", "openssl", Some("openssl"), Some("openssl")),
     program("dpkg-deb", "reads the .deb", "dpkg", Some("dpkg"), Some("dpkg")),
     program("rpm", "reads the .rpm", "rpm", Some("rpm"), Some("rpm-tools")),
     program("lintian", "checks the .deb", "lintian", None, None),
@@ -99,6 +103,15 @@ pub(crate) const PROGRAMS: &[Program] = &[
         Some("systemd"),
         Some("systemd"),
     ),
+    program(
+        "systemd-nspawn",
+        "boots the machine that the unit is tried in",
+        "systemd-container",
+        Some("systemd-container"),
+        Some("systemd"),
+    ),
+    // Elsewhere than on Debian it would need apt as well.
+    program("mmdebstrap", "makes that machine's tree", "mmdebstrap", None, None),
     program("bash", "checks its completion", "bash", Some("bash"), Some("bash")),
     program("zsh", "checks its completion", "zsh", Some("zsh"), Some("zsh")),
     program("fish", "checks its completion", "fish", Some("fish"), Some("fish")),

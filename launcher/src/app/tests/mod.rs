@@ -4,6 +4,7 @@ mod download;
 mod environment;
 mod install;
 mod kill;
+mod proxy;
 mod server;
 mod unpack;
 
