@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{admin, config, layout, open, plan, restart, run, setup, start, status, stop};
 use crate::commands;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
@@ -100,17 +99,6 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Start(start::Args),
-    Stop(stop::Args),
-    Restart(restart::Args),
-    Status(status::Args),
-    Open(open::Args),
-    Plan(plan::Args),
-    Setup(setup::Args),
-    Run(run::Args),
-    Admin(admin::Args),
-    Config(config::Args),
-    Layout(layout::Args),
     Start(commands::start::Args),
     Stop(commands::stop::Args),
     Restart(commands::restart::Args),
@@ -119,6 +107,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Setup(commands::setup::Args),
     Run(commands::run::Args),
+    Admin(commands::admin::Args),
     Config(commands::config::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),

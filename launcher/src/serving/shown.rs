@@ -167,6 +167,11 @@ impl Hooks for Shown {
     fn reload(&mut self) -> Result<(), Failure> {
         let now = self.installation.again()?;
         let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
+        let (served, world) = (self.served.get(), World::like(now, &self.world)?);
+        if served.is_some() && !deep.iter().any(|name| name.starts_with("database.")) {
+            // Others may be going to be let in. Refused while it runs, rather than after it was stopped.
+            world.work(Step::Admin, &Silent)?;
+        }
         if !deep.is_empty() {
             return Err(Failure::new(format!(
                 "{} changed: that takes a restart of everything",
@@ -174,12 +179,9 @@ impl Hooks for Shown {
             ))
             .help("mathesar restart"));
         }
-        let Some((settings, _)) = self.served.get() else {
+        let Some((settings, _)) = served else {
             return Err(Failure::new("it is still being prepared"));
         };
-        let world = World::like(now, &self.world)?;
-        // A name that others know may have come in.
-        world.work(Step::Admin, &Silent)?;
         *lock_of(&settings) = super::gunicorn(&world)?;
         Ok(())
     }

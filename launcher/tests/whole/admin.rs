@@ -42,13 +42,8 @@ fn reset(home: &Home, name: &str, password: &str) -> Output {
 
 /// Whether the running application takes this password for an administrator's.
 fn gets_in(home: &Home, name: &str, password: &str) -> bool {
-    let made = call(
-        home.port,
-        &format!("{name}:{password}"),
-        "databases.configured.list",
-        &json!({}),
-        PATIENCE,
-    );
+    let made =
+        call(home.port, &format!("{name}:{password}"), "databases.configured.list", &json!({}), PATIENCE);
     // Somebody who may not come in gets another answer than somebody who asks for too much.
     made.is_some_and(|result| result.is_ok())
 }
@@ -167,7 +162,10 @@ fn while_mathesar_runs() {
     assert!(!gets_in(&home, "ida", password) && gets_in(&home, "ida", again.stdout.trim_end()));
 
     // A user whom somebody has made powerless.
-    home.sql("mathesar_django", "UPDATE mathesar_user SET is_superuser = false, is_active = false WHERE username = 'ida'");
+    home.sql(
+        "mathesar_django",
+        "UPDATE mathesar_user SET is_superuser = false, is_active = false WHERE username = 'ida'",
+    );
     let made = reset(&home, "ida", "fourth-horse");
     assert!(made.stderr.contains("of the user `ida`") && made.stderr.contains("was disabled"), "{made:?}");
     fails(

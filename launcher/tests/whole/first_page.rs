@@ -51,7 +51,8 @@ fn another_os_user_never_sees_the_first_page() {
         is_refused(get(Some(other), &here, path));
     }
     // Encoded twice it is another page's name for the application, too.
-    for path in ["/%2563omplete_installation/", "/complete_instal%6cation%2", "/complete_installatio%C3%B1/"] {
+    for path in ["/%2563omplete_installation/", "/complete_instal%6cation%2", "/complete_installatio%C3%B1/"]
+    {
         let (status, said) = get(Some(other), &here, path);
         assert!(status != 200 && !said.contains("csrfmiddlewaretoken"), "{path}: {said}");
     }
@@ -101,7 +102,8 @@ fn who_hangs_up_at_once_is_nobody() {
 fn a_proxy_on_loopback_brings_nobody_to_the_first_page() {
     let Some(home) = Home::prepared() else { return };
     let here = Address::ipv4(home.port);
-    let signs = ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 proxy", "x-real-ip: ::1"];
+    let signs =
+        ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 proxy", "x-real-ip: ::1"];
     for conf in ["", "[server]\ntrusted-proxies = [\"127.0.0.1\"]\n"] {
         home.conf(conf);
         home.ok(&["start"]);
@@ -163,7 +165,10 @@ fn the_other_kinds_of_sockets() {
 #[test]
 fn others_are_let_in_only_after_there_is_an_administrator() {
     let confs = |port: u16| {
-        [format!("[server]\nlisten = \"0.0.0.0:{port}\"\n"), "[server]\nhosts = [\"db.example.org\"]\n".to_owned()]
+        [
+            format!("[server]\nlisten = \"0.0.0.0:{port}\"\n"),
+            "[server]\nhosts = [\"db.example.org\"]\n".to_owned(),
+        ]
     };
     for (which, home) in [Home::installed(), Home::prepared()].into_iter().enumerate() {
         let Some(home) = home else { return };
@@ -181,7 +186,14 @@ fn others_are_let_in_only_after_there_is_an_administrator() {
         }
         let password = home.folder().join("password");
         std::fs::write(&password, "correct-horse\n").unwrap();
-        home.ok(&["admin", "create", "--username", "ada", "--password-file", &password.display().to_string()]);
+        home.ok(&[
+            "admin",
+            "create",
+            "--username",
+            "ada",
+            "--password-file",
+            &password.display().to_string(),
+        ]);
         home.nobody_left();
         home.ok(&["start"]);
         assert_eq!(home.get("/auth/login/").0, 200);
@@ -192,12 +204,15 @@ fn others_are_let_in_only_after_there_is_an_administrator() {
 fn a_running_one_is_not_opened_to_others_either() {
     let Some(home) = Home::prepared() else { return };
     home.ok(&["start"]);
-    home.conf("[server]\nhosts = [\"db.example.org\"]\n");
-    let refused = home.mathesar(&["restart"]);
-    assert_ne!(refused.status, 0);
-    assert!(refused.stderr.contains("there is no administrator yet"), "{}", refused.stderr);
-    // It goes on as it was.
-    assert_eq!(home.get(PAGE).0, 200);
+    let listen = format!("[server]\nlisten = \"0.0.0.0:{}\"\n", home.port + 1);
+    for conf in [listen.as_str(), "[server]\nhosts = [\"db.example.org\"]\n"] {
+        home.conf(conf);
+        let refused = home.mathesar(&["restart"]);
+        assert_ne!(refused.status, 0);
+        assert!(refused.stderr.contains("there is no administrator yet"), "{}", refused.stderr);
+        // It goes on as it was.
+        assert_eq!(home.get(PAGE).0, 200);
+    }
     let foreign = "GET / HTTP/1.1\r\nHost: db.example.org\r\nConnection: close\r\n\r\n";
     assert_eq!(ask(home.user, &Address::ipv4(home.port), foreign).0, 400);
     home.create_admin();

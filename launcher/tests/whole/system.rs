@@ -46,12 +46,7 @@ fn mathesar(home: &Home, args: &[&str]) -> Output {
 
 fn run(home: &Home, enter: &str, log: &str) -> Child {
     let words = fs::File::create(home.folder().join(log)).unwrap();
-    command(home, enter, &["run"])
-        .stdout(Stdio::null())
-        .stderr(words)
-        .process_group(0)
-        .spawn()
-        .unwrap()
+    command(home, enter, &["run"]).stdout(Stdio::null()).stderr(words).process_group(0).spawn().unwrap()
 }
 
 fn stop(home: &Home, mut child: Child) {

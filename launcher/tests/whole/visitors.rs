@@ -84,7 +84,8 @@ pub fn leave(user: Option<User>, times: usize, to: &Address, request: &str) {
 pub fn form(name: &str, password: &str) -> String {
     // The cookie and the form's field have to be the same; which, is the visitor's choice.
     let token = "0123456789abcdefghijABCDEFGHIJkl";
-    let form = format!("csrfmiddlewaretoken={token}&username={name}&password1={password}&password2={password}");
+    let form =
+        format!("csrfmiddlewaretoken={token}&username={name}&password1={password}&password2={password}");
     format!(
         "POST /complete_installation/ HTTP/1.1\r\nHost: localhost\r\nCookie: csrftoken={token}\r\nConnection: close\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
