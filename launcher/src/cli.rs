@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Setup(commands::setup::Args),
     Run(commands::run::Args),
+    Admin(commands::admin::Args),
     Config(commands::config::Args),
     App(commands::app::Args),
     Db(commands::db::Args),

@@ -1,6 +1,7 @@
 //! One file a sub-command: its arguments, and one public function.
 
 pub(crate) mod app;
+pub(crate) mod admin;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod layout;
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
         Command::App(args) => app::run(&args, &context),
+        Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),

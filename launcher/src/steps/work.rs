@@ -134,7 +134,8 @@ impl World {
             return Ok(false);
         }
         let mut fetched = false;
-        let found: Option<Binaries> = match database::existing_major(&self.installation.database_folder())? {
+        let existing = database::existing_major(&self.installation.database_folder())?;
+        let found: Option<Binaries> = match existing {
             None => search.for_new()?,
             Some(major) => match search.for_major(major) {
                 Ok(binaries) => Some(binaries),
@@ -159,7 +160,7 @@ impl World {
                 database::embedded_binaries(&folder)?
             }
         };
-        if binaries.origin == Origin::System || fetched {
+        if (existing.is_none() && binaries.origin == Origin::System) || fetched {
             progress.done(&format!("Found PostgreSQL {} in {}", binaries.version, binaries.bin.display()));
         }
         self.set_cluster(self.installation.cluster(binaries)?);
@@ -284,17 +285,13 @@ impl World {
 
     /// Once it was changed, the one-time password opens nothing any more and need not lie there.
     fn forget_first_password(&self) -> Result<(), Failure> {
-        let path = self.installation.secrets.path(FIRST_PASSWORD);
-        if !path.exists() {
+        if !self.installation.secrets.path(FIRST_PASSWORD).exists() {
             return Ok(());
         }
         let ask =
             format!("SELECT password_change_needed FROM mathesar_user WHERE username = '{FIRST_ADMIN}';");
         match self.query(&ask) {
-            Ok(answer) if answer.trim() == "f" => match std::fs::remove_file(&path) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("remove", &path, cause)),
-                _ => Ok(()),
-            },
+            Ok(answer) if answer.trim() == "f" => self.installation.secrets.forget(FIRST_PASSWORD),
             // A release without that column, or without that user: nothing is known.
             _ => Ok(()),
         }

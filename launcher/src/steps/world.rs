@@ -65,7 +65,8 @@ impl World {
 
     /// What another walk has found, with other settings.
     pub fn like(installation: Installation, other: &World) -> Result<World, Failure> {
-        let world = World::new(installation, other.postgres.clone(), other.attached);
+        let mut world = World::new(installation, other.postgres.clone(), other.attached);
+        world.listen = other.listen.clone();
         {
             let (mut own, found) = (world.slots(), other.slots());
             own.release = found.release.clone();

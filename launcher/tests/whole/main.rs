@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod external;
+mod admin;
 mod first;
+mod first_page;
 mod harness;
 mod http;
 mod kill;
@@ -13,3 +15,5 @@ mod machine;
 mod sample;
 mod shared;
 mod steps;
+mod system;
+mod visitors;
