@@ -1,7 +1,7 @@
 //! One file a sub-command: its arguments, and one public function.
 
-pub(crate) mod app;
 pub(crate) mod admin;
+pub(crate) mod app;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod layout;

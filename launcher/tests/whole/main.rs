@@ -3,8 +3,8 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
-mod external;
 mod admin;
+mod external;
 mod first;
 mod first_page;
 mod harness;
