@@ -3,11 +3,18 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod doctor;
+mod external;
 mod first;
+mod first_page;
 mod harness;
 mod http;
+mod kill;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod steps;
+mod system;
+mod visitors;
