@@ -79,12 +79,27 @@ impl Facts {
             shared,
             linux: cfg!(target_os = "linux"),
             overcommit: overcommit(),
-            open_files: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+            open_files: open_files_of(look)
+                .unwrap_or_else(|| rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             denials: match &look.root.denials {
                 Some(lines) => Ok(about_us(lines)),
                 None => kernel_log().map(|log| about_us(&log)),
             },
         }
+    }
+}
+
+/// The running supervisor's soft limit, which its children have; inside: none where it is unlimited.
+fn open_files_of(look: &Look) -> Option<Option<u64>> {
+    let pid = look.status.get("pid").and_then(serde_json::Value::as_u64)?;
+    limit_of(&std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
+}
+
+fn limit_of(limits: &str) -> Option<Option<u64>> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(None),
+        number => number.parse().ok().map(Some),
     }
 }
 
@@ -208,5 +223,16 @@ fn denials(facts: &Facts) -> Check {
                 lines.last().cloned().unwrap_or_default()
             ))
             .cure("`sudo ausearch -m avc -ts boot`, or `sudo journalctl -k | grep -i denied`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn limits_are_read() {
+        let line = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n";
+        assert_eq!(super::limit_of(line), Some(Some(1024)));
+        assert_eq!(super::limit_of(&line.replace("1024", "unlimited")), Some(None));
+        assert_eq!(super::limit_of(""), None);
     }
 }

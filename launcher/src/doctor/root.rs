@@ -25,7 +25,8 @@ impl RootFacts {
     pub fn gather(layout: &Layout, port: Option<u16>, with_journal: bool) -> RootFacts {
         RootFacts {
             port_holder: port.and_then(holder::of_port).map(|holder| holder.to_string()),
-            denials: machine::kernel_log().ok(),
+            // Others' are none of the service's business.
+            denials: machine::kernel_log().ok().map(|lines| machine::about_us(&lines)),
             journal: with_journal.then(|| journal(&unit_name(layout), false)).flatten(),
         }
     }

@@ -153,3 +153,38 @@ fn where_nobody_can_be_told_apart_nobody_sees_the_first_page() {
     assert!(said.contains("there is a user `admin` already") && said.contains("--username NAME"), "{said}");
     home.nobody_left();
 }
+
+/// Root tells who holds a port that the service's user cannot look behind, and writes where that user may not.
+#[test]
+fn doctor_looks_as_the_service_user_and_tells_what_only_root_can_read() {
+    let Some(home) = system() else { return };
+    let listener = std::net::TcpListener::bind(("127.0.0.1", home.port)).unwrap();
+    let before = machine::tree(&home.layout.state);
+    let output = mathesar(&home, &["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let text = |id: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == id).unwrap()["text"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(output.status, 1, "{output:?}");
+    assert!(text("port").ends_with(&format!("(pid {})", std::process::id())), "{}", text("port"));
+    assert!(text("places").contains("ours alone"), "{}", text("places"));
+    assert_eq!(machine::tree(&home.layout.state), before, "`doctor` has changed something");
+
+    let roots = home.folder().join("roots");
+    fs::create_dir(&roots).unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+    let bundle = roots.join("report.tar.gz");
+    let path = bundle.to_str().unwrap();
+    let output = mathesar(&home, &["doctor", "--bundle", path]);
+    assert_eq!(output.status, 1, "{output:?}");
+    assert!(output.stderr.contains(&format!("Wrote {path}")), "{output:?}");
+    let found = fs::metadata(&bundle).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o600));
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(&bundle).unwrap()));
+    assert_eq!(archive.entries().unwrap().count(), 10);
+    assert_eq!(mathesar(&home, &["doctor", "--bundle", path]).status, 4);
+    assert_eq!(fs::read_dir(&roots).unwrap().count(), 1, "something is left beside");
+    drop(listener);
+    assert!(mathesar(&home, &["doctor"]).stdout.contains(&format!("127.0.0.1:{} is free", home.port)));
+}
