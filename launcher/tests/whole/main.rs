@@ -8,6 +8,7 @@ mod first;
 mod harness;
 mod http;
 mod machine;
+mod own_server;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
