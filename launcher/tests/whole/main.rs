@@ -11,6 +11,7 @@ mod harness;
 mod http;
 mod kill;
 mod machine;
+mod own_server;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
