@@ -109,6 +109,9 @@ pub(crate) enum Command {
     Run(commands::run::Args),
     Admin(commands::admin::Args),
     Config(commands::config::Args),
+    App(commands::app::Args),
+    Db(commands::db::Args),
+    Migrate(commands::migrate::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
 }

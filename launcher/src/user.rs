@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +15,10 @@ use crate::system::SERVICE_USER;
 pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match (environment.uid, layout.scope) {
-        (0, Scope::System) => become_service_user(std::env::args_os().skip(1), None),
+        (0, Scope::System) => {
+            make_run_folder(layout);
+            become_service_user(std::env::args_os().skip(1), None)
+        }
         (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
             .exit(Exit::Refused)
             .help("run it as yourself, or as the service's user: `mathesar --system …`")),
@@ -30,6 +34,21 @@ pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(),
 /// Whether `ordinary` goes on as the service's user.
 pub(crate) fn is_to_become_another(layout: &Layout, environment: &Environment) -> bool {
     environment.uid == 0 && layout.scope == Scope::System
+}
+
+/// systemd makes /run/mathesar for the unit, and removes it when that stops: a command before or after it needs it too.
+/// Where it cannot be made, whoever needs it says so.
+pub(crate) fn make_run_folder(layout: &Layout) {
+    let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
+    let user = find(&String::from_utf8_lossy(&passwd), SERVICE_USER);
+    let parent = layout.run.parent().and_then(|parent| parent.symlink_metadata().ok());
+    // In a folder of the service's user its own process makes it: root would follow whatever that has put there.
+    let safe = parent.is_some_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0);
+    if let (Some(user), true) = (user, safe)
+        && std::fs::DirBuilder::new().mode(0o750).create(&layout.run).is_ok()
+    {
+        let _ = std::os::unix::fs::lchown(&layout.run, Some(user.uid), Some(user.gid));
+    }
 }
 
 /// This very program again, as the service's user; comes back only with a failure.

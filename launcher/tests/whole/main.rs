@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod external;
 mod first;
 mod first_page;
 mod harness;
 mod http;
+mod kill;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod steps;
 mod system;
 mod visitors;
