@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod config;
 pub(crate) mod db;
+pub(crate) mod doctor;
 pub(crate) mod layout;
 pub(crate) mod migrate;
 pub(crate) mod open;
@@ -68,6 +69,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Migrate(args) => migrate::run(&args, &context),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod doctor;
 mod external;
 mod first;
 mod first_page;
