@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{config, layout, open, plan, restart, run, setup, start, status, stop};
+use crate::commands::{
+    autostart, config, layout, logs, open, plan, restart, run, setup, start, status, stop, uninstall,
+};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -103,12 +105,15 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Restart(restart::Args),
     Status(status::Args),
+    Logs(logs::Args),
     Open(open::Args),
     Plan(plan::Args),
     Setup(setup::Args),
     Run(run::Args),
+    Autostart(autostart::Args),
     Config(config::Args),
     Layout(layout::Args),
+    Uninstall(uninstall::Args),
 }
 
 /// The whole command line.

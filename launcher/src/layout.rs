@@ -193,6 +193,11 @@ impl Layout {
         ]
     }
 
+    /// A short name of this installation, from where its state lies: for places that others share.
+    pub fn short(&self) -> String {
+        format!("{:08x}", fnv1a(self.state.as_os_str().as_encoded_bytes()))
+    }
+
     /// Decides where things live; touches no file.
     pub fn new(environment: &Environment, options: &Options) -> Result<Layout, Failure> {
         let home = options.home.as_deref().filter(|home| !home.as_os_str().is_empty());
@@ -298,7 +303,7 @@ fn database_socket(environment: &Environment, layout: &Layout) -> PathBuf {
     }
     let fits = |folder: &PathBuf| folder.join(".s.PGSQL.65535").as_os_str().len() <= LONGEST;
     let beside = layout.state.join("socket");
-    let short = format!("{:08x}", fnv1a(layout.state.as_os_str().as_encoded_bytes()));
+    let short = layout.short();
     let in_home = environment.home.as_ref().map(|home| home.join(".mathesar").join(&short));
     [Some(beside), in_home]
         .into_iter()

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod application;
+pub mod belongings;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod database;
 pub mod failure;
 pub mod installation;
 pub mod layout;
+pub mod logbook;
 pub mod process;
 pub mod progress;
 pub mod release;

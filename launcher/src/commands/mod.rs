@@ -1,7 +1,10 @@
 //! One file a sub-command: its arguments, and one public function.
 
+pub(crate) mod autostart;
 pub(crate) mod config;
+mod journal;
 pub(crate) mod layout;
+pub(crate) mod logs;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod restart;
@@ -10,6 +13,7 @@ pub(crate) mod setup;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod uninstall;
 pub(crate) mod walking;
 
 use std::ffi::OsString;
@@ -60,8 +64,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let layout = Layout::new(&environment, &options)?;
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
+        Command::Autostart(args) => autostart::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
+        Command::Logs(args) => logs::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
         Command::Restart(args) => restart::run(&args, &context),
@@ -70,6 +76,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Uninstall(args) => uninstall::run(&args, &context),
     }
 }
 
