@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::commands::{
     autostart, config, layout, logs, open, plan, restart, run, setup, start, status, stop, uninstall,
 };
+use crate::commands;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
 
@@ -114,6 +115,17 @@ pub(crate) enum Command {
     Config(config::Args),
     Layout(layout::Args),
     Uninstall(uninstall::Args),
+    Start(commands::start::Args),
+    Stop(commands::stop::Args),
+    Restart(commands::restart::Args),
+    Status(commands::status::Args),
+    Open(commands::open::Args),
+    Plan(commands::plan::Args),
+    Setup(commands::setup::Args),
+    Run(commands::run::Args),
+    Config(commands::config::Args),
+    Layout(commands::layout::Args),
+    Proxy(commands::proxy::Args),
 }
 
 /// The whole command line.

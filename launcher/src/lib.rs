@@ -16,6 +16,7 @@ pub mod layout;
 pub mod logbook;
 pub mod process;
 pub mod progress;
+mod raw;
 pub mod release;
 pub mod secrets;
 pub mod server;

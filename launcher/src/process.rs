@@ -132,7 +132,7 @@ impl Program {
     /// Runs to the end, however that is.
     pub fn output(mut self) -> Result<Output, Failure> {
         // A launcher that is killed leaves nothing behind that still writes. This thread waits, so it outlives the child.
-        crate::supervise::before_exec(&mut self.command, Vec::new(), rustix::process::Signal::KILL);
+        crate::raw::before_exec(&mut self.command, Vec::new(), rustix::process::Signal::KILL);
         let failed =
             |cause: std::io::Error| Failure::new(format!("cannot run {}", self.path.display())).cause(cause);
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what the README says passes the tests, from a bare machine on.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -179,7 +180,21 @@ fn apt(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     ui::verb("Installing", known.join(" "));
+    tell_of_services(&known);
     apt_get(&["install", "-y", "--no-install-recommends"], &known)
+}
+
+/// Debian starts what it installs, which the tests do not need: they run programs of their own.
+fn tell_of_services(packages: &[&str]) {
+    let booted = Path::new("/run/systemd/system").exists() && !Path::new("/usr/sbin/policy-rc.d").exists();
+    let services: Vec<&str> =
+        ["caddy", "nginx", "postgresql"].into_iter().filter(|name| packages.contains(name)).collect();
+    if booted && !services.is_empty() {
+        let names = services.join(" ");
+        ui::warning(format!(
+            "Debian starts these services at once; the tests do without: systemctl disable --now {names}"
+        ));
+    }
 }
 
 /// Whether apt could install it.

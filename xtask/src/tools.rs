@@ -46,10 +46,13 @@ impl Tools {
     }
 }
 
-/// The first executable `name` in PATH's folders.
+/// The first executable `name` in PATH's folders, or where Debian keeps servers off an ordinary user's PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -105,6 +105,25 @@ pub(super) fn build(
         .args([python, into])
         .env("UV_PYTHON_DOWNLOADS", "never")
         .run()?;
+    // Files that are at hand serve before the network: a machine without one needs only them. Where something is missing,
+    // this fails within a moment and nothing was installed.
+    let at_hand = settings.cache.join("uv").is_dir() || !settings.wheels().is_empty();
+    if at_hand && !settings.network.offline {
+        let mut here = settings.clone();
+        here.network.offline = true;
+        if install(uv, requirements, into, &here)?.run().is_ok() {
+            return Ok(());
+        }
+    }
+    install(uv, requirements, into, settings)?.run().map(drop)
+}
+
+fn install(
+    uv: &Path,
+    requirements: &Requirements,
+    into: &Path,
+    settings: &Settings,
+) -> Result<Program, Failure> {
     let mut install = program(uv, settings)?
         .args(["pip", "install", "--compile-bytecode", "--python"])
         .args([into.join("bin/python").as_path(), Path::new("-r"), &requirements.path])
@@ -119,5 +138,5 @@ pub(super) fn build(
         // Not as an argument: it may hold a password, and arguments are seen by everyone.
         install = install.env("UV_DEFAULT_INDEX", url);
     }
-    install.run().map(drop)
+    Ok(install)
 }

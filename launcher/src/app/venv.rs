@@ -22,7 +22,19 @@ pub(super) fn build(
     }
     Program::new(&python.path).args(["-I", "-m", "venv"]).arg(into).current_dir("/").run()?;
     let binary = into.join("bin/python");
-    let mut install = Program::new(&binary)
+    // As with uv: what is at hand comes first. pip's own cache needs the index, so only folders of wheels count.
+    if !settings.wheels().is_empty() && !settings.network.offline {
+        let mut here = settings.clone();
+        here.network.offline = true;
+        if install(&binary, requirements, &here)?.run().is_ok() {
+            return Ok(());
+        }
+    }
+    install(&binary, requirements, settings)?.run().map(drop)
+}
+
+fn install(binary: &Path, requirements: &Requirements, settings: &Settings) -> Result<Program, Failure> {
+    let mut install = Program::new(binary)
         .args(["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--compile"])
         .args([Path::new("--cache-dir"), &settings.cache.join("pip"), Path::new("-r"), &requirements.path])
         .envs(settings.network.variables(&settings.cache)?)
@@ -40,7 +52,7 @@ pub(super) fn build(
     if let Some(url) = &settings.index_url {
         install = install.env("PIP_INDEX_URL", url);
     }
-    install.run().map(drop)
+    Ok(install)
 }
 
 /// pip writes where it stands into scripts: they are to say where it will stand.

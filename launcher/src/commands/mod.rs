@@ -7,6 +7,7 @@ pub(crate) mod layout;
 pub(crate) mod logs;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod proxy;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -77,6 +78,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
         Command::Uninstall(args) => uninstall::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 

@@ -106,7 +106,7 @@ impl Started {
         let mut command = Command::new(&program);
         command.args(context.global_args()).args(["--color", "never", "run", "--background"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).current_dir("/");
-        crate::supervise::detach(&mut command);
+        crate::raw::detach(&mut command);
         let child = command
             .spawn()
             .map_err(|cause| Failure::new(format!("cannot run {}", program.display())).cause(cause))?;

@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
+use crate::app::store::Store;
 use crate::config::Outside;
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
+use crate::release::Release;
 use crate::service_manager;
 use crate::serving::LAST_RUN;
 use crate::supervise::Request;
@@ -58,6 +60,10 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         "socket": (!external).then(|| layout.database_socket.display().to_string()),
         "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
     });
+    let pending = status.entry("pending").or_insert_with(|| json!([]));
+    if let (Some(pending), Some(upgrade)) = (pending.as_array_mut(), upgrade(layout)) {
+        pending.push(json!(upgrade));
+    }
     status.insert("database".to_owned(), database);
     status.insert("last_backup".to_owned(), Value::Null);
     let autostart = service_manager::starts_by_itself(layout, &context.environment);
@@ -100,15 +106,24 @@ fn stopped(context: &Context) -> Map<String, Value> {
     fields.insert("state".to_owned(), json!(state));
     fields.insert("address".to_owned(), Value::Null);
     fields.insert("pending".to_owned(), json!([]));
-    fields.insert("version".to_owned(), json!(current_version(layout)));
+    fields.insert("version".to_owned(), json!(current(layout).map(|(version, _)| version)));
     fields
 }
 
-/// From the link alone: looking into the release would cost a start of its Python.
-fn current_version(layout: &Layout) -> Option<String> {
+/// Version and first digits of the digest, from the link alone: looking into the release would cost a start of its Python.
+fn current(layout: &Layout) -> Option<(String, String)> {
     let target = std::fs::read_link(layout.state.join("app/current")).ok()?;
-    let name = target.to_str()?.to_owned();
-    name.rsplit_once('-').map(|(version, _)| version.to_owned())
+    let (version, digest) = target.to_str()?.rsplit_once('-')?;
+    Some((version.to_owned(), digest.to_owned()))
+}
+
+/// This launcher brings another release than the one that is current, and nobody holds that one.
+fn upgrade(layout: &Layout) -> Option<String> {
+    let (version, digest) = current(layout)?;
+    let (pinned, _) = Release::pinned().ok()?;
+    let held = Store::new(&layout.state.join("app")).held();
+    let same = pinned.sha256.starts_with(&digest) || held == Some(format!("{version}-{digest}"));
+    (!same).then(|| format!("upgrade: this launcher brings Mathesar {}", pinned.version))
 }
 
 /// Free space where the data are, in bytes, for whoever is not root.
@@ -140,6 +155,7 @@ fn text(status: &Map<String, Value>) -> String {
         "database",
         match database["kind"].as_str() {
             Some("external") => "your server (`database.url`)".to_owned(),
+            _ if version.is_empty() => "none yet".to_owned(),
             _ => format!("PostgreSQL{version}, {state}"),
         },
     );

@@ -84,7 +84,7 @@ impl Cluster {
             .stdin(lock)
             .into_command();
         // A Ctrl-C on the terminal, and its end, are not the server's.
-        crate::supervise::detach(&mut command);
+        crate::raw::detach(&mut command);
         let child = command
             .stdout(Stdio::null())
             .stderr(log)

@@ -75,7 +75,7 @@ impl Listener {
         if activation.sockets != 1 {
             return Err(refused(&format!("there are {} of them", activation.sockets)));
         }
-        let fd = crate::supervise::adopt(FIRST).map_err(|cause| refused("it is not open").cause(cause))?;
+        let fd = crate::raw::adopt(FIRST).map_err(|cause| refused("it is not open").cause(cause))?;
         if !rustix::net::sockopt::socket_acceptconn(&fd).unwrap_or(false) {
             return Err(refused("it does not listen"));
         }

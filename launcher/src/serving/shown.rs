@@ -122,12 +122,6 @@ impl Shown {
                 pending.push("settings: the files have mistakes, see `mathesar config check`".to_owned())
             }
         }
-        if let Ok(release) = self.world.release()
-            && release.sha256 != self.installation.pinned.sha256
-            && self.installation.store().held().as_ref() != Some(&release.id)
-        {
-            pending.push(format!("upgrade: Mathesar {} is pinned", self.installation.pinned.version));
-        }
         pending
     }
 }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::log::Sink;
-use super::raw;
 use crate::failure::Failure;
 use crate::process::{User, inherited};
+use crate::raw;
 
 /// What to start, and how it ends.
 #[derive(Debug, Clone)]

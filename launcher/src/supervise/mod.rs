@@ -5,14 +5,12 @@ pub mod log;
 pub mod machine;
 pub mod notify;
 pub mod orphans;
-mod raw;
 mod runner;
 pub mod service;
 pub mod supervisor;
 
 pub use child::{Child, Spec};
 pub use machine::{Outcome, Phase, Policy};
-pub(crate) use raw::{adopt, before_exec, detach};
 pub(crate) use runner::in_full;
 pub use service::{Cancel, Exits, Service};
 pub use supervisor::{Hooks, Request, Responder, Snapshot, Supervisor};

@@ -167,6 +167,10 @@ fn helper() {
     });
 }
 
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 fn anyhow(failure: &Failure) -> anyhow::Error {
     anyhow::Error::msg(failure.to_string())
 }
@@ -193,7 +197,7 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
         run: folder.join("run"),
         state: folder.to_owned(),
         workers: 2,
-        request_timeout: Duration::from_secs(20),
+        request_timeout: Duration::from_secs(number("MT_REQUEST_TIMEOUT").unwrap_or(20)),
         stop_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),
         trusted_proxies: std::env::var("MT_PROXY").ok().into_iter().collect(),
@@ -205,7 +209,7 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
     };
     let web = Web::new(Arc::new(Mutex::new(settings)), &listener, Arc::clone(&sink));
     let database = Database { sink: Arc::clone(&sink), child: None };
-    let pause = std::env::var("MT_PREPARE").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let pause = number("MT_PREPARE").unwrap_or(0);
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(pause));
         let second = Duration::from_secs(1);

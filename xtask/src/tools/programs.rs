@@ -63,6 +63,10 @@ pub(crate) const PROGRAMS: &[Program] = &[
         None,
         None,
     ),
+    // Their packages start a service; the tests run programs of their own on loopback.
+    program("caddy", "stands before Mathesar in the launcher's tests", "caddy", Some("caddy"), Some("caddy")),
+    program("nginx", "stands before Mathesar in the launcher's tests", "nginx", Some("nginx"), Some("nginx")),
+    program("openssl", "makes the certificates of these tests", "openssl", Some("openssl"), Some("openssl")),
     program("dpkg-deb", "reads the .deb", "dpkg", Some("dpkg"), Some("dpkg")),
     program("rpm", "reads the .rpm", "rpm", Some("rpm"), Some("rpm-tools")),
     program("lintian", "checks the .deb", "lintian", None, None),

@@ -10,6 +10,8 @@ mod unset;
 
 use clap::Subcommand;
 
+pub(crate) use set::set;
+
 use super::Context;
 use crate::config::{self, Loaded, Outside, Setting};
 use crate::failure::{Exit, Failure};
@@ -54,7 +56,7 @@ fn outside(context: &Context) -> Outside<'static> {
     Outside { environment: context.environment.clone(), service_variables: false, flags: &[] }
 }
 
-fn load(context: &Context) -> Loaded {
+pub(crate) fn load(context: &Context) -> Loaded {
     config::load(&context.layout, &outside(context))
 }
 

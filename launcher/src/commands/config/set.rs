@@ -39,14 +39,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             }
         },
     };
-    let changed = change(&args.name, &Edit::Set(value), context)?;
+    set(&args.name, value, context)?;
+    Ok(())
+}
+
+/// Writes a checked value, and says so. Returns whether anything changed.
+pub(crate) fn set(name: &str, value: toml_edit::Value, context: &Context) -> Result<bool, Failure> {
+    let changed = change(name, &Edit::Set(value), context)?;
     let path = context.layout.writable_config();
     match changed {
-        true => super::super::verb("Set", format_args!("{} in {}", args.name, path.display())),
-        false => super::super::verb("Unchanged", format_args!("{} in {}", args.name, path.display())),
+        true => super::super::verb("Set", format_args!("{name} in {}", path.display())),
+        false => super::super::verb("Unchanged", format_args!("{name} in {}", path.display())),
     }
-    tell_if_overruled(&args.name, context);
-    Ok(())
+    tell_if_overruled(name, context);
+    Ok(changed)
 }
 
 fn typed(setting: &Setting, values: &[String]) -> Result<toml_edit::Value, Failure> {
