@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{
-    autostart, config, layout, logs, open, plan, restart, run, setup, start, status, stop, uninstall,
-};
 use crate::commands;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Instance, Options, Scope};
@@ -102,30 +99,20 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Start(start::Args),
-    Stop(stop::Args),
-    Restart(restart::Args),
-    Status(status::Args),
-    Logs(logs::Args),
-    Open(open::Args),
-    Plan(plan::Args),
-    Setup(setup::Args),
-    Run(run::Args),
-    Autostart(autostart::Args),
-    Config(config::Args),
-    Layout(layout::Args),
-    Uninstall(uninstall::Args),
     Start(commands::start::Args),
     Stop(commands::stop::Args),
     Restart(commands::restart::Args),
     Status(commands::status::Args),
+    Logs(commands::logs::Args),
     Open(commands::open::Args),
     Plan(commands::plan::Args),
     Setup(commands::setup::Args),
     Run(commands::run::Args),
+    Autostart(commands::autostart::Args),
     Config(commands::config::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
+    Uninstall(commands::uninstall::Args),
 }
 
 /// The whole command line.

@@ -94,7 +94,7 @@ fn filtered(wanted: &Wanted, unit: &str, source: Source) -> Result<(), Failure> 
 /// Every line, until `hear` wants no more.
 fn read(mut command: Command, mut hear: impl FnMut(String) -> bool) -> Result<(), Failure> {
     // Without a terminal it would go on when its reader is killed.
-    crate::supervise::before_exec(&mut command, Vec::new(), rustix::process::Signal::KILL);
+    crate::raw::before_exec(&mut command, Vec::new(), rustix::process::Signal::KILL);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(cannot_run)?;
     let stdout = child.stdout.take().map(BufReader::new);
     for line in stdout.into_iter().flat_map(|reader| reader.split(b'\n')) {

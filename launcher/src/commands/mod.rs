@@ -71,6 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
         Command::Restart(args) => restart::run(&args, &context),
         Command::Run(args) => run::run(&args, &context),
         Command::Setup(args) => setup::run(&args, &context),
@@ -78,7 +79,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
         Command::Uninstall(args) => uninstall::run(&args, &context),
-        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 

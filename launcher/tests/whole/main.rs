@@ -3,10 +3,14 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod autostart;
 mod first;
 mod harness;
 mod http;
+mod leftovers;
+mod logs;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod uninstall;
