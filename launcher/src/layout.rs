@@ -221,6 +221,10 @@ impl Layout {
             }
             layout.logs.as_mut().map(insert);
         }
+        if layout.scope == Scope::User {
+            // Not $XDG_RUNTIME_DIR: it is removed with the last session, while Mathesar goes on, and `su` and cron have none.
+            layout.run = layout.state.join("run");
+        }
         layout.instance = options.instance.clone();
         layout.database_socket = database_socket(environment, &layout);
         Ok(layout)
@@ -283,10 +287,7 @@ fn user(environment: &Environment) -> Result<Layout, Failure> {
         instance: None,
         config: folder("XDG_CONFIG_HOME", ".config/mathesar", "Library/Application Support/mathesar/config")?,
         cache: folder("XDG_CACHE_HOME", ".cache/mathesar", "Library/Caches/mathesar")?,
-        run: match environment.folder("XDG_RUNTIME_DIR") {
-            Some(folder) => folder.join("mathesar"),
-            None => state.join("run"),
-        },
+        run: PathBuf::new(),
         logs: Some(folder("XDG_STATE_HOME", ".local/state/mathesar", "Library/Logs/mathesar")?),
         state,
         database_socket: PathBuf::new(),

@@ -74,7 +74,11 @@ fn leftover(context: &Context) -> Result<bool, Failure> {
         .unwrap_or(Duration::from_secs(30));
     let ended = Web::clear_leftovers(state, grace);
     if ended > 0 {
-        verb("Ended", format_args!("what a killed launcher had left of the web server ({ended} processes)"));
+        let processes = if ended == 1 { "process" } else { "processes" };
+        verb(
+            "Ended",
+            format_args!("what a killed launcher had left of the web server ({ended} {processes})"),
+        );
     }
     if let Some(mut postgres) = database::adopt(&data) {
         verb("Stopping", format_args!("PostgreSQL, which a killed launcher had left (pid {})", postgres.pid));
