@@ -19,6 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    // Whatever is told about folders, programs and rights is about the user that would do it.
+    crate::user::ordinary(&context.layout, &context.environment)?;
     let plan = steps::outlook(&context.installation(false)?);
     match args.json {
         true => super::print_json(&Value::Array(plan.iter().map(to_json).collect()))?,

@@ -153,11 +153,14 @@ impl Hooks for Shown {
         };
         // Errors may tell what is no visitor's business.
         self.board.write(title, if phase == Phase::Starting { "It will be here in a moment." } else { "" });
-        if phase == Phase::Running {
-            let url = self.listener.url();
-            return self.sink.line("launcher", &format!("running at {url}"));
+        match phase {
+            Phase::Running if text == phase.name() => {
+                self.sink.line("launcher", &format!("running at {}", self.listener.url()));
+            }
+            // Something went wrong, and it runs all the same: settings that could not be read again.
+            Phase::Running => self.sink.line("launcher", text),
+            _ => self.sink.line("launcher", &format!("{}: {text}", phase.name())),
         }
-        self.sink.line("launcher", &format!("{}: {text}", phase.name()));
     }
 
     fn reload(&mut self) -> Result<(), Failure> {
