@@ -18,7 +18,7 @@ use crate::supervise::Request;
 /// The system's installation is switched by `systemctl enable` and `disable`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "on|off", hide_possible_values = true)]
     to: Switch,
 
     /// Run it only while you are logged in

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut list = "To be removed:\n".to_owned();
-    remove.iter().for_each(|one| list.push_str(&line(one)));
+    remove.iter().filter(|one| one.what != "lock").for_each(|one| list.push_str(&line(one)));
     if unit {
         list.push_str(&format!("{:>10}  {:<14} {}\n", "", "autostart", place.file.display()));
     }

@@ -1,8 +1,10 @@
 //! `mathesar uninstall`: what goes, what stays, and that nothing else does.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::json;
 
@@ -109,6 +111,39 @@ fn no_link_leads_out() {
     assert!(refused.stderr.contains("is a link, which is not followed"), "{refused:?}");
     assert_eq!(tree(&outside), before);
     fs::remove_file(&layout.state).unwrap();
+}
+
+#[test]
+fn a_person_is_asked() {
+    let script = Path::new("/usr/bin/script");
+    if !script.exists() {
+        println!("not run: there is no {}, which makes a terminal", script.display());
+        return;
+    }
+    let Some(home) = Home::installed() else { return };
+    let typed = |words: &str, answer: &str| {
+        let line =
+            format!("{} --home {}/home uninstall {words}", home.program().display(), home.folder().display());
+        let mut command = home.command(script);
+        command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let before = tree(&home.layout.state);
+    for (words, answer) in [("", ""), ("", "n"), ("--purge", "y"), ("--purge", "yes")] {
+        let (status, text) = typed(words, answer);
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains("nothing was removed"), "{text}");
+        assert_eq!(tree(&home.layout.state), before, "`{answer}` to `uninstall {words}`");
+    }
+    let (status, text) = typed("", "y");
+    assert!(status == Some(0) && text.contains("Remove this? [y/N]"), "{text}");
+    assert!(!home.layout.state.join("app").exists() && home.layout.config_file().exists());
+    let (status, text) = typed("--purge", "purge");
+    assert!(status == Some(0) && text.contains("Type `purge`"), "{text}");
+    assert!(!home.layout.config.exists() && !home.layout.state.exists());
 }
 
 #[test]
