@@ -66,6 +66,8 @@ fn filtered(wanted: &Wanted, unit: &str, source: Source) -> Result<(), Failure> 
     read(command, |line| {
         if let Some(place) = line.strip_prefix("-- cursor: ") {
             cursor = Some(place.to_owned());
+        } else if line.starts_with("-- No entries") {
+            anstream::eprintln!("{line}");
         } else if is_of(&line, source) {
             kept.push_back(line);
             if wanted.lines.is_some_and(|most| kept.len() > most) {

@@ -33,8 +33,8 @@ fn status(machine: &Machine) -> Value {
 fn runs_in(machine: &Machine, unit: &str, when: &str) {
     let found = until(|| (property(machine, unit, "ActiveState") == "active").then_some(()));
     assert!(found.is_some(), "{unit} is {} {when}", property(machine, unit, "ActiveState"));
-    let pid = || property(machine, unit, "MainPID");
-    let same = until(|| (status(machine)["pid"].to_string() == pid()).then_some(()));
+    let pid = || property(machine, unit, "MainPID").parse::<u32>().unwrap();
+    let same = until(|| (status(machine)["pid"] == pid()).then_some(()));
     assert!(same.is_some(), "{unit} runs {}, and Mathesar is {} {when}", pid(), status(machine));
     let up = until(|| (status(machine)["state"] == "running").then_some(()));
     assert!(up.is_some(), "{} {when}", status(machine));
