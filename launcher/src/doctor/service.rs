@@ -10,7 +10,7 @@ use super::{Check, Entry, Group, Known, Look};
 use crate::control::Lock;
 use crate::layout::Scope;
 use crate::server::gunicorn::MARK;
-use crate::service_manager::{Manager, systemctl, user_unit};
+use crate::service_manager::{Manager, systemctl};
 use crate::supervise::orphans::marked;
 
 pub(super) static RUNNING: Entry = Entry {
@@ -134,7 +134,12 @@ fn linger(look: &Look) -> Option<(String, bool)> {
     if installation.layout.scope != Scope::User {
         return None;
     }
-    user_unit(&installation.layout, &installation.environment).filter(|unit| unit.exists())?;
+    if !matches!(
+        Manager::of(&installation.layout, &installation.environment),
+        Manager::Systemd { user: true, .. }
+    ) {
+        return None;
+    }
     let user = crate::database::os_user(installation.environment.uid).ok()?;
     let lingers = PathBuf::from("/var/lib/systemd/linger").join(&user).exists();
     Some((user, lingers))

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod autostart;
 mod doctor;
 mod external;
 mod first;
@@ -11,6 +12,8 @@ mod first_page;
 mod harness;
 mod http;
 mod kill;
+mod leftovers;
+mod logs;
 mod machine;
 mod own_server;
 #[path = "../sample/mod.rs"]
@@ -18,4 +21,5 @@ mod sample;
 mod shared;
 mod steps;
 mod system;
+mod uninstall;
 mod visitors;

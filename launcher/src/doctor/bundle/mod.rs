@@ -171,6 +171,10 @@ fn log(look: &Look) -> String {
 fn unit(look: &Look) -> String {
     match Manager::of(&look.installation.layout, &look.installation.environment) {
         Manager::Nobody => "no unit of systemd is responsible\n".to_owned(),
+        Manager::Launchd { label, uid, .. } => {
+            said(Program::new("launchctl").arg("print").arg(format!("gui/{uid}/{label}")))
+                .unwrap_or_else(|| format!("launchd knows no {label}\n"))
+        }
         Manager::Systemd { unit, user } => [
             systemctl(user).args(["show", "-p", PROPERTIES]).arg(&unit),
             systemctl(user).args(["cat", "--no-pager"]).arg(&unit),
