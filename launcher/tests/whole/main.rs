@@ -3,11 +3,14 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod disk;
 mod first;
 mod harness;
 mod http;
+mod install;
 mod kill;
 mod machine;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod stale;
