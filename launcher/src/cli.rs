@@ -107,7 +107,11 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Setup(commands::setup::Args),
     Run(commands::run::Args),
+    Admin(commands::admin::Args),
     Config(commands::config::Args),
+    App(commands::app::Args),
+    Db(commands::db::Args),
+    Migrate(commands::migrate::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
 }

@@ -14,6 +14,7 @@ pub mod installation;
 pub mod layout;
 pub mod process;
 pub mod progress;
+pub mod prompt;
 mod raw;
 pub mod release;
 pub mod secrets;

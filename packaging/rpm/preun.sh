@@ -1,5 +1,8 @@
 # shellcheck shell=sh
 if [ "$1" -eq 0 ]; then
+    if [ -d /run/systemd/system ] && [ -x /usr/bin/systemctl ]; then
+        /usr/bin/systemctl stop 'mathesar@*' || :
+    fi
     if [ -x /usr/lib/systemd/systemd-update-helper ]; then
         /usr/lib/systemd/systemd-update-helper remove-system-units mathesar.service || :
     elif [ -x /usr/bin/systemctl ]; then

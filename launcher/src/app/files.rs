@@ -101,6 +101,26 @@ pub fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata)) -> io::R
     Ok(())
 }
 
+/// Bytes of all files below.
+pub fn size(folder: &Path) -> u64 {
+    let mut total = 0;
+    // One that vanishes meanwhile counts no more.
+    let _ = walk(folder, &mut |_, found| total += if found.is_file() { found.len() } else { 0 });
+    total
+}
+
+/// Exchanges two folders of one file system in one step; where the system cannot, `to` is missing for a moment.
+pub fn exchange(from: &Path, to: &Path) -> Result<(), Failure> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Ok(()) => to.parent().map_or(Ok(()), sync_folder),
+        Err(_) => {
+            discard(to)?;
+            rename(from, to)
+        }
+    }
+}
+
 /// Makes everything below readable by all who may reach it, and writable by nobody.
 pub fn make_read_only(folder: &Path) -> Result<(), Failure> {
     change_modes(folder, |mode, executable| if executable { 0o555 } else { mode & !0o333 | 0o444 })

@@ -1,7 +1,11 @@
 //! One file a sub-command: its arguments, and one public function.
 
+pub(crate) mod admin;
+pub(crate) mod app;
 pub(crate) mod config;
+pub(crate) mod db;
 pub(crate) mod layout;
+pub(crate) mod migrate;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod proxy;
@@ -61,17 +65,21 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let layout = Layout::new(&environment, &options)?;
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
+        Command::App(args) => app::run(&args, &context),
+        Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
+        Command::Db(args) => db::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
+        Command::Migrate(args) => migrate::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
+        Command::Proxy(args) => proxy::run(&args, &context),
         Command::Restart(args) => restart::run(&args, &context),
         Command::Run(args) => run::run(&args, &context),
         Command::Setup(args) => setup::run(&args, &context),
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
-        Command::Proxy(args) => proxy::run(&args, &context),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    // Whatever is told about folders, programs and rights is about the user that would do it.
+    crate::user::ordinary(&context.layout, &context.environment)?;
     let plan = steps::outlook(&context.installation(false)?);
     match args.json {
         true => super::print_json(&Value::Array(plan.iter().map(to_json).collect()))?,
@@ -50,9 +52,13 @@ fn text(outlook: &Outlook) -> String {
 }
 
 fn shown(download: &Download) -> String {
-    let bytes = download.size.map_or_else(|| "size not known before".to_owned(), size);
+    let bytes = match (download.size, &download.sha256) {
+        (Some(bytes), _) => size(bytes),
+        (None, Some(_)) => "its size does not stand in the pin".to_owned(),
+        (None, None) => "the index tells their sizes".to_owned(),
+    };
     match &download.present {
-        Some(path) => format!("{} ({})", download.name, path.display()),
+        Some(path) => format!("{} ({}, {bytes})", download.name, path.display()),
         None => format!("{} from {} ({bytes})", download.name, download.url),
     }
 }

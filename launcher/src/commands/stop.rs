@@ -20,7 +20,12 @@ pub(super) const LONGEST: Duration = Duration::from_secs(330);
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match stop(context)? {
         true => verb("Stopped", "Mathesar and its database"),
-        false => verb("Unchanged", "Mathesar does not run"),
+        false => {
+            verb("Unchanged", "Mathesar does not run");
+            if context.layout.state.join("database/data/postmaster.pid").exists() {
+                super::note("its database may run alone: `mathesar db status`");
+            }
+        }
     }
     Ok(())
 }

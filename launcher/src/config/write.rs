@@ -87,12 +87,17 @@ fn make_folder(folder: &Path, scope: Scope) -> Result<(), Failure> {
     if folder.is_dir() {
         return Ok(());
     }
-    let mode = if scope == Scope::System { 0o750 } else { 0o700 };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(folder)
-        .map_err(|cause| refused("make", folder, cause))?;
+    let make = |folder: &Path, mode: u32| {
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(folder);
+        made.map_err(|cause| refused("make", folder, cause))
+    };
+    // An instance's own folder is as /etc/mathesar is, and as its unit makes it.
+    if let (Scope::System, Some(above)) = (scope, folder.parent().filter(|above| !above.is_dir())) {
+        make(above, 0o755)?;
+        fs::set_permissions(above, fs::Permissions::from_mode(0o755))
+            .map_err(|cause| refused("open", above, cause))?;
+    }
+    make(folder, if scope == Scope::System { 0o750 } else { 0o700 })?;
     if let (Scope::System, Some(group)) = (scope, service_group(folder)) {
         chown(folder, None, Some(group))
             .map_err(|cause| refused("give the service's group", folder, cause))?;
@@ -101,10 +106,11 @@ fn make_folder(folder: &Path, scope: Scope) -> Result<(), Failure> {
 }
 
 /// The group by which the service reads /etc/mathesar/conf.d: that of mathesar.conf, which the packages give it. The folder of the two is
-/// root's, and open to all.
+/// root's, and open to all. An instance may have no such file; then that of the folder above counts.
 fn service_group(drop_ins: &Path) -> Option<u32> {
     let above = drop_ins.parent()?;
-    let like = fs::metadata(above.join("mathesar.conf")).or_else(|_| fs::metadata(above)).ok()?;
+    let main = |folder: &Path| fs::metadata(folder.join("mathesar.conf")).ok();
+    let like = main(above).or_else(|| main(above.parent()?)).or_else(|| fs::metadata(above).ok())?;
     Some(like.gid())
 }
 
@@ -137,7 +143,11 @@ mod tests {
     #[test]
     fn the_service_can_read_what_root_writes() {
         const GROUP: u32 = 54321;
-        for (case, has_folder) in [("conf.d is made", false), ("conf.d was there", true)] {
+        for (case, has_folder, drop_ins) in [
+            ("conf.d is made", false, "conf.d"),
+            ("conf.d was there", true, "conf.d"),
+            ("an instance's is made", false, "two/conf.d"),
+        ] {
             let etc = tempfile::tempdir().unwrap();
             let main = etc.path().join("mathesar.conf");
             fs::write(&main, "").unwrap();
@@ -145,7 +155,7 @@ mod tests {
                 eprintln!("not run: only root can give a file to any group");
                 return;
             }
-            let drop_ins = etc.path().join("conf.d");
+            let drop_ins = etc.path().join(drop_ins);
             if has_folder {
                 fs::create_dir(&drop_ins).unwrap();
             }
@@ -154,6 +164,9 @@ mod tests {
             let (folder, file) = (fs::metadata(&drop_ins).unwrap(), fs::metadata(&local).unwrap());
             assert!(folder.gid() == GROUP || folder.mode() & 0o005 == 0o005, "{case}");
             assert_eq!((file.gid(), file.mode() & 0o777), (GROUP, 0o640), "{case}");
+            if case.contains("instance") {
+                assert_eq!(fs::metadata(etc.path().join("two")).unwrap().mode() & 0o777, 0o755);
+            }
         }
     }
 }

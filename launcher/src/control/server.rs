@@ -148,7 +148,7 @@ fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
                 }
             }
             // The preparation is over; what is left is a second or two, and somebody waits for it.
-            None => std::thread::sleep(Duration::from_millis(50)),
+            None => drop(handle.next_phase(said, Duration::from_secs(1))),
         }
         let snapshot = handle.snapshot();
         if said != Some(snapshot.phase) {

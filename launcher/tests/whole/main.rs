@@ -3,8 +3,11 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod disk;
+mod external;
 mod first;
+mod first_page;
 mod harness;
 mod http;
 mod install;
@@ -14,3 +17,6 @@ mod machine;
 mod sample;
 mod shared;
 mod stale;
+mod steps;
+mod system;
+mod visitors;

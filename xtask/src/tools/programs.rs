@@ -103,6 +103,15 @@ pub(crate) const PROGRAMS: &[Program] = &[
         Some("systemd"),
         Some("systemd"),
     ),
+    program(
+        "systemd-nspawn",
+        "boots the machine that the unit is tried in",
+        "systemd-container",
+        Some("systemd-container"),
+        Some("systemd"),
+    ),
+    // Elsewhere than on Debian it would need apt as well.
+    program("mmdebstrap", "makes that machine's tree", "mmdebstrap", None, None),
     program("bash", "checks its completion", "bash", Some("bash"), Some("bash")),
     program("zsh", "checks its completion", "zsh", Some("zsh"), Some("zsh")),
     program("fish", "checks its completion", "fish", Some("fish"), Some("fish")),

@@ -102,6 +102,7 @@ pub(super) fn manifest(
     };
     let (unit_folder, _) = unit.relative().rsplit_once('/').unwrap_or_default();
     let unit_name = service.unit.strip_suffix(".service").unwrap_or(&service.unit);
+    let template = format!("/{unit_folder}/{unit_name}@.service");
 
     let mut depends = libraries(program, glibc)?;
     depends.extend(relations(package, Level::Requires));
@@ -141,10 +142,10 @@ pub(super) fn manifest(
                         restart_after_upgrade: service.restart,
                         stop_on_upgrade: service.restart,
                     }],
-                    // The unit comes by `systemd-units`; named twice it would be a warning.
+                    // The unit comes by `systemd-units`, and its template with it; named twice they would be a warning.
                     assets: files
                         .iter()
-                        .filter(|file| file.dest != unit.dest)
+                        .filter(|file| file.dest != unit.dest && file.dest != template)
                         .map(|file| {
                             let to = file.relative();
                             [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]

@@ -22,6 +22,7 @@ impl Root {
         }
         let unit = "[Unit]\nDescription=Mathesar\n\n[Service]\nUser=mathesar\nGroup=mathesar\n";
         root.write("packaging/files/mathesar.service", unit);
+        root.write("packaging/files/mathesar@.service", unit);
         let tmpfiles = "z /etc/mathesar/mathesar.conf 0640 root mathesar -\n";
         root.write("packaging/files/mathesar.tmpfiles", tmpfiles);
         root.write("packaging/files/mathesar.sysusers", "u mathesar - \"Mathesar\" /var/lib/mathesar\n");
