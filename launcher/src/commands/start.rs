@@ -63,7 +63,7 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     let mut started = match Manager::of(&context.layout, &context.environment) {
         Manager::Nobody => {
             crate::user::ordinary(&context.layout, &context.environment)?;
-            if wait_for_holder(context, &socket)? {
+            if wait_for_holder(context, &socket, begun)? {
                 return start(context);
             }
             // Everything that is wrong with the settings is told here, by whoever can be asked.
@@ -84,13 +84,23 @@ fn is_coming(state: &str) -> bool {
 }
 
 /// Another launcher may be coming up, or going away: true once one serves, false when there is none.
-fn wait_for_holder(context: &Context, socket: &Path) -> Result<bool, Failure> {
-    let begun = Instant::now();
+fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<bool, Failure> {
     let mut said = false;
     loop {
         let Some(holder) = Lock::holder(&context.layout.state) else { return Ok(false) };
-        let answer = control::ask(socket, Request::Status, super::PATIENCE).ok();
-        let state = answer.as_ref().and_then(|answer| answer.value["state"].as_str());
+        let asked = Instant::now();
+        let answer = control::ask(socket, Request::Status, super::PATIENCE);
+        if let Err(failure) = &answer
+            && asked.elapsed() >= super::PATIENCE
+        {
+            return Err(Failure::new(format!(
+                "`mathesar {}` (pid {}) is at work here and does not answer",
+                holder.verb, holder.pid
+            ))
+            .cause(failure.to_string())
+            .help(format!("end it: `kill -9 {}`; the next start puts everything in order", holder.pid)));
+        }
+        let state = answer.as_ref().ok().and_then(|answer| answer.value["state"].as_str());
         if state.is_some_and(|state| is_coming(state) || matches!(state, "running" | "degraded")) {
             return Ok(true);
         }

@@ -130,9 +130,14 @@ impl Cluster {
         let end = Instant::now() + limit;
         loop {
             if let Some(how) = ended()? {
-                return Err(Failure::new("PostgreSQL did not start")
-                    .cause(how)
-                    .help("see why: `mathesar logs`"));
+                let failure = Failure::new("PostgreSQL did not start");
+                return Err(match crate::failure::little_room(&self.data()) {
+                    Some(room) => failure
+                        .cause(format!("{how}, and {room}"))
+                        .help("make room, then run the same command again"),
+                    None => failure.cause(how),
+                }
+                .help("see why: `mathesar logs`"));
             }
             // Its own file tells without a process or a connection, as it tells pg_ctl; a stale one has another number.
             let file = PidFile::read(&self.data());

@@ -6,11 +6,13 @@
 mod admin;
 mod autostart;
 mod doctor;
+mod disk;
 mod external;
 mod first;
 mod first_page;
 mod harness;
 mod http;
+mod install;
 mod kill;
 mod leftovers;
 mod logs;
@@ -19,6 +21,7 @@ mod own_server;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod stale;
 mod steps;
 mod system;
 mod uninstall;
