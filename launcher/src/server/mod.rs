@@ -7,7 +7,6 @@ pub(crate) mod near;
 mod page;
 pub mod preparing;
 pub(crate) mod probe;
-mod probe;
 mod warm;
 pub mod web;
 

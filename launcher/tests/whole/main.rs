@@ -5,8 +5,8 @@
 
 mod admin;
 mod autostart;
-mod doctor;
 mod disk;
+mod doctor;
 mod external;
 mod first;
 mod first_page;
