@@ -24,32 +24,57 @@ pub fn exists(release: &Installed, variables: &Variables) -> Result<bool, Failur
     Ok(ask(release, variables, &json!({ "do": "exists" }))?["exists"] == true)
 }
 
-/// Makes an administrator.
-pub fn create(release: &Installed, variables: &Variables, account: &Account<'_>) -> Result<(), Failure> {
-    let answer = ask(release, variables, &request("create", account))?;
-    if answer["exists"].is_string() {
-        return Err(Failure::new(format!("there is a user `{}` already", account.username))
-            .exit(Exit::Refused)
-            .help(format!(
-                "give it another password: `mathesar admin reset-password {}`",
-                account.username
-            )));
-    }
-    refused(&answer)
+/// What was done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Done {
+    /// As Mathesar spells it: spaces around it are gone, and look-alikes of letters are letters.
+    pub username: String,
+    /// Mathesar will ask for another password at the next login. Not every release can.
+    pub one_time: bool,
+    pub admin: bool,
+    /// The account was disabled, and is no more.
+    pub activated: bool,
 }
 
-/// Gives a user another password. True: it is an administrator.
-pub fn reset(release: &Installed, variables: &Variables, account: &Account<'_>) -> Result<bool, Failure> {
+/// Makes an administrator.
+pub fn create(release: &Installed, variables: &Variables, account: &Account<'_>) -> Result<Done, Failure> {
+    let answer = ask(release, variables, &request("create", account))?;
+    if answer["exists"].is_string() {
+        let name = account.username;
+        let failure = Failure::new(format!("there is a user `{name}` already")).exit(Exit::Refused);
+        return Err(match answer["admin"] == true {
+            true => failure.help(format!("give it another password: `mathesar admin reset-password {name}`")),
+            false => failure
+                .cause("it is no administrator")
+                .help("make one with another name: `mathesar admin create --username NAME`"),
+        });
+    }
+    refused(&answer)?;
+    Ok(done(&answer, "created", true))
+}
+
+/// Gives a user another password.
+pub fn reset(release: &Installed, variables: &Variables, account: &Account<'_>) -> Result<Done, Failure> {
     let answer = ask(release, variables, &request("reset", account))?;
     if let Some(names) = answer["unknown"].as_array() {
         let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
         let failure = Failure::new(format!("there is no user `{}`", account.username)).exit(Exit::Refused);
-        return Err(match names.is_empty() {
-            true => failure.help("make an administrator: `mathesar admin create`"),
-            false => failure.help(format!("administrators are: {}", names.join(", "))),
+        return Err(match names.as_slice() {
+            [] => failure.help("make an administrator: `mathesar admin create`"),
+            names => failure.help(format!("administrators are: {}", names.join(", "))),
         });
     }
-    refused(&answer).map(|()| answer["admin"] == true)
+    refused(&answer)?;
+    Ok(done(&answer, "reset", answer["admin"] == true))
+}
+
+fn done(answer: &Value, name: &str, admin: bool) -> Done {
+    Done {
+        username: answer[name].as_str().unwrap_or_default().to_owned(),
+        one_time: answer["one_time"] == true,
+        admin,
+        activated: answer["activated"] == true,
+    }
 }
 
 fn request(what: &str, account: &Account<'_>) -> Value {
@@ -80,6 +105,8 @@ fn ask(release: &Installed, variables: &Variables, request: &Value) -> Result<Va
         let last = last.into_iter().rev().collect::<Vec<_>>().join("\n    ");
         return Err(Failure::new("cannot ask Mathesar about its users").cause(last));
     }
-    serde_json::from_slice(&output.stdout)
+    // Its last line: a release may have said something before.
+    let said = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(said.trim_end().lines().last().unwrap_or_default())
         .map_err(|cause| Failure::new("cannot understand Mathesar's answer about its users").cause(cause))
 }

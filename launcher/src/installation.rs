@@ -32,7 +32,17 @@ impl Installation {
         layout: &Layout,
         service_variables: bool,
     ) -> Result<Installation, Failure> {
-        let outside = Outside { environment: environment.clone(), service_variables, flags: &[] };
+        Installation::load_with(environment, layout, service_variables, &[])
+    }
+
+    /// The same; options of a command win over every file: `(setting, option, value)`.
+    pub fn load_with(
+        environment: &Environment,
+        layout: &Layout,
+        service_variables: bool,
+        flags: &[(&str, &str, &str)],
+    ) -> Result<Installation, Failure> {
+        let outside = Outside { environment: environment.clone(), service_variables, flags };
         Ok(Installation {
             environment: environment.clone(),
             layout: layout.clone(),

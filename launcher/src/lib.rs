@@ -16,6 +16,7 @@ pub mod layout;
 pub mod logbook;
 pub mod process;
 pub mod progress;
+pub mod prompt;
 mod raw;
 pub mod release;
 pub mod secrets;

@@ -49,6 +49,20 @@ pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death:
     }
 }
 
+/// Gives memory back that was needed for a while. glibc keeps what a thread has freed, in case that it wants it again.
+pub(crate) fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: it takes a number, locks the allocator as malloc does, and returns pages that nobody has allocated.
+        unsafe {
+            malloc_trim(0);
+        }
+    }
+}
+
 /// Lets the child outlive the terminal and whoever started it: a session of its own.
 pub(crate) fn detach(command: &mut Command) {
     // SAFETY: one plain system call between fork and exec.

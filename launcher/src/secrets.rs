@@ -85,13 +85,22 @@ impl Secrets {
         self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
     }
 
-    /// The same, short enough to be typed: 80 bits, for a password that is changed at its first use.
+    /// The same, as a `one_time_password`.
     pub fn ensure_short(&self, name: &str) -> Result<Secret, Failure> {
         if let Some(secret) = self.read(name)? {
             return Ok(secret);
         }
-        self.create(name, &random()?[..20])?;
+        self.create(name, one_time_password()?.expose())?;
         self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
+    }
+
+    /// Removes one of ours that opens nothing any more.
+    pub fn forget(&self, name: &str) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("remove", &path, cause)),
+            _ => Ok(()),
+        }
     }
 
     /// The key that encrypts stored database passwords: the configured one, or ours. Its fingerprint is kept, and another
@@ -189,13 +198,18 @@ pub fn read_file(path: &Path) -> Result<Option<Secret>, Failure> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(Failure::io("read", path, cause)),
     };
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.is_empty() || text.contains(['\n', '\r', '\0']) {
-        return Err(Failure::new(format!("{} must hold one line: the secret", path.display()))
+    let secret = one_line(&text).ok_or_else(|| {
+        Failure::new(format!("{} must hold one line: the secret", path.display()))
             .exit(Exit::Refused)
-            .help(format!("look at it: `ls -l {}`", path.display())));
-    }
-    Ok(Some(Secret::new(text)))
+            .help(format!("look at it: `ls -l {}`", path.display()))
+    })?;
+    Ok(Some(secret))
+}
+
+/// A text of one line, without its end.
+pub fn one_line(text: &str) -> Option<Secret> {
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    (!text.is_empty() && !text.contains(['\n', '\r', '\0'])).then(|| Secret::new(text))
 }
 
 /// Makes a folder for its owner alone, and what is missing above it.
@@ -236,6 +250,13 @@ fn random() -> Result<String, Failure> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(|cause| Failure::io("read", path, cause))?;
     Ok(hex(&bytes))
+}
+
+/// For a password that is changed at its first use: 80 bits, short enough to be typed. Its dashes help there, and no
+/// validator can find it "entirely numeric".
+pub fn one_time_password() -> Result<Secret, Failure> {
+    let digits = random()?;
+    Ok(Secret::new([&digits[..5], &digits[5..10], &digits[10..15], &digits[15..20]].join("-")))
 }
 
 fn fingerprint(key: &Secret) -> String {

@@ -106,6 +106,8 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
             services.push((Box::new(web), PROBE_WEB));
             Ok(services)
         });
+        // Digests, archives and certificates are behind us.
+        crate::raw::give_back_memory();
         feed.close();
         handle.prepared(result.map_err(|failure| {
             let short = Failure::new(in_full(&failure));

@@ -1,5 +1,8 @@
 //! Which OS user does the work. Root never does: in system mode it becomes the service's user, else it is told to be somebody.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +15,10 @@ use crate::system::SERVICE_USER;
 pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match (environment.uid, layout.scope) {
-        (0, Scope::System) => become_service_user(),
+        (0, Scope::System) => {
+            make_run_folder(layout);
+            become_service_user(std::env::args_os().skip(1), None)
+        }
         (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
             .exit(Exit::Refused)
             .help("run it as yourself, or as the service's user: `mathesar --system …`")),
@@ -25,8 +31,31 @@ pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(),
     }
 }
 
+/// Whether `ordinary` goes on as the service's user.
+pub(crate) fn is_to_become_another(layout: &Layout, environment: &Environment) -> bool {
+    environment.uid == 0 && layout.scope == Scope::System
+}
+
+/// systemd makes /run/mathesar for the unit, and removes it when that stops: a command before or after it needs it too.
+/// Where it cannot be made, whoever needs it says so.
+pub(crate) fn make_run_folder(layout: &Layout) {
+    let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
+    let user = find(&String::from_utf8_lossy(&passwd), SERVICE_USER);
+    let parent = layout.run.parent().and_then(|parent| parent.symlink_metadata().ok());
+    // In a folder of the service's user its own process makes it: root would follow whatever that has put there.
+    let safe = parent.is_some_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0);
+    if let (Some(user), true) = (user, safe)
+        && std::fs::DirBuilder::new().mode(0o750).create(&layout.run).is_ok()
+    {
+        let _ = std::os::unix::fs::lchown(&layout.run, Some(user.uid), Some(user.gid));
+    }
+}
+
 /// This very program again, as the service's user; comes back only with a failure.
-fn become_service_user() -> Result<(), Failure> {
+pub(crate) fn become_service_user(
+    args: impl IntoIterator<Item = OsString>,
+    stdin: Option<File>,
+) -> Result<(), Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -38,11 +67,10 @@ fn become_service_user() -> Result<(), Failure> {
     let program = std::env::current_exe()
         .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
     let mut command = Command::new(&program);
-    command
-        .args(std::env::args_os().skip(1))
-        .env("HOME", &user.home)
-        .env("USER", SERVICE_USER)
-        .env("LOGNAME", SERVICE_USER);
+    command.args(args).env("HOME", &user.home).env("USER", SERVICE_USER).env("LOGNAME", SERVICE_USER);
+    if let Some(file) = stdin {
+        command.stdin(file);
+    }
     // Setting the user as root also drops root's supplementary groups.
     let cause = command.uid(user.uid).gid(user.gid).exec();
     Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))

@@ -1,5 +1,7 @@
-//! `cargo xtask bench dist`: what our packages cost and weigh, beside others' of the same files.
+//! `cargo xtask bench`: what our packages cost and weigh beside others' of the same files, and what the launcher costs
+//! beside the same by hand.
 
+mod launcher;
 mod measure;
 mod subjects;
 
@@ -26,6 +28,7 @@ pub(crate) struct Args {
 enum What {
     /// CPU, wall time, memory and size of each format, beside nfpm, dpkg-deb and rpmbuild
     Dist(Dist),
+    Launcher(launcher::Args),
 }
 
 #[derive(clap::Args)]
@@ -49,7 +52,13 @@ const FORMATS: [(&str, &str, &str); 3] =
     [("deb", "deb", ".deb"), ("rpm", "rpm", ".rpm"), ("pacman", "pacman", ".pkg.tar.zst")];
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
-    let What::Dist(args) = &args.what;
+    match &args.what {
+        What::Dist(args) => dist(args, workspace),
+        What::Launcher(args) => launcher::run(args, workspace),
+    }
+}
+
+fn dist(args: &Dist, workspace: &Workspace) -> Result<()> {
     let tools = Tools::new(workspace);
     let folder = TempDir::with_prefix("mathesar-bench-").context("cannot create a temporary folder")?;
     let dist = workspace.root.join(&args.dist);

@@ -15,6 +15,7 @@ mod manifest;
 mod pin;
 mod reproduce;
 mod shell;
+mod soak;
 mod table;
 mod template;
 mod test_command;
@@ -43,6 +44,7 @@ enum Command {
     Check(check::Args),
     Lint(lint::Args),
     Test(test_command::Args),
+    Soak(soak::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
     Pin(pin::Args),
@@ -88,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&args, &workspace),
         Command::Lint(args) => lint::run(&args, &workspace),
         Command::Test(args) => test_command::run(&args, &workspace),
+        Command::Soak(args) => soak::run(&args, &workspace),
         Command::Reproduce(args) => reproduce::run(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace),
         Command::Pin(args) => pin::run(&args, &workspace),

@@ -49,18 +49,31 @@ pub struct Pythons<'a> {
 
 pub(super) const STAMP: &str = "mathesar.json";
 
-/// Whether a release's environment can be used as it stands. Cheap: at every start.
+/// Whether a release's environment was built for what it needs now, and its interpreter is still where it was. For lists:
+/// whether that is the same Python as before, only `state` knows.
+pub fn is_there(release: &Path) -> bool {
+    stamp(release).is_ok() && release.join("venv/bin/python").exists()
+}
+
+/// What was written when the environment was built, for the packages that are needed now.
+fn stamp(release: &Path) -> Result<Value, State> {
+    let text = std::fs::read(release.join("venv").join(STAMP)).map_err(|_| State::Missing)?;
+    let stamp = serde_json::from_slice::<Value>(&text).map_err(|_| State::Missing)?;
+    let wanted = digest::of_file(&Requirements::of(release).path);
+    let (wanted, _) = wanted.map_err(|failure| State::Stale(failure.to_string()))?;
+    if stamp["requirements"] != *wanted {
+        return Err(State::Stale("the packages it needs have changed".to_owned()));
+    }
+    Ok(stamp)
+}
+
+/// Whether a release's environment can be used as it stands: at every start, at the cost of a short run of its Python.
 pub fn state(release: &Path) -> State {
     let folder = release.join("venv");
-    let Ok(text) = std::fs::read(folder.join(STAMP)) else { return State::Missing };
-    let Ok(stamp) = serde_json::from_slice::<Value>(&text) else { return State::Missing };
-    let wanted = match digest::of_file(&Requirements::of(release).path) {
-        Ok((digest, _)) => digest,
-        Err(failure) => return State::Stale(failure.to_string()),
+    let stamp = match stamp(release) {
+        Ok(stamp) => stamp,
+        Err(state) => return state,
     };
-    if stamp["requirements"] != *wanted {
-        return State::Stale("the packages it needs have changed".to_owned());
-    }
     let was = stamp["version"].as_str().unwrap_or_default();
     let interpreter = stamp["interpreter"].as_str().unwrap_or_default();
     let question = "import sys; print('%d.%d.%d' % sys.version_info[:3])";

@@ -101,6 +101,26 @@ pub fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata)) -> io::R
     Ok(())
 }
 
+/// Bytes of all files below.
+pub fn size(folder: &Path) -> u64 {
+    let mut total = 0;
+    // One that vanishes meanwhile counts no more.
+    let _ = walk(folder, &mut |_, found| total += if found.is_file() { found.len() } else { 0 });
+    total
+}
+
+/// Exchanges two folders of one file system in one step; where the system cannot, `to` is missing for a moment.
+pub fn exchange(from: &Path, to: &Path) -> Result<(), Failure> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Ok(()) => to.parent().map_or(Ok(()), sync_folder),
+        Err(_) => {
+            discard(to)?;
+            rename(from, to)
+        }
+    }
+}
+
 /// Makes everything below readable by all who may reach it, and writable by nobody.
 pub fn make_read_only(folder: &Path) -> Result<(), Failure> {
     change_modes(folder, |mode, executable| if executable { 0o555 } else { mode & !0o333 | 0o444 })
@@ -140,10 +160,23 @@ pub fn sweep(folder: &Path) {
         let mut parts = name.rsplit('.');
         let ours = matches!(parts.next(), Some("new" | "trash")) && name.starts_with('.');
         let Some(pid) = parts.next().filter(|_| ours).and_then(|pid| pid.parse().ok()) else { continue };
-        let alive = rustix::process::Pid::from_raw(pid)
-            .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
-        if !alive {
+        if !may_be_at_work(pid) {
             let _ = remove_tree(&entry.path());
         }
     }
+}
+
+/// Whether this process lives and may be a launcher: numbers come round again, and the dead keep theirs until somebody has
+/// waited for them.
+fn may_be_at_work(pid: i32) -> bool {
+    let Some(id) = rustix::process::Pid::from_raw(pid) else { return false };
+    if rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let (Some(its), Some(own)) = (stat(&pid.to_string()), stat("self")) else { return true };
+    // `pid (name) state …`
+    let name = |stat: &str| Some(stat.split_once('(')?.1.rsplit_once(')')?.0.to_owned());
+    let dead = its.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    !dead && name(&its) == name(&own)
 }

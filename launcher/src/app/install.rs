@@ -50,6 +50,64 @@ pub fn unpack(
     unpack_locked(&store, pinned, from, settings, progress)
 }
 
+/// Unpacks a file whose digest was read; `source` is what is recorded as its origin.
+pub fn unpack_file(
+    found: &Found,
+    source: &str,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Installed, Failure> {
+    let store = Store::new(&settings.store);
+    let _lock = store.lock(progress)?;
+    progress.note(&format!("{source} has the SHA-256 {}", found.sha256));
+    store.add(found, source, progress)
+}
+
+/// Puts a release's files back: from this file, else from where its tarball came from.
+pub fn again(
+    id: &str,
+    tarball: Option<&Found>,
+    pinned: &Release,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Installed, Failure> {
+    let store = Store::new(&settings.store);
+    let _lock = store.lock(progress)?;
+    let release = store.find(id)?;
+    let tarball = match tarball {
+        Some(tarball) => tarball.clone(),
+        None => origin(&release, pinned, settings, progress)?,
+    };
+    store.restore(&release, &tarball, progress)?;
+    store.find(id)
+}
+
+fn origin(
+    release: &Installed,
+    pinned: &Release,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Found, Failure> {
+    if release.sha256 == pinned.sha256 {
+        return lookup::find(&wanted(pinned), "app", settings, progress);
+    }
+    if release.source.contains("://") {
+        let wanted = Wanted {
+            name: format!("mathesar-{}.tar.gz", release.version),
+            url: release.source.clone(),
+            sha256: release.sha256.clone(),
+            size: None,
+        };
+        return lookup::find(&wanted, "app", settings, progress);
+    }
+    lookup::named(Path::new(&release.source)).map_err(|failure| {
+        failure.help(format!(
+            "name its tarball, whose SHA-256 is {}: `mathesar app install --again --from FILE`",
+            release.sha256
+        ))
+    })
+}
+
 fn unpack_locked(
     store: &Store,
     pinned: &Release,

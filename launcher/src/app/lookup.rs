@@ -29,8 +29,10 @@ pub enum Whence {
 
 /// A file that a person names is taken under its own digest.
 pub fn named(path: &Path) -> Result<Found, Failure> {
-    if !path.is_file() {
-        return Err(Failure::new(format!("{} is no file", path.display())).exit(Exit::Usage));
+    match path.metadata() {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(Failure::new(format!("{} is no file", path.display())).exit(Exit::Usage)),
+        Err(cause) => return Err(Failure::io("read", path, cause).exit(Exit::Usage)),
     }
     let (sha256, size) = digest::of_file(path)?;
     Ok(Found { path: path.to_owned(), sha256, size, whence: Whence::Named })

@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod network;
 pub mod pins;
 pub mod python;
+mod record;
 pub mod static_files;
 pub mod store;
 pub mod tools;

@@ -1,6 +1,6 @@
 //! Which Python runs Mathesar: found, and asked what it is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -109,10 +109,10 @@ pub fn choose(
     if let Some(path) = named {
         return choose_named(supported, path).map(Choice::System);
     }
-    let mut seen = BTreeSet::new();
+    let mut asked = Asked::new();
     let mut told = Vec::new();
     for wanted in &supported.prefer {
-        if let Some(python) = first(supported, *wanted, places, &mut seen, &mut told) {
+        if let Some(python) = first(supported, *wanted, places, &mut asked, &mut told) {
             return Ok(Choice::System(python));
         }
     }
@@ -120,7 +120,7 @@ pub fn choose(
     let rest = (supported.min.1..=supported.max.1).map(|minor| (supported.min.0, minor));
     let otherwise = rest
         .filter(|version| !supported.prefer.contains(version))
-        .find_map(|version| first(supported, version, places, &mut seen, &mut told));
+        .find_map(|version| first(supported, version, places, &mut asked, &mut told));
     match (managed.then(|| supported.prefer.first()).flatten(), otherwise) {
         (Some(version), otherwise) => Ok(Choice::Managed { version: *version, otherwise }),
         (None, Some(python)) => Ok(Choice::System(python)),
@@ -155,18 +155,22 @@ fn choose_named(supported: &Supported, path: &Path) -> Result<Python, Failure> {
     Ok(python)
 }
 
+/// What was answered, by `same`: each question is a start of Python.
+type Asked = BTreeMap<PathBuf, Result<Python, String>>;
+
 fn first(
     supported: &Supported,
     wanted: (u32, u32),
     places: &Places,
-    seen: &mut BTreeSet<PathBuf>,
+    asked: &mut Asked,
     told: &mut Vec<String>,
 ) -> Option<Python> {
     for path in places.of(wanted) {
-        let result = probe(&path);
-        let new = seen.insert(path.clone());
+        let same = same(&path);
+        let new = !asked.contains_key(&same);
+        let result = asked.entry(same).or_insert_with(|| probe(&path));
         match result {
-            Ok(python) if python.minor() == wanted => return Some(python),
+            Ok(python) if python.minor() == wanted => return Some(python.clone()),
             Ok(python) if !(supported.min..=supported.max).contains(&python.minor()) && new => {
                 told.push(format!("{} ({})", path.display(), python.version_text()));
             }
@@ -175,6 +179,23 @@ fn first(
         }
     }
     None
+}
+
+/// One name for `/bin/python3`, `/usr/bin/python3` and `/usr/bin/python3.11`. Links are followed within their folder only: in
+/// an environment `python3` leads to the system's, and is another interpreter all the same.
+fn same(path: &Path) -> PathBuf {
+    let mut path = match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => return path.to_owned(),
+    };
+    // No chain of links is longer on any system.
+    for _ in 0..40 {
+        match std::fs::read_link(&path) {
+            Ok(target) if target.components().count() == 1 => path.set_file_name(target),
+            _ => break,
+        }
+    }
+    path
 }
 
 /// Isolated, so that nobody's PYTHON* or site packages answer; names of libcairo as cairocffi tries them.

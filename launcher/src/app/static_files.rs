@@ -26,6 +26,12 @@ pub fn are_collected(release: &Path) -> bool {
     release.join("tree/static").is_dir() && of_environment(release).is_ok_and(|now| now == stamp.trim())
 }
 
+/// They are to be collected again.
+pub fn forget(release: &Path) -> Result<(), Failure> {
+    files::remove_tree(&release.join(STAMP))?;
+    files::sync_folder(release)
+}
+
 fn of_environment(release: &Path) -> Result<String, Failure> {
     Ok(digest::of_file(&release.join("venv").join(super::environment::STAMP))?.0)
 }
@@ -41,22 +47,32 @@ pub fn ensure(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     // Read-only from an earlier time, with another interpreter's bytecode.
     files::make_writable(&tree)?;
     let media = tempfolder(release)?;
-    let collected = Program::new(&python)
-        .args(["manage.py", "collectstatic", "--noinput", "--clear", "--verbosity", "0"])
-        .envs(PLACEHOLDERS.iter().copied())
-        .env("MEDIA_ROOT", &media)
-        // LOCALE_PATHS is relative.
-        .current_dir(&tree)
-        .run();
+    // Neither reads what the other writes: `static` is nobody's code.
+    let (collected, compiled) = std::thread::scope(|scope| {
+        let compiled = scope.spawn(|| compile(&python, &tree));
+        let collected = Program::new(&python)
+            .args(["manage.py", "collectstatic", "--noinput", "--clear", "--verbosity", "0"])
+            .envs(PLACEHOLDERS.iter().copied())
+            .env("MEDIA_ROOT", &media)
+            // LOCALE_PATHS is relative.
+            .current_dir(&tree)
+            .run();
+        (collected, compiled.join())
+    });
     files::remove_tree(&media)?;
     collected?;
-    // Files that are no Python 3 are there too (templates): what cannot be compiled is compiled when it is imported.
-    let _ = Program::new(&python).args(["-I", "-m", "compileall", "-q", "."]).current_dir(&tree).output()?;
+    compiled.map_err(|_| Failure::new("the compiling of bytecode has panicked"))??;
     files::make_read_only(&tree)?;
     let stamp = of_environment(release)?;
     files::write(&release.join(STAMP), format!("{stamp}\n").as_bytes())?;
     progress.done("Collected static files");
     Ok(())
+}
+
+/// Files that are no Python 3 are there too (templates): what cannot be compiled is compiled when it is imported.
+fn compile(python: &Path, tree: &Path) -> Result<(), Failure> {
+    let arguments = ["-I", "-m", "compileall", "-q", "-x", r"^\./static/", "."];
+    Program::new(python).args(arguments).current_dir(tree).output().map(drop)
 }
 
 fn tempfolder(release: &Path) -> Result<std::path::PathBuf, Failure> {

@@ -5,17 +5,12 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::environment::{self, State};
 use super::lookup::{Found, Whence};
-use super::unpack::{self, Limits};
+use super::record::{CONTENTS, RECORD, contents, fill, made_here, record};
 use super::{digest, files, static_files};
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-
-const RECORD: &str = "installed.json";
-const CONTENTS: &str = "tree.sha256";
 
 /// The store, in `state/app`.
 #[derive(Debug, Clone)]
@@ -83,7 +78,10 @@ impl Store {
         if let Some(there) = self.list()?.into_iter().find(|there| there.sha256 == tarball.sha256) {
             return Ok(there);
         }
-        progress.start(&format!("Unpacking {}", tarball.path.display()));
+        // One that a person has named may lie elsewhere by now.
+        let shown =
+            if tarball.whence == Whence::Named { source.into() } else { tarball.path.to_string_lossy() };
+        progress.start(&format!("Unpacking {shown}"));
         let new = files::beside(&self.folder.join("release"), "new");
         files::remove_tree(&new)?;
         files::create_folder(&new)?;
@@ -103,29 +101,55 @@ impl Store {
         source: &str,
         progress: &dyn Progress,
     ) -> Result<String, Failure> {
-        let tree = new.join("tree");
-        let limits = Limits::default();
-        let unpacked = unpack::unpack(&tarball.path, &tarball.sha256, &tree, &limits, progress)?;
-        let version = version_of(&tree, &tarball.path)?;
-        let contents = contents(&tree)?;
-        let text: String = contents.iter().map(|(path, what)| format!("{what}  {path}\n")).collect();
-        files::write(&new.join(CONTENTS), text.as_bytes())?;
-        let record = json!({
-            "version": version,
-            "sha256": tarball.sha256,
-            "source": source,
-            "named": tarball.whence == Whence::Named,
-            "contents": digest::of_bytes(text.as_bytes()),
-            "files": unpacked.files,
-            "bytes": unpacked.bytes,
-        });
-        files::write(&new.join(RECORD), format!("{record:#}\n").as_bytes())?;
+        let version = fill(new, tarball, source, progress)?;
         let id = Store::id(&version, &tarball.sha256);
         let place = self.folder.join(&id);
         // Without a record, or `list` had found it: nobody's release.
         files::discard(&place)?;
         files::rename(new, &place)?;
         Ok(id)
+    }
+
+    /// Puts the files of a release back as its tarball has them, with the store locked. Its environment stays; static files
+    /// are to be collected again.
+    pub fn restore(
+        &self,
+        release: &Installed,
+        tarball: &Found,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        if tarball.sha256 != release.sha256 {
+            return Err(Failure::new(format!(
+                "{} is not the tarball of {}",
+                tarball.path.display(),
+                release.id
+            ))
+            .cause(format!("its SHA-256 is {}, expected {}", tarball.sha256, release.sha256))
+            .exit(Exit::Refused));
+        }
+        progress.start(&format!("Unpacking {} again", release.id));
+        let new = files::beside(&self.folder.join("release"), "new");
+        files::remove_tree(&new)?;
+        files::create_folder(&new)?;
+        let put_back = || {
+            fill(&new, tarball, &release.source, progress)?;
+            // First, so that a release with half of it done is not complete.
+            static_files::forget(&release.path)?;
+            files::rename(&new.join(CONTENTS), &release.path.join(CONTENTS))?;
+            let (from, to) = (new.join("tree"), release.path.join("tree"));
+            if !to.exists() {
+                return files::rename(&from, &to);
+            }
+            // A folder that is read-only cannot be moved elsewhere.
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755))
+                .map_err(|cause| Failure::io("change the mode of", &to, cause))?;
+            files::exchange(&from, &to)
+        };
+        let result = put_back();
+        let removed = files::remove_tree(&new);
+        result.and(removed)?;
+        progress.done(&format!("Unpacked {} again", release.id));
+        Ok(())
     }
 
     /// All releases, in the order of their names.
@@ -151,7 +175,7 @@ impl Store {
                     named: record["named"] == true,
                     source: text("source"),
                     current: current.as_ref() == Some(&id),
-                    complete: environment::state(&path) == State::Ready && static_files::are_collected(&path),
+                    complete: environment::is_there(&path) && static_files::are_collected(&path),
                     path,
                     id,
                 })
@@ -192,10 +216,10 @@ impl Store {
     /// Makes a release the one that runs. One that is not complete is refused.
     pub fn activate(&self, id: &str) -> Result<(), Failure> {
         let release = self.find(id)?;
-        if !release.complete {
+        if !release.complete || environment::state(&release.path) != State::Ready {
             return Err(Failure::new(format!("`{id}` is not completely installed"))
                 .exit(Exit::Refused)
-                .help("run: mathesar app install"));
+                .help("install it: `mathesar app install`"));
         }
         if release.current {
             return Ok(());
@@ -211,7 +235,7 @@ impl Store {
         if record(&release.path)?["contents"] != *digest::of_bytes(text.as_bytes()) {
             return Err(Failure::new(format!("{} is not what was written at unpacking", path.display()))
                 .exit(Exit::Refused)
-                .help("install the release again: `mathesar app prune`, then `mathesar app install`"));
+                .help("put its files back: `mathesar app install --again`"));
         }
         let was: BTreeMap<&str, &str> =
             text.lines().filter_map(|line| line.split_once("  ").map(|(what, path)| (path, what))).collect();
@@ -232,13 +256,18 @@ impl Store {
     /// Removes releases, the least recently installed first, until `keep` are left besides the current one. Never the
     /// current one, never one that is held or kept.
     pub fn prune(&self, keep: usize) -> Result<Vec<String>, Failure> {
+        self.prune_but(keep, None)
+    }
+
+    /// The same, and this one stays too.
+    pub fn prune_but(&self, keep: usize, spared: Option<&str>) -> Result<Vec<String>, Failure> {
         let kept = self.kept();
         let mut others: Vec<(std::time::SystemTime, Installed)> = Vec::new();
         for release in self.list()? {
             let record = release.path.join(RECORD);
             let time = record.metadata().and_then(|found| found.modified());
             let time = time.map_err(|cause| Failure::io("read", &record, cause))?;
-            if !release.current && !kept.contains(&release.id) {
+            if !release.current && !kept.contains(&release.id) && spared != Some(release.id.as_str()) {
                 others.push((time, release));
             }
         }
@@ -262,6 +291,17 @@ impl Store {
         files::remove_tree(&self.folder.join("keep").join(reason))
     }
 
+    /// What for a release is kept: `backup-1`, `upgrade`.
+    pub fn keepers(&self, id: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
+        let of_it =
+            entries.filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|kept| kept.trim() == id));
+        let mut reasons: Vec<String> =
+            of_it.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        reasons.sort();
+        reasons
+    }
+
     fn kept(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
         let kept = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
@@ -280,64 +320,4 @@ impl Store {
             None => files::remove_tree(&path),
         }
     }
-}
-
-fn record(release: &Path) -> Result<Value, Failure> {
-    let path = release.join(RECORD);
-    let text = fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
-    serde_json::from_slice(&text)
-        .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))
-}
-
-fn made_here(path: &str) -> bool {
-    path.starts_with("static/") || path.split('/').any(|part| part == "__pycache__")
-}
-
-/// Every file and link with what it holds.
-fn contents(tree: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let mut found = BTreeMap::new();
-    let mut failed = None;
-    files::walk(tree, &mut |path, metadata| {
-        let name = path.strip_prefix(tree).unwrap_or(path).to_string_lossy().escape_default().to_string();
-        if metadata.is_dir() || made_here(&name) {
-            return;
-        }
-        let what = if metadata.is_symlink() {
-            fs::read_link(path)
-                .map(|target| format!("link:{}", digest::of_bytes(target.as_os_str().as_encoded_bytes())))
-                .map_err(|cause| Failure::io("read", path, cause))
-        } else {
-            let kind = if metadata.permissions().mode() & 0o100 != 0 { "program" } else { "file" };
-            digest::of_file(path).map(|(digest, _)| format!("{kind}:{digest}"))
-        };
-        match what {
-            Ok(what) => drop(found.insert(name, what)),
-            Err(failure) => drop(failed.get_or_insert(failure)),
-        }
-    })
-    .map_err(|cause| Failure::io("read", tree, cause))?;
-    failed.map_or(Ok(found), Err)
-}
-
-/// `__version__` of what was unpacked; that it can be served at all is seen here too.
-fn version_of(tree: &Path, tarball: &Path) -> Result<String, Failure> {
-    let wrong = |what: String| {
-        Failure::new(format!("{} is no release of Mathesar: {what}", tarball.display())).exit(Exit::Refused)
-    };
-    for needed in ["manage.py", "requirements.txt", "mathesar/__init__.py"] {
-        if !tree.join(needed).is_file() {
-            return Err(wrong(format!("it has no `{needed}`")));
-        }
-    }
-    let path = tree.join("mathesar/__init__.py");
-    let text = fs::read_to_string(&path).map_err(|cause| Failure::io("read", &path, cause))?;
-    let version = text.lines().find_map(|line| {
-        let value = line.strip_prefix("__version__")?.trim_start().strip_prefix('=')?;
-        Some(value.trim().trim_matches(['"', '\'']).to_owned())
-    });
-    let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
-    version
-        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()) && version.len() < 40)
-        .filter(|version| version.chars().all(usual))
-        .ok_or_else(|| wrong("`mathesar/__init__.py` gives no `__version__`".to_owned()))
 }

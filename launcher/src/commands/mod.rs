@@ -1,10 +1,16 @@
 //! One file a sub-command: its arguments, and one public function.
 
+pub(crate) mod admin;
+pub(crate) mod app;
 pub(crate) mod autostart;
 pub(crate) mod config;
+pub(crate) mod config;
+pub(crate) mod db;
 mod journal;
 pub(crate) mod layout;
+pub(crate) mod layout;
 pub(crate) mod logs;
+pub(crate) mod migrate;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod proxy;
@@ -66,9 +72,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
         Command::Autostart(args) => autostart::run(&args, &context),
+        Command::App(args) => app::run(&args, &context),
+        Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
+        Command::Db(args) => db::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Logs(args) => logs::run(&args, &context),
+        Command::Migrate(args) => migrate::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
         Command::Proxy(args) => proxy::run(&args, &context),

@@ -52,9 +52,13 @@ fn text(outlook: &Outlook) -> String {
 }
 
 fn shown(download: &Download) -> String {
-    let bytes = download.size.map_or_else(|| "size not known before".to_owned(), size);
+    let bytes = match (download.size, &download.sha256) {
+        (Some(bytes), _) => size(bytes),
+        (None, Some(_)) => "its size does not stand in the pin".to_owned(),
+        (None, None) => "the index tells their sizes".to_owned(),
+    };
     match &download.present {
-        Some(path) => format!("{} ({})", download.name, path.display()),
+        Some(path) => format!("{} ({}, {bytes})", download.name, path.display()),
         None => format!("{} from {} ({bytes})", download.name, download.url),
     }
 }

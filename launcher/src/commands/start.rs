@@ -52,14 +52,20 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
                 verb("Running", format_args!("already, at {address}"));
                 return Ok(());
             }
-            Some("preparing" | "starting") => verb("Waiting", "for the start that is under way"),
+            Some(state) if is_coming(state) => {
+                verb("Waiting", "for the start that is under way");
+                return follow(context, &socket, None, begun);
+            }
+            // It is going: waited for below, by us or by the service manager.
             _ => {}
         }
-        return follow(context, &socket, None, begun);
     }
     let mut started = match Manager::of(&context.layout, &context.environment) {
         Manager::Nobody => {
             crate::user::ordinary(&context.layout, &context.environment)?;
+            if wait_for_holder(context, &socket)? {
+                return start(context);
+            }
             // Everything that is wrong with the settings is told here, by whoever can be asked.
             context.installation(false)?;
             Some(Started::spawn(context)?)
@@ -73,6 +79,39 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     follow(context, &socket, started, begun)
 }
 
+fn is_coming(state: &str) -> bool {
+    matches!(state, "preparing" | "starting")
+}
+
+/// Another launcher may be coming up, or going away: true once one serves, false when there is none.
+fn wait_for_holder(context: &Context, socket: &Path) -> Result<bool, Failure> {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        let Some(holder) = Lock::holder(&context.layout.state) else { return Ok(false) };
+        let answer = control::ask(socket, Request::Status, super::PATIENCE).ok();
+        let state = answer.as_ref().and_then(|answer| answer.value["state"].as_str());
+        if state.is_some_and(|state| is_coming(state) || matches!(state, "running" | "degraded")) {
+            return Ok(true);
+        }
+        // A supervisor ends up serving, or gone. Of the others there may be the last moment to wait for.
+        let limit = if holder.verb == "run" { super::stop::LONGEST } else { Duration::from_secs(1) };
+        if begun.elapsed() >= limit {
+            return Err(Failure::new(format!(
+                "another launcher is at work here: `mathesar {}` (pid {})",
+                holder.verb, holder.pid
+            ))
+            .exit(Exit::Refused)
+            .help("wait until it is done, then run the same command again"));
+        }
+        if begun.elapsed() >= Duration::from_secs(1) && !said {
+            verb("Waiting", format_args!("for `mathesar {}` (pid {}) to be done", holder.verb, holder.pid));
+            said = true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A supervisor of ours, and where its last words go.
 struct Started {
     child: Child,
@@ -82,14 +121,6 @@ struct Started {
 impl Started {
     fn spawn(context: &Context) -> Result<Started, Failure> {
         let layout = &context.layout;
-        if let Some(holder) = Lock::holder(&layout.state) {
-            return Err(Failure::new(format!(
-                "another launcher is at work here: `mathesar {}` (pid {})",
-                holder.verb, holder.pid
-            ))
-            .exit(Exit::Refused)
-            .help("wait until it is done, then run the same command again"));
-        }
         let folder = layout.logs.as_ref().unwrap_or(&layout.state);
         private_folder(folder)?;
         let words = folder.join(LAST_WORDS);
@@ -137,8 +168,8 @@ fn wait_for_socket(
     socket: &Path,
     mut started: Option<&mut Started>,
 ) -> Result<(), Failure> {
-    let end = Instant::now() + TO_SPEAK;
-    let mut asked = Instant::now();
+    let begun = Instant::now();
+    let mut asked = begun;
     loop {
         // Another one may have been faster by a moment, and then its socket is as good.
         if control::ask(socket, Request::Status, super::PATIENCE).is_ok() {
@@ -156,10 +187,12 @@ fn wait_for_socket(
                 return Err(why);
             }
         }
-        if Instant::now() >= end {
+        if begun.elapsed() >= TO_SPEAK {
             return Err(Failure::new("Mathesar does not start").help("what happened: `mathesar logs`"));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        // A new process of ours takes some milliseconds; a service manager's may take longer.
+        let fast = begun.elapsed() < Duration::from_millis(200);
+        std::thread::sleep(Duration::from_millis(if fast { 2 } else { 20 }));
     }
 }
 
@@ -186,11 +219,28 @@ fn follow(
             Ok(())
         }
         (_, Some(started)) => Err(started.failure().into()),
-        (Some(Err(why)), None) => Err(Failure::new(why).help("what happened: `mathesar logs`").into()),
-        (None, None) => {
-            Err(Failure::new("Mathesar ended while it started").help("what happened: `mathesar logs`").into())
+        (end, None) => {
+            let why = match end {
+                Some(Err(why)) => why,
+                _ => "Mathesar ended while it started".to_owned(),
+            };
+            let otherwise = || Failure::new(why).help("what happened: `mathesar logs`");
+            Err(failure_of_the_unit(context).unwrap_or_else(otherwise).into())
         }
     }
+}
+
+/// The whole error, and its exit code: of a process that is somebody else's child, its service manager knows them.
+fn failure_of_the_unit(context: &Context) -> Option<Failure> {
+    let manager = Manager::of(&context.layout, &context.environment);
+    // The process has told that it failed, and ends now; one that is tried again never counts as failed.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        if let Some(failure) = manager.failure() {
+            return Some(failure);
+        }
+    }
+    None
 }
 
 /// In system mode the administrator was made already, and somebody wants to come in.

@@ -18,7 +18,7 @@ use crate::supervise::Request;
 pub(crate) struct Args {}
 
 /// Longer than PostgreSQL's and gunicorn's own limits together.
-const LONGEST: Duration = Duration::from_secs(330);
+pub(super) const LONGEST: Duration = Duration::from_secs(330);
 
 /// How long PostgreSQL may take to write everything out, as in `run`.
 const DATABASE: Duration = Duration::from_secs(240);
@@ -26,7 +26,12 @@ const DATABASE: Duration = Duration::from_secs(240);
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match stop(context)? {
         true => verb("Stopped", "Mathesar and its database"),
-        false => verb("Unchanged", "Mathesar does not run"),
+        false => {
+            verb("Unchanged", "Mathesar does not run");
+            if context.layout.state.join("database/data/postmaster.pid").exists() {
+                super::note("its database may run alone: `mathesar db status`");
+            }
+        }
     }
     Ok(())
 }

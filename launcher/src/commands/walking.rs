@@ -1,6 +1,7 @@
 //! For commands that walk a part of the graph in their own process, or beside a running launcher.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Context, PATIENCE};
@@ -17,6 +18,8 @@ use crate::terminal::Terminal;
 /// A walk's end: the world as it was found, and what has to end when it is dropped.
 pub(crate) struct Walked {
     pub world: World,
+    /// Steps that were not true before.
+    pub changed: BTreeSet<Step>,
     _lock: Option<Lock>,
 }
 
@@ -39,7 +42,16 @@ pub(crate) fn walk_as(
     steps: &[Step],
     for_admin: bool,
 ) -> Result<Walked, Failure> {
-    let installation = context.installation(false)?;
+    walk_with(context.installation(false)?, verb, steps, |world| world.for_admin = for_admin)
+}
+
+/// With settings of the caller's, and a world that it has prepared.
+pub(crate) fn walk_with(
+    installation: Installation,
+    verb: &str,
+    steps: &[Step],
+    prepare: impl FnOnce(&mut World),
+) -> Result<Walked, Failure> {
     private_folder(&installation.layout.state)?;
     let running = control::ask(&installation.control_socket(), Request::Status, PATIENCE).is_ok();
     let lock = match running {
@@ -48,13 +60,31 @@ pub(crate) fn walk_as(
     };
     let timeout = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let postgres = Postgres::new(sink(&installation)?, timeout);
-    let mut world = World::new(installation, postgres, running);
-    world.for_admin = for_admin;
-    let walked = Walked { world, _lock: lock };
+    let attached = running || runs_alone(&installation);
+    let mut world = World::new(installation, postgres, attached);
+    prepare(&mut world);
+    let mut walked = Walked { world, changed: BTreeSet::new(), _lock: lock };
     let terminal = Terminal::new();
-    let result = steps::walk(steps, &terminal, &|step, progress| walked.world.work(step, progress));
+    let changed = Mutex::new(BTreeSet::new());
+    let result = steps::walk(steps, &terminal, &|step, progress| {
+        let did = walked.world.work(step, progress)?;
+        if did {
+            changed.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+        }
+        Ok(did)
+    });
     terminal.end();
+    walked.changed = changed.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.map(|_| walked)
+}
+
+/// A server of `mathesar db start`, with no launcher: used as it is, and left running.
+fn runs_alone(installation: &Installation) -> bool {
+    // Looking for its programs costs processes.
+    installation.database_folder().join("data/postmaster.pid").exists()
+        && installation.existing_cluster().is_ok_and(|cluster| {
+            cluster.is_some_and(|cluster| cluster.leftover().is_some() && cluster.is_ready())
+        })
 }
 
 /// PostgreSQL's words: to the log file, or where there is none to standard error.

@@ -4,8 +4,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::failure::{Exit, Failure};
+
+/// One that was killed, or has said its last word, holds the lock for a moment more.
+const DYING: Duration = Duration::from_secs(1);
 
 /// Held until dropped. The file stays: removing it would let two hold "the" lock.
 #[derive(Debug)]
@@ -26,10 +30,16 @@ impl Lock {
     pub fn take(state: &Path, verb: &str) -> Result<Lock, Failure> {
         let path = state.join("lock");
         let mut file = open(&path).map_err(|cause| Failure::io("open", &path, cause))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&read(&mut file))),
-            Err(TryLockError::Error(cause)) => return Err(Failure::io("lock", &path, cause)),
+        let end = Instant::now() + DYING;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() >= end => {
+                    return Err(held(&read(&mut file)));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+                Err(TryLockError::Error(cause)) => return Err(Failure::io("lock", &path, cause)),
+            }
         }
         let text = format!("{} {verb}\n", std::process::id());
         file.set_len(0)

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Asked, LONGEST_REQUEST, Lock, VERSION, parse, response_line};
 use crate::failure::Failure;
 use crate::server::near::Near;
 use crate::steps::Feed;
-use crate::supervise::Phase;
 use crate::supervise::child::thread;
 use crate::supervise::supervisor::Handle;
+use crate::supervise::{Phase, Request};
 
 /// Connections at once; more wait in the backlog.
 const MOST_CLIENTS: usize = 32;
@@ -115,11 +115,22 @@ fn talk(stream: UnixStream, handle: &Handle, feed: &Feed) {
     let (sender, receiver) = std::sync::mpsc::channel();
     handle.ask(request, Box::new(move |result| drop(sender.send(result))));
     // As long as the work takes; a supervisor that ends drops the sender.
-    answer(receiver.recv().unwrap_or_else(|_| Err("it has stopped".to_owned())));
-    if request == crate::supervise::Request::Stop {
+    answer(receiver.recv().unwrap_or_else(|_| after_the_end(request, &handle.snapshot().message)));
+    if request == Request::Stop {
         // The client sees the end of the process as the end of this connection.
         let _ = stream.set_read_timeout(None);
         let _ = (&stream).read(&mut [0; 1]);
+    }
+}
+
+/// The process still has to end what the preparation had started, which may take PostgreSQL a while.
+fn after_the_end(request: Request, message: &str) -> Result<Value, String> {
+    match request {
+        Request::Status => {
+            Ok(json!({ "state": "stopping", "message": message, "address": null, "pending": [] }))
+        }
+        Request::Stop => Ok(Value::Null),
+        Request::Restart { .. } | Request::Reload => Err("it is being stopped".to_owned()),
     }
 }
 
@@ -137,7 +148,7 @@ fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
                 }
             }
             // The preparation is over; what is left is a second or two, and somebody waits for it.
-            None => std::thread::sleep(Duration::from_millis(50)),
+            None => drop(handle.next_phase(said, Duration::from_secs(1))),
         }
         let snapshot = handle.snapshot();
         if said != Some(snapshot.phase) {

@@ -80,9 +80,30 @@ impl Search {
         found
     }
 
+    /// The system's server of one major. Folders that are named after it come first: at every start each question costs a run
+    /// of a server's program.
+    fn of_system(&self, major: u32) -> Option<Binaries> {
+        let (mut own, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            (self.folders_of(major..=major), self.folders());
+        let others: Vec<PathBuf> = others.into_iter().filter(|folder| !own.contains(folder)).collect();
+        own.extend(others);
+        let inspect = |folder: &PathBuf| inspect(folder, &self.root.join("usr/bin"), Origin::System).ok();
+        own.iter().filter_map(inspect).find(|binaries| binaries.major == major)
+    }
+
     fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = self.folders_of(MAJORS);
+        for folder in ["usr/bin", "usr/local/bin", "usr/libexec/postgresql"] {
+            folders.push(self.root.join(folder));
+        }
+        folders.retain(|folder| folder.join("postgres").exists());
+        folders
+    }
+
+    /// Those that are named after one of these majors, the newest first.
+    fn folders_of(&self, majors: std::ops::RangeInclusive<u32>) -> Vec<PathBuf> {
         let mut folders = Vec::new();
-        for major in MAJORS.rev() {
+        for major in majors.rev() {
             for pattern in [
                 "usr/lib/postgresql/{}/bin",
                 "usr/pgsql-{}/bin",
@@ -96,9 +117,6 @@ impl Search {
             ] {
                 folders.push(self.root.join(pattern.replace("{}", &major.to_string())));
             }
-        }
-        for folder in ["usr/bin", "usr/local/bin", "usr/libexec/postgresql"] {
-            folders.push(self.root.join(folder));
         }
         folders.retain(|folder| folder.join("postgres").exists());
         folders
@@ -158,7 +176,7 @@ impl Search {
             .exit(Exit::Refused)
             .help("let the launcher look by itself: `mathesar config unset database.bin`"));
         }
-        if let Some(binaries) = self.system().into_iter().find(|binaries| binaries.major == major) {
+        if let Some(binaries) = self.of_system(major) {
             return Ok(binaries);
         }
         if let Some(folder) = &self.embedded

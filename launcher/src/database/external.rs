@@ -106,7 +106,7 @@ impl External {
         self.judge(&String::from_utf8_lossy(&output.stdout), range)
     }
 
-    fn connection(
+    pub(super) fn connection(
         &self,
         psql: &std::path::Path,
         secrets: &Secrets,

@@ -15,6 +15,7 @@ mod provision;
 mod psql;
 mod running;
 mod service;
+mod session;
 mod status;
 mod url;
 
@@ -27,6 +28,7 @@ pub use provision::Provisioned;
 pub use psql::{identifier, literal};
 pub use running::{Running, ServerCommand, adopt};
 pub use service::Postgres;
+pub use session::{Session, private_url};
 pub use status::{CollationMismatch, Status};
 
 /// Mathesar's own role. Never a name of Mathesar's schemas (`msar`, `__msar`, `mathesar_types`): `"$user"` in

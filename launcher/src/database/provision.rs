@@ -33,6 +33,8 @@ impl Cluster {
         let mut script = format!(
             "SET log_statement = 'none'; SET log_min_error_statement = panic; SET log_min_duration_statement = -1;\n\
              SET client_min_messages = warning;\n\
+             -- What a power cut takes back is done again at the next start; no wait for the disk at each statement.\n\
+             SET synchronous_commit = off;\n\
              SELECT format('CREATE ROLE %I', name) FROM (VALUES ({role}), ({replication})) AS wanted(name)\n\
              WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) \\gexec\n\
              ALTER ROLE {role_name} LOGIN CREATEDB CREATEROLE NOSUPERUSER NOREPLICATION NOBYPASSRLS PASSWORD NULL;\n\

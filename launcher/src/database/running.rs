@@ -16,8 +16,8 @@ use crate::process::Program;
 
 /// How long an immediate end may take: PostgreSQL itself gives its processes five seconds.
 const IMMEDIATE: Duration = Duration::from_secs(20);
-/// A small cluster is ready after a third of a second.
-const BETWEEN: Duration = Duration::from_millis(20);
+/// A small cluster is ready after a tenth of a second.
+const BETWEEN: Duration = Duration::from_millis(5);
 
 /// A server that this launcher has started, or has found and adopted.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ impl Cluster {
         let ServerCommand { program, args, lock } = self.command()?;
         let mut command = Program::new(&program)
             .args(args)
+            // Nobody adds the time to its words.
+            .args(["-c", "log_line_prefix=%m [%p] %q%u@%d "])
             .current_dir("/")
             .user(self.owner.user)
             .stdin(lock)
@@ -132,9 +134,9 @@ impl Cluster {
                     .cause(how)
                     .help("see why: `mathesar logs`"));
             }
-            // Its own file tells without a process or a connection; a stale one has another number.
+            // Its own file tells without a process or a connection, as it tells pg_ctl; a stale one has another number.
             let file = PidFile::read(&self.data());
-            if file.is_some_and(|file| file.ready && file.pid == pid) && self.answers() {
+            if file.is_some_and(|file| file.ready && file.pid == pid) {
                 return Ok(());
             }
             if Instant::now() >= end {

@@ -64,6 +64,20 @@ impl Address {
         Ok(address)
     }
 
+    /// The same as text that libpq, and `parse`, read; holds no password.
+    pub fn to_url(&self) -> String {
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => encode(&self.host),
+        };
+        let mut url =
+            format!("postgresql://{}@{host}:{}/{}", encode(&self.role), self.port, encode(&self.database));
+        if let Some(mode) = &self.sslmode {
+            url.push_str(&format!("?sslmode={}", encode(mode)));
+        }
+        url
+    }
+
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
@@ -93,6 +107,14 @@ fn host_and_port(place: &str) -> Result<(&str, &str), String> {
         Some((host, port)) => Ok((host, port)),
         None => Ok((place, "")),
     }
+}
+
+/// All but what an address may hold anywhere.
+fn encode(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn decode(text: &str) -> Result<String, String> {
@@ -133,6 +155,21 @@ mod tests {
         let tls = Address::parse("postgresql://me@db/m?sslmode=require").unwrap();
         assert_eq!(tls.sslmode.as_deref(), Some("require"));
         assert_eq!(Address::parse("postgresql://me@[::1]/m").unwrap().place(), "[::1]:5432");
+    }
+
+    #[test]
+    fn what_is_printed_is_read_again() {
+        for text in [
+            "postgresql://me@db/m",
+            "postgresql://a%40b%3A@[::1]:6000/my%20db%2F?sslmode=require",
+            "postgresql:///m?host=/run/pg%20'%22&user=me&port=6001",
+            "postgresql://d%C3%A9j%C3%A0@10.0.0.1/%25%3F%23",
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(Address::parse(&address.to_url()), Ok(address), "{text}");
+        }
+        let socket = Address::parse("postgresql:///m?host=/run/pg&user=me").unwrap();
+        assert_eq!(socket.to_url(), "postgresql://me@%2Frun%2Fpg:5432/m");
     }
 
     #[test]

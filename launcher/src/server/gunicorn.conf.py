@@ -34,4 +34,7 @@ def pre_request(worker, req):
                 req.scheme = "https" if value.strip().lower() == "https" else "http"
     else:
         req.scheme = "http"
-        req.headers = [(n, v) for n, v in req.headers if not n.upper().replace("_", "-").startswith(_FORWARDED)]
+        kept = [(n, v) for n, v in req.headers if not n.upper().replace("_", "-").startswith(_FORWARDED)]
+        if len(kept) != len(req.headers):
+            kept.append(("X-FORWARDED-REMOVED", "1"))
+            req.headers = kept

@@ -7,10 +7,14 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::holder;
 use super::near::Near;
 use crate::failure::{Exit, Failure};
+
+/// A process that was killed keeps its sockets for a moment.
+const DYING: Duration = Duration::from_secs(2);
 
 /// More visitors than this wait nowhere while gunicorn boots.
 const BACKLOG: i32 = 2048;
@@ -138,7 +142,21 @@ fn tcp(listen: &str) -> Result<Listener, Failure> {
         })?
         .collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let listener = TcpListener::bind(addresses.as_slice()).map_err(|cause| match cause.kind() {
+    let end = Instant::now() + DYING;
+    let listener = loop {
+        match TcpListener::bind(addresses.as_slice()) {
+            // Nobody is seen to hold it: somebody else's process, or one of ours that was killed this very moment.
+            Err(cause)
+                if cause.kind() == ErrorKind::AddrInUse
+                    && Instant::now() < end
+                    && holder::of_port(port).is_none() =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => break result,
+        }
+    };
+    let listener = listener.map_err(|cause| match cause.kind() {
         ErrorKind::AddrInUse => taken(listen, &addresses, port),
         ErrorKind::PermissionDenied => failed(cause)
             .exit(Exit::Refused)

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::lock_of;
 use crate::failure::Failure;
 use crate::installation::{Fingerprint, Installation};
+use crate::progress::Silent;
 use crate::server::{Board, Gunicorn, Listener, Preparing};
-use crate::steps::{Event, Feed, Kind, Watcher, World};
+use crate::steps::{Event, Feed, Kind, Step, Watcher, World};
 use crate::supervise::log::Sink;
 use crate::supervise::{Hooks, Phase, in_full};
 
@@ -166,6 +167,11 @@ impl Hooks for Shown {
     fn reload(&mut self) -> Result<(), Failure> {
         let now = self.installation.again()?;
         let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
+        let (served, world) = (self.served.get(), World::like(now, &self.world)?);
+        if served.is_some() && !deep.iter().any(|name| name.starts_with("database.")) {
+            // Others may be going to be let in. Refused while it runs, rather than after it was stopped.
+            world.work(Step::Admin, &Silent)?;
+        }
         if !deep.is_empty() {
             return Err(Failure::new(format!(
                 "{} changed: that takes a restart of everything",
@@ -173,10 +179,9 @@ impl Hooks for Shown {
             ))
             .help("mathesar restart"));
         }
-        let Some((settings, _)) = self.served.get() else {
+        let Some((settings, _)) = served else {
             return Err(Failure::new("it is still being prepared"));
         };
-        let world = World::like(now, &self.world)?;
         *lock_of(&settings) = super::gunicorn(&world)?;
         Ok(())
     }

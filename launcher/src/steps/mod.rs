@@ -14,8 +14,8 @@ pub use event::{Event, Kind, Watcher};
 pub use feed::Feed;
 pub use graph::walk;
 pub use outlook::{Download, Outlook, State, outlook};
-pub use work::{FIRST_ADMIN, FIRST_PASSWORD};
-pub use world::World;
+pub use work::{FIRST_ADMIN, FIRST_PASSWORD, MIGRATED, migrated_by};
+pub use world::{Wanted, World};
 
 /// One thing that has to be true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

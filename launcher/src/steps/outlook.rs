@@ -7,8 +7,9 @@ use super::{SETUP, Step};
 use crate::app::download::Wanted;
 use crate::app::environment::{self, Requirements};
 use crate::app::install;
-use crate::app::lookup::{self, Whence};
-use crate::app::{python, static_files, tools};
+use crate::app::lookup;
+use crate::app::store::{Installed, Store};
+use crate::app::{digest, python, static_files, tools};
 use crate::database::{self, External, Origin};
 use crate::failure::Failure;
 use crate::installation::Installation;
@@ -123,60 +124,69 @@ fn config(installation: &Installation) -> Outlook {
     outlook
 }
 
-fn release(installation: &Installation) -> Result<Outlook, Failure> {
+/// The release that `start` would take, where it is unpacked already: the same choice as in the step itself.
+fn to_run(installation: &Installation) -> Result<Option<Installed>, Failure> {
     let store = installation.store();
     if let Some(current) = store.current()? {
-        let text = format!("Mathesar {} in {}", current.version, current.path.display());
+        return Ok(Some(current));
+    }
+    let held = store.held();
+    let all = store.list()?;
+    let pinned = &installation.pinned.sha256;
+    let found = all.iter().find(|there| held.as_ref() == Some(&there.id));
+    Ok(found.or_else(|| all.iter().find(|there| there.sha256 == *pinned)).cloned())
+}
+
+fn release(installation: &Installation) -> Result<Outlook, Failure> {
+    let store = installation.store();
+    let pinned = &installation.pinned;
+    if let Some(release) = to_run(installation)? {
+        let held = store.held().as_ref() == Some(&release.id);
+        let mut text = format!("Mathesar {} in {}", release.version, release.path.display());
+        if held {
+            text.push_str(", held, as it came from a file");
+        }
         let mut outlook = Outlook::new(Step::Release, State::Done, text);
-        if current.sha256 != installation.pinned.sha256 && store.held().as_ref() != Some(&current.id) {
-            outlook.notes.push(format!(
-                "this launcher brings Mathesar {}: `mathesar upgrade`",
-                installation.pinned.version
-            ));
+        if release.sha256 != pinned.sha256 && !held {
+            outlook
+                .notes
+                .push(format!("this launcher brings Mathesar {}: `mathesar upgrade`", pinned.version));
         }
         return Ok(outlook);
     }
-    let pinned = &installation.pinned;
     let app = installation.app();
-    if let Some(there) = store.list()?.into_iter().find(|there| there.sha256 == pinned.sha256) {
-        return Ok(Outlook::new(
-            Step::Release,
-            State::Done,
-            format!("Mathesar {} is unpacked", there.version),
-        ));
-    }
-    let mut outlook = Outlook::new(
-        Step::Release,
-        State::Do,
-        format!("fetch, verify and unpack Mathesar {}", pinned.version),
-    );
+    let text = format!("fetch, verify and unpack Mathesar {}", pinned.version);
+    let mut outlook = Outlook::new(Step::Release, State::Do, text);
     outlook.downloads.push(download(&install::wanted(pinned), "app", installation));
-    outlook.writes.push(app.store.join(crate::app::store::Store::id(&pinned.version, &pinned.sha256)));
+    outlook.writes.push(app.store.join(Store::id(&pinned.version, &pinned.sha256)));
     Ok(outlook)
 }
 
+/// A file of another digest is not the one that is wanted, and would be fetched all the same.
 fn download(wanted: &Wanted, kind: &str, installation: &Installation) -> Download {
     let places = lookup::places(wanted, kind, &installation.app());
-    let present = places.into_iter().find(|(path, _)| path.is_file());
+    let is_it = |path: &PathBuf| {
+        path.is_file() && digest::of_file(path).is_ok_and(|(digest, _)| digest == wanted.sha256)
+    };
+    let present = places.into_iter().map(|(path, _)| path).find(is_it);
+    let found = present.as_ref().and_then(|path| path.metadata().ok()).map(|found| found.len());
     Download {
         name: wanted.name.clone(),
         url: wanted.url.clone(),
-        size: wanted.size,
+        size: wanted.size.or(found),
         sha256: Some(wanted.sha256.clone()),
-        present: present.map(|(path, whence)| match whence {
-            Whence::Beside | Whence::Cache | Whence::Named | Whence::Network => path,
-        }),
+        present,
     }
 }
 
 fn python(installation: &Installation) -> Result<Outlook, Failure> {
     let app = installation.app();
-    let current = installation.store().current()?;
+    let release = to_run(installation)?;
     let mut why = None;
-    if let Some(current) = &current {
-        match environment::state(&current.path) {
+    if let Some(release) = &release {
+        match environment::state(&release.path) {
             environment::State::Ready => {
-                let text = format!("environment in {}", current.path.join("venv").display());
+                let text = format!("environment in {}", release.path.join("venv").display());
                 return Ok(Outlook::new(Step::Python, State::Done, text));
             }
             environment::State::Stale(reason) => why = Some(reason),
@@ -201,26 +211,41 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
     if !found {
         outlook.notes.push("uv fetches Python from its own pinned sources, about 30 MB".to_owned());
     }
-    let hashed = match &current {
-        Some(current) => Requirements::of(&current.path).hashed,
+    let hashed = match &release {
+        Some(release) => Requirements::of(&release.path).hashed,
         None => app.share.as_ref().is_some_and(|share| share.join("app.lock").is_file()),
     };
     outlook.downloads.push(Download {
         name: match hashed {
-            true => "Python packages, each by its digest in app.lock".to_owned(),
-            false => "Python packages by version, from the release's requirements.txt; theirs in turn are not verified by digest".to_owned(),
+            true => "Python packages, each by its digest in app.lock,".to_owned(),
+            false => "Python packages, by the versions in requirements.txt,".to_owned(),
         },
         url: crate::config::without_password(app.index_url.as_deref().unwrap_or("https://pypi.org/simple")),
         size: None,
         sha256: None,
-        present: app.wheels().into_iter().next(),
+        // Which of them lie in folders of wheels is uv's to find out.
+        present: None,
     });
+    if !hashed {
+        outlook.notes.push(
+            "no lock of this release is here: what its packages need in turn is not verified by digest"
+                .to_owned(),
+        );
+    }
+    let folders: Vec<String> = app.wheels().iter().map(|folder| folder.display().to_string()).collect();
+    if !folders.is_empty() {
+        outlook.notes.push(format!("packages that lie in {} are not fetched", folders.join(" or ")));
+    }
+    if app.network.offline {
+        outlook
+            .notes
+            .push("`network.offline` is set: packages that lie nowhere here are missing then".to_owned());
+    }
     Ok(outlook)
 }
 
 fn statics(installation: &Installation) -> Result<Outlook, Failure> {
-    let done =
-        installation.store().current()?.is_some_and(|current| static_files::are_collected(&current.path));
+    let done = to_run(installation)?.is_some_and(|release| static_files::are_collected(&release.path));
     Ok(match done {
         true => Outlook::new(Step::Static, State::Done, "collected"),
         false => Outlook::new(Step::Static, State::Do, "collect static files, compile bytecode"),
@@ -297,10 +322,9 @@ fn database(installation: &Installation) -> Result<Outlook, Failure> {
 }
 
 fn migrate(installation: &Installation) -> Result<Outlook, Failure> {
-    let stamp = installation.layout.state.join("migrated.json");
-    let current = installation.store().current()?;
-    let done = current.is_some_and(|current| {
-        std::fs::read_to_string(&stamp).is_ok_and(|text| text.contains(&format!("\"{}\"", current.id)))
+    let stamp = installation.layout.state.join(super::MIGRATED);
+    let done = to_run(installation)?.is_some_and(|release| {
+        std::fs::read_to_string(&stamp).is_ok_and(|text| text.contains(&format!("\"{}\"", release.id)))
     });
     Ok(match done {
         true => Outlook::new(Step::Migrate, State::Done, "were migrated by this release; looked at again"),
@@ -318,7 +342,9 @@ fn activate(installation: &Installation) -> Result<Outlook, Failure> {
     Ok(match store.current()? {
         Some(current) => Outlook::new(Step::Activate, State::Done, format!("Mathesar {}", current.version)),
         None => {
-            let text = format!("make Mathesar {} the current one", installation.pinned.version);
+            let version = to_run(installation)?.map(|release| release.version);
+            let version = version.as_ref().unwrap_or(&installation.pinned.version);
+            let text = format!("make Mathesar {version} the current one");
             let mut outlook = Outlook::new(Step::Activate, State::Do, text);
             outlook.writes.push(link);
             outlook

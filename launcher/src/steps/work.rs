@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::access::{self, Exposure};
-use super::{Step, World};
+use super::{Step, Wanted, World};
 use crate::admin::{self, Account};
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
@@ -19,6 +19,9 @@ use crate::progress::Progress;
 /// Who the administrator is that the launcher makes by itself, and the secret with the password.
 pub const FIRST_ADMIN: &str = "admin";
 pub const FIRST_PASSWORD: &str = "initial-admin-password";
+
+/// In the state folder: the release that the tables were last migrated by, and what was applied then.
+pub const MIGRATED: &str = "migrated.json";
 
 impl World {
     /// Does one step; true: something was changed.
@@ -73,26 +76,36 @@ impl World {
     /// The current release goes on; another one comes by an upgrade only.
     fn unpack(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let store = self.installation.store();
-        if let Some(current) = store.current()? {
-            self.set_release(current);
-            return Ok(false);
-        }
-        let held = store.held().and_then(|id| store.find(&id).ok());
-        let (release, changed) = match held {
-            Some(held) => (held, false),
-            None => {
-                let before = store.list()?.len();
-                let release =
-                    install::unpack(&self.installation.pinned, None, &self.installation.app(), progress)?;
-                (release, store.list()?.len() != before)
+        let app = self.installation.app();
+        let held = || store.held().and_then(|id| store.find(&id).ok());
+        let there = match &self.wanted {
+            Wanted::ToRun => store.current()?.or_else(held),
+            Wanted::Next => held(),
+            Wanted::Installed(id) => Some(store.find(id)?),
+            Wanted::File { .. } => None,
+            Wanted::Again { id, tarball } => {
+                let pinned = &self.installation.pinned;
+                self.set_release(install::again(id, tarball.as_ref(), pinned, &app, progress)?);
+                return Ok(true);
             }
         };
+        if let Some(there) = there {
+            self.set_release(there);
+            return Ok(false);
+        }
+        let before = store.list()?.len();
+        let release = match &self.wanted {
+            Wanted::File { found, source } => install::unpack_file(found, source, &app, progress)?,
+            _ => install::unpack(&self.installation.pinned, None, &app, progress)?,
+        };
         self.set_release(release);
-        Ok(changed)
+        Ok(store.list()?.len() != before)
     }
 
     fn python(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let release = self.release()?;
+        // Environments that a killed launcher has left half-made are large.
+        files::sweep(&release.path);
         if environment::state(&release.path) == environment::State::Ready {
             return Ok(false);
         }
@@ -121,7 +134,8 @@ impl World {
             return Ok(false);
         }
         let mut fetched = false;
-        let found: Option<Binaries> = match database::existing_major(&self.installation.database_folder())? {
+        let existing = database::existing_major(&self.installation.database_folder())?;
+        let found: Option<Binaries> = match existing {
             None => search.for_new()?,
             Some(major) => match search.for_major(major) {
                 Ok(binaries) => Some(binaries),
@@ -146,7 +160,7 @@ impl World {
                 database::embedded_binaries(&folder)?
             }
         };
-        if binaries.origin == Origin::System || fetched {
+        if (existing.is_none() && binaries.origin == Origin::System) || fetched {
             progress.done(&format!("Found PostgreSQL {} in {}", binaries.version, binaries.bin.display()));
         }
         self.set_cluster(self.installation.cluster(binaries)?);
@@ -198,7 +212,7 @@ impl World {
 
     fn migrate(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let release = self.release()?;
-        let stamp = self.installation.layout.state.join("migrated.json");
+        let stamp = self.installation.layout.state.join(MIGRATED);
         if let Some(now) = self.applied()
             && read(&stamp)?.is_some_and(|was| was == expected(&release.id, &now))
         {
@@ -271,21 +285,28 @@ impl World {
 
     /// Once it was changed, the one-time password opens nothing any more and need not lie there.
     fn forget_first_password(&self) -> Result<(), Failure> {
-        let path = self.installation.secrets.path(FIRST_PASSWORD);
-        if !path.exists() {
+        if !self.installation.secrets.path(FIRST_PASSWORD).exists() {
             return Ok(());
         }
         let ask =
             format!("SELECT password_change_needed FROM mathesar_user WHERE username = '{FIRST_ADMIN}';");
         match self.query(&ask) {
-            Ok(answer) if answer.trim() == "f" => match std::fs::remove_file(&path) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("remove", &path, cause)),
-                _ => Ok(()),
-            },
+            Ok(answer) if answer.trim() == "f" => self.installation.secrets.forget(FIRST_PASSWORD),
             // A release without that column, or without that user: nothing is known.
             _ => Ok(()),
         }
     }
+}
+
+/// The release that the tables were last migrated by, where that was written down in the state folder.
+pub fn migrated_by(state: &std::path::Path) -> Result<Option<String>, Failure> {
+    let stamp = match std::fs::read(state.join(MIGRATED)) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(Failure::io("read", &state.join(MIGRATED), cause)),
+        Ok(text) => serde_json::from_slice::<Value>(&text).unwrap_or_default(),
+    };
+    // One that cannot be read says nothing good.
+    Ok(Some(stamp["release"].as_str().unwrap_or("an unknown release").to_owned()))
 }
 
 fn expected(release: &str, applied: &str) -> Value {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::app::lookup::Found;
 use crate::app::store::Installed;
 use crate::application::{self, Variables};
 use crate::database::{Cluster, External, Postgres};
@@ -20,7 +21,25 @@ pub struct World {
     pub listen: Option<String>,
     /// The walk is there to make the first administrator, or serves nobody: nobody needs to exist before.
     pub for_admin: bool,
+    /// The release that the walk is about.
+    pub wanted: Wanted,
     slots: Mutex<Slots>,
+}
+
+/// Which release a walk is about.
+#[derive(Debug, Clone, Default)]
+pub enum Wanted {
+    /// The one that runs, or is to run: the current one, else the held one, else the pinned one.
+    #[default]
+    ToRun,
+    /// The one that would come next, whichever is current: the held one, else the pinned one.
+    Next,
+    /// One that is installed, by its id.
+    Installed(String),
+    /// A file's, whose digest was read already; `source` is what is recorded.
+    File { found: Found, source: String },
+    /// One that is installed, its files put back from its tarball.
+    Again { id: String, tarball: Option<Found> },
 }
 
 #[derive(Default)]
@@ -33,12 +52,21 @@ struct Slots {
 
 impl World {
     pub fn new(installation: Installation, postgres: Postgres, attached: bool) -> World {
-        World { installation, postgres, attached, listen: None, for_admin: false, slots: Mutex::default() }
+        World {
+            installation,
+            postgres,
+            attached,
+            listen: None,
+            for_admin: false,
+            wanted: Wanted::default(),
+            slots: Mutex::default(),
+        }
     }
 
     /// What another walk has found, with other settings.
     pub fn like(installation: Installation, other: &World) -> Result<World, Failure> {
-        let world = World::new(installation, other.postgres.clone(), other.attached);
+        let mut world = World::new(installation, other.postgres.clone(), other.attached);
+        world.listen = other.listen.clone();
         {
             let (mut own, found) = (world.slots(), other.slots());
             own.release = found.release.clone();

@@ -83,7 +83,7 @@ pub fn end(variable: &str, value: &str, grace: std::time::Duration) -> usize {
         }
     };
     signal(&found, rustix::process::Signal::TERM);
-    // One that is stopped would sleep through it.
+    // Those that are stopped would sleep through it.
     signal(&found, rustix::process::Signal::CONT);
     let end = std::time::Instant::now() + grace;
     let mut left = found.clone();

@@ -1,7 +1,7 @@
 //! The main loop: hears what happens, lets the machine decide, does it. Blocks nowhere else than in its queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ enum Message {
 #[derive(Clone)]
 pub struct Handle {
     sender: mpsc::Sender<Message>,
-    snapshot: Arc<Mutex<Snapshot>>,
+    snapshot: Arc<(Mutex<Snapshot>, Condvar)>,
 }
 
 impl Handle {
@@ -73,16 +73,22 @@ impl Handle {
         let _ = self.sender.send(Message::Prepared(services));
     }
 
+    /// A supervisor that has ended drops the responder without calling it.
     pub fn ask(&self, request: Request, responder: Responder) {
-        if let Err(mpsc::SendError(Message::Asked(_, responder))) =
-            self.sender.send(Message::Asked(request, responder))
-        {
-            responder(Err("it has stopped".to_owned()));
-        }
+        let _ = self.sender.send(Message::Asked(request, responder));
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next one whose phase is another; after this time the present one.
+    pub fn next_phase(&self, known: Option<Phase>, patience: Duration) -> Snapshot {
+        let (snapshot, changed) = &*self.snapshot;
+        let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |snapshot: &mut Snapshot| Some(snapshot.phase) == known;
+        let waited = changed.wait_timeout_while(snapshot, patience, same);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 }
 
@@ -108,7 +114,7 @@ impl Supervisor {
         let snapshot = Snapshot { phase: Phase::Preparing, message: String::new(), services: Vec::new() };
         Supervisor {
             receiver,
-            handle: Handle { sender, snapshot: Arc::new(Mutex::new(snapshot)) },
+            handle: Handle { sender, snapshot: Arc::new((Mutex::new(snapshot), Condvar::new())) },
             notifier,
             heart: Heart::default(),
             state: State::new(policy),
@@ -299,13 +305,15 @@ impl Supervisor {
     }
 
     fn publish(&self, message: Option<&str>) {
-        let mut snapshot = self.handle.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let (snapshot, changed) = &*self.handle.snapshot;
+        let mut snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         snapshot.phase = self.state.phase;
         snapshot.services =
             self.names.iter().copied().zip(self.state.services.iter().map(|slot| slot.up)).collect();
         if let Some(message) = message {
             snapshot.message = message.to_owned();
         }
+        changed.notify_all();
     }
 }
 

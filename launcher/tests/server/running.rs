@@ -1,4 +1,5 @@
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -206,4 +207,28 @@ fn a_unix_sockets_path_outlives_a_restart() {
     assert!(stop.wait_for_end(Duration::from_secs(60)));
     assert_eq!(instance.wait(), Some(0));
     assert!(!path.exists());
+}
+
+/// Without Django, as here, nobody knows of an administrator; so this runs with any gunicorn.
+#[test]
+fn the_first_page_is_its_owners() {
+    let Some(_) = python() else { return };
+    let page = "/complete_installation/";
+    let mut instance = Instance::new();
+    instance.start();
+    let ask_with = |header: &str| get(&instance.listen, page, header).unwrap().0;
+    assert_eq!(ask_with(""), 200);
+    for sign in ["X-Forwarded-For: ::1", "forwarded: for=_x", "Via: 1.1 x", "X-Real-IP: 127.0.0.1"] {
+        assert_eq!(ask_with(&format!("{sign}\r\n")), 403, "{sign}");
+    }
+    assert_eq!(instance.get("/other").unwrap().0, 200);
+    if !rustix::process::geteuid().is_root() {
+        return println!("not run: only root can be another OS user");
+    }
+    let url = format!("http://{}{page}", instance.listen);
+    let script = "import sys, urllib.request as r\ntry: print(r.urlopen(sys.argv[1]).status)\nexcept r.HTTPError as e: print(e.code)";
+    let mut other = std::process::Command::new("python3");
+    other.args(["-I", "-c", script, &url]).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+    let output = other.uid(1).gid(1).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "403", "{output:?}");
 }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// Who the tests' administrator is.
 pub const ADMIN: &str = "admin:correct-horse";
 
+/// A form's field and the cookie have to be the same; which, is the visitor's choice.
+const TOKEN: &str = "0123456789abcdefghijABCDEFGHIJkl";
+
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -54,10 +57,19 @@ pub fn call(
     params: &Value,
     patience: Duration,
 ) -> Option<Result<Value, String>> {
+    call_with(port, &format!("Authorization: Basic {}", base64(who.as_bytes())), method, params, patience)
+}
+
+/// The same with other headers: a session's, which costs no hashing of a password.
+pub fn call_with(
+    port: u16,
+    headers: &str,
+    method: &str,
+    params: &Value,
+    patience: Duration,
+) -> Option<Result<Value, String>> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-    let who = base64(who.as_bytes());
-    let head =
-        format!("POST /api/rpc/v0/ HTTP/1.1\r\nAuthorization: Basic {who}\r\nContent-Type: application/json");
+    let head = format!("POST /api/rpc/v0/ HTTP/1.1\r\n{headers}\r\nContent-Type: application/json");
     let answer = request(port, &head, body.as_bytes(), patience).filter(|answer| answer.status == 200)?;
     let mut answer: Value = serde_json::from_str(&answer.body).ok()?;
     Some(match answer.get("error") {
@@ -69,8 +81,7 @@ pub fn call(
 /// What the first visitor does in a browser.
 pub fn complete_installation(port: u16, who: &str, patience: Duration) -> Option<Answer> {
     let (name, password) = who.split_once(':').unwrap();
-    // The cookie and the form's field have to be the same; which, is the visitor's choice.
-    let token = "0123456789abcdefghijABCDEFGHIJkl";
+    let token = TOKEN;
     let head = format!(
         "POST /complete_installation/ HTTP/1.1\r\nCookie: csrftoken={token}\r\n\
          Content-Type: application/x-www-form-urlencoded"
@@ -78,6 +89,22 @@ pub fn complete_installation(port: u16, who: &str, patience: Duration) -> Option
     let form =
         format!("csrfmiddlewaretoken={token}&username={name}&password1={password}&password2={password}");
     request(port, &head, form.as_bytes(), patience)
+}
+
+/// Logs in as a browser does; the headers of the session, for `call_in_session`.
+pub fn log_in(port: u16, who: &str, patience: Duration) -> Option<String> {
+    let (name, password) = who.split_once(':').unwrap();
+    let head = format!(
+        "POST /auth/login/ HTTP/1.1\r\nCookie: csrftoken={TOKEN}\r\nContent-Type: application/x-www-form-urlencoded"
+    );
+    let form = format!("csrfmiddlewaretoken={TOKEN}&login={name}&username={name}&password={password}");
+    let answer = request(port, &head, form.as_bytes(), patience)?;
+    let cookie = |name: &str| {
+        let line = answer.head.lines().find_map(|line| line.strip_prefix(&format!("Set-Cookie: {name}=")))?;
+        Some(line.split(';').next()?.to_owned())
+    };
+    let token = cookie("csrftoken").unwrap_or_else(|| TOKEN.to_owned());
+    Some(format!("Cookie: csrftoken={token}; sessionid={}\r\nX-CSRFToken: {token}", cookie("sessionid")?))
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -88,6 +88,18 @@ fn is_dead(pid: i32) -> bool {
         || stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// 0: it is gone.
+pub fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    fields.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()).unwrap_or(0)
+}
+
+/// Itself, its parent, and so on.
+pub fn ancestors(pid: i32) -> Vec<i32> {
+    std::iter::successors(Some(pid), |pid| Some(parent(*pid)).filter(|pid| *pid > 0)).collect()
+}
+
 pub fn alive(pid: i32) -> bool {
     !is_dead(pid)
 }

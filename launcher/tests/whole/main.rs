@@ -3,14 +3,22 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod autostart;
+mod external;
 mod first;
+mod first_page;
 mod harness;
 mod http;
+mod kill;
 mod leftovers;
 mod logs;
 mod machine;
+mod own_server;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod steps;
+mod system;
 mod uninstall;
+mod visitors;

@@ -133,7 +133,7 @@ fn median_cost(costs: &[Cost]) -> Cost {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let half = numbers.len() / 2;
     match (numbers.len() % 2, numbers.as_slice()) {

@@ -121,7 +121,8 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn target(named: Option<&str>) -> Result<Target> {
+/// The target that is named, or this machine's.
+pub(crate) fn target(named: Option<&str>) -> Result<Target> {
     let name = named.map_or_else(|| format!("{}-unknown-linux-gnu", std::env::consts::ARCH), str::to_owned);
     let known = Target::ALL.into_iter().find(|target| target.triple() == name);
     known.with_context(|| {

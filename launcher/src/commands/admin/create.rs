@@ -1,0 +1,56 @@
+//! `mathesar admin create`
+
+use super::{Context, password};
+use crate::admin::{self, Account};
+use crate::prompt;
+use crate::steps::FIRST_ADMIN;
+use crate::terminal::{note, verb};
+
+/// Make an administrator
+///
+/// On a terminal the password is asked for, and the name where none is given. Examples:
+///
+///   mathesar admin create --username ada --password-file - < password.txt
+///   mathesar admin create --generate > password.txt
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The new administrator's name; `admin` where it is neither given nor asked for
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+
+    /// Their address, if Mathesar is to know one
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    email: String,
+
+    #[command(flatten)]
+    password: password::Source,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    args.username.as_deref().map(super::check_name).transpose()?;
+    args.password.ordinary(context)?;
+    let username = match &args.username {
+        Some(name) => name.clone(),
+        None if args.password.asks() => prompt::line("The administrator's user name", FIRST_ADMIN)?,
+        None => FIRST_ADMIN.to_owned(),
+    };
+    super::check_name(&username)?;
+    let password = args.password.obtain(&username)?;
+    let walked = super::ready(context)?;
+    let account = Account {
+        username: &username,
+        email: &args.email,
+        password: &password,
+        one_time: args.password.is_one_time(),
+    };
+    let world = &walked.world;
+    let done = admin::create(&world.release()?, &world.variables()?, &account)?;
+    drop(walked);
+    args.password.tell(&password)?;
+    verb("Created", format_args!("the administrator `{}`", done.username));
+    if args.password.is_one_time() {
+        note(super::about_one_time(done.one_time));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The system's installation, without an init: in a mount namespace where /etc/passwd knows a user `mathesar`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::harness::{Home, Output, PATIENCE};
+use crate::http::request;
+use crate::machine;
+use crate::visitors::{Address, ask, form, get};
+
+const ENTER: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
+/// As ProcSubset=pid of the unit.
+const ENTER_WITHOUT_NET: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && \
+                                 mount -t proc -o subset=pid proc /proc && shift && exec \"$@\"";
+
+/// The home's launcher as root would call it; it becomes `mathesar` by itself.
+fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", enter, "sh"]).arg(home.folder().join("passwd"));
+    command.arg(home.program()).arg("--system").args(args);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir("/");
+    for (name, folder) in [
+        ("CONFIGURATION_DIRECTORY", &home.layout.config),
+        ("STATE_DIRECTORY", &home.layout.state),
+        ("CACHE_DIRECTORY", &home.layout.cache),
+        ("RUNTIME_DIRECTORY", &home.layout.run),
+    ] {
+        command.env(name, folder);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn mathesar(home: &Home, args: &[&str]) -> Output {
+    let output = command(home, ENTER, args).output().unwrap();
+    Output {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn run(home: &Home, enter: &str, log: &str) -> Child {
+    let words = fs::File::create(home.folder().join(log)).unwrap();
+    command(home, enter, &["run"]).stdout(Stdio::null()).stderr(words).process_group(0).spawn().unwrap()
+}
+
+fn stop(home: &Home, mut child: Child) {
+    machine::signal(child.id() as i32, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+    home.nobody_left();
+}
+
+fn system() -> Option<Home> {
+    if !rustix::process::geteuid().is_root() {
+        println!("not run: only root can make a mount namespace");
+        return None;
+    }
+    let mut home = Home::installed()?;
+    let user = home.user?;
+    let own = format!(":{}:", user.uid);
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let mut passwd: String =
+        passwd.lines().filter(|line| !line.contains(&own)).map(|line| format!("{line}\n")).collect();
+    passwd += &format!("mathesar:x:{}:{}::/:/usr/sbin/nologin\n", user.uid, user.gid);
+    fs::write(home.folder().join("passwd"), passwd).unwrap();
+    home.layout.database_socket = home.layout.run.clone();
+    let tried = mathesar(&home, &["layout"]);
+    if tried.status != 0 {
+        println!("not run: no mount namespace: {}", tried.stderr);
+        return None;
+    }
+    Some(home)
+}
+
+/// Until the application answers; before it does, nobody may be led to the first page.
+#[track_caller]
+fn ready(home: &Home) {
+    home.until("the login page answers", || {
+        let answer = request(home.port, "GET /auth/login/ HTTP/1.1", b"", PATIENCE);
+        let status = answer.map_or(0, |answer| answer.status);
+        assert!([0, 200, 503].contains(&status), "{status}");
+        status == 200
+    });
+}
+
+fn log_in(home: &Home, password: &str) -> bool {
+    let method = "databases.configured.list";
+    let answer =
+        crate::http::call(home.port, &format!("admin:{password}"), method, &serde_json::json!({}), PATIENCE);
+    answer.is_some_and(|result| result.is_ok())
+}
+
+#[test]
+fn the_administrator_is_there_before_the_port_answers() {
+    let Some(home) = system() else { return };
+    // Reachable from everywhere, from the first moment on.
+    home.conf(&format!("[server]\nlisten = \"0.0.0.0:{}\"\nhosts = [\"*\"]\n", home.port));
+    let running = run(&home, ENTER, "first.log");
+    ready(&home);
+    let said = fs::read_to_string(home.folder().join("first.log")).unwrap();
+    let file = home.layout.state.join("secrets/initial-admin-password");
+    assert!(said.contains(&format!("one-time password in {}", file.display())), "{said}");
+    let meta = fs::metadata(&file).unwrap();
+    assert_eq!((meta.mode() & 0o777, Some(meta.uid())), (0o600, home.user.map(|user| user.uid)));
+    let password = fs::read_to_string(&file).unwrap();
+    assert!(log_in(&home, &password) && !said.contains(&password));
+
+    // Root's own file, which the service's user cannot read.
+    let secret = home.folder().join("secret");
+    fs::write(&secret, "correct-horse\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let option = format!("--password-file={}", secret.display());
+    let reset = mathesar(&home, &["admin", "reset-password", "admin", &option]);
+    assert_eq!(reset.status, 0, "{reset:?}");
+    assert!(log_in(&home, "correct-horse") && !log_in(&home, &password));
+    assert!(!file.exists(), "it opens nothing any more");
+    let made = mathesar(&home, &["admin", "create", "--username", "ada", &option]);
+    assert_eq!(made.status, 0, "{made:?}");
+    stop(&home, running);
+
+    // Nobody is made where somebody is.
+    let running = run(&home, ENTER, "second.log");
+    ready(&home);
+    let names = "SELECT string_agg(username, ' ' ORDER BY username) FROM mathesar_user";
+    assert_eq!(home.sql("mathesar_django", names), "ada admin");
+    assert!(!file.exists());
+    stop(&home, running);
+}
+
+#[test]
+fn where_nobody_can_be_told_apart_nobody_sees_the_first_page() {
+    let Some(home) = system() else { return };
+    let running = run(&home, ENTER_WITHOUT_NET, "log");
+    ready(&home);
+    // Somebody has taken the administrator away.
+    home.sql("mathesar_django", "UPDATE mathesar_user SET is_superuser = false");
+    let here = Address::ipv4(home.port);
+    for visitor in [home.user, None] {
+        assert_eq!(get(visitor, &here, "/auth/login/").0, 302);
+        assert_eq!(get(visitor, &here, "/complete_installation/").0, 403);
+        assert_eq!(ask(visitor, &here, &form("mallory", "correct-horse")).0, 403);
+    }
+    stop(&home, running);
+    // The next start is told what is the matter, not the visitors.
+    let mut refused = run(&home, ENTER, "log");
+    assert_eq!(refused.wait().unwrap().code(), Some(4));
+    let said = fs::read_to_string(home.folder().join("log")).unwrap();
+    assert!(said.contains("there is a user `admin` already") && said.contains("--username NAME"), "{said}");
+    home.nobody_left();
+}

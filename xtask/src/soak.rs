@@ -1,0 +1,184 @@
+//! `cargo xtask soak`: the launcher killed many more times than the tests do it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{shell, ui};
+
+/// Kill the launcher and what it runs at random moments: always it has to come back, with every row
+///
+/// The same tests as in `cargo xtask test`, with more kills: PostgreSQL, gunicorn, the launcher and all of them, while it
+/// starts, while it runs, and during the first start. About 6 seconds a kill.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many kills
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(4..))]
+    count: u32,
+    /// Choose moments and victims as a run with this seed did
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    let begun = Instant::now();
+    let mut cargo = Command::new(shell::cargo());
+    cargo.args(["test", "--locked", "--package", "mathesar", "--test", "whole", "kill::", "--"]);
+    // One after another: two at once would only slow each other down, and mix their words.
+    cargo.args(["--nocapture", "--test-threads=1"]).current_dir(&workspace.root);
+    cargo.env("MATHESAR_SOAK", args.count.to_string());
+    if let Some(seed) = args.seed {
+        cargo.env("MATHESAR_SEED", seed.to_string());
+    }
+    ui::verb("Running", format!("the kill tests with {} kills", args.count));
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let mut tally = Tally::default();
+    let said = child.stdout.take().context("cargo has no standard output")?;
+    for line in BufReader::new(said).lines() {
+        let line = line.context("cannot read what the tests say")?;
+        anstream::println!("{line}");
+        tally.line(&line);
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    tally.end(status.success());
+    anstream::print!("\n{}", tally.table());
+    for words in &tally.words {
+        anstream::println!("{words}");
+    }
+    if !status.success() {
+        let again = tally.seed.map_or(String::new(), |seed| format!(" --seed {seed}"));
+        bail!("the kill tests ended with {status}\nhelp: cargo xtask soak --count {}{again}", args.count);
+    }
+    if tally.kills() == 0 {
+        bail!("nothing was killed: the tests need what they name above\nhelp: cargo xtask tools");
+    }
+    let minutes = begun.elapsed().as_secs() / 60;
+    ui::verb("Finished", format!("{} kills in {minutes} min", tally.kills()));
+    Ok(())
+}
+
+/// What was killed when, and how often it came back. The tests say a line before they look.
+#[derive(Debug, Default)]
+struct Tally {
+    counts: BTreeMap<(String, String), Count>,
+    /// The kill that nobody has looked at yet.
+    open: Option<(String, String)>,
+    seed: Option<u64>,
+    words: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    kills: u32,
+    back: u32,
+}
+
+impl Tally {
+    fn line(&mut self, line: &str) {
+        // The harness says `test NAME ... ` in front of a test's first line.
+        let line = line.rsplit_once(" ... ").map_or(line, |(_, rest)| rest);
+        if let Some((moment, victim)) = kill(line) {
+            self.close(true);
+            self.counts.entry((moment.clone(), victim.clone())).or_default().kills += 1;
+            self.open = Some((moment, victim));
+        } else if let Some(rest) = line.strip_prefix("MATHESAR_SEED=") {
+            self.seed = rest.split(' ').next().and_then(|seed| seed.parse().ok());
+        } else if line == "ok" || line.starts_with("FAILED") || line.ends_with("FAILED") {
+            self.close(line == "ok");
+        } else if line.contains("none lost") || line.starts_with("not run: ") {
+            self.words.push(line.to_owned());
+        }
+    }
+
+    fn close(&mut self, back: bool) {
+        if let Some(kill) = self.open.take()
+            && back
+        {
+            self.counts.entry(kill).or_default().back += 1;
+        }
+    }
+
+    fn end(&mut self, success: bool) {
+        self.close(success);
+    }
+
+    fn kills(&self) -> u32 {
+        self.counts.values().map(|count| count.kills).sum()
+    }
+
+    fn table(&self) -> String {
+        let row = |moment: &str, victim: &str, count: &Count| {
+            let lost = count.kills - count.back;
+            let outcome = match lost {
+                0 => "all came back".to_owned(),
+                lost => format!("{lost} did NOT come back"),
+            };
+            vec![moment.to_owned(), victim.to_owned(), count.kills.to_string(), outcome]
+        };
+        let mut rows: Vec<Vec<String>> =
+            self.counts.iter().map(|((moment, victim), count)| row(moment, victim, count)).collect();
+        let all = Count { kills: self.kills(), back: self.counts.values().map(|count| count.back).sum() };
+        rows.push(row("together", "", &all));
+        crate::table::render(&["killed while", "victim", "count", "outcome"], rows)
+    }
+}
+
+/// `3: running, Gunicorn (1 processes) after 17 ms` or `first start, 0: Any (1 of 5) after 200 ms`.
+fn kill(line: &str) -> Option<(String, String)> {
+    let (head, rest) = line.split_once(": ")?;
+    let (moment, victim) = match head.strip_prefix("first start, ") {
+        Some(number) => {
+            number.parse::<u32>().ok()?;
+            ("first start", rest)
+        }
+        None => {
+            head.parse::<u32>().ok()?;
+            rest.split_once(", ")?
+        }
+    };
+    let victim = victim.split_once(" (")?.0;
+    rest.contains(" after ").then(|| (moment.to_owned(), victim.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(text: &str, success: bool) -> Tally {
+        let mut tally = Tally::default();
+        text.lines().for_each(|line| tally.line(line));
+        tally.end(success);
+        tally
+    }
+
+    const SAID: &str = "\
+test kill::killed_during_the_first_start ... MATHESAR_SEED=77 MATHESAR_SOAK=8
+first start, 0: Any (1 of 5) after 200 ms
+first start, 1: Everything (9 of 9) after 3411 ms
+ok
+test kill::killed_while_it_runs_and_while_it_starts ... MATHESAR_SEED=77 MATHESAR_SOAK=8
+0: running, Launcher (1 processes) after 17 ms
+1: starting, Everything (3 processes) after 170 ms
+2: running, Launcher (1 processes) after 1 ms
+";
+
+    #[test]
+    fn kills_are_counted() {
+        let tally = tally(&format!("{SAID}123 rows acknowledged, none lost\nok\n"), true);
+        assert_eq!((tally.kills(), tally.seed), (5, Some(77)));
+        insta::assert_snapshot!(tally.table());
+        assert_eq!(tally.words, ["123 rows acknowledged, none lost"]);
+    }
+
+    #[test]
+    fn the_last_before_a_failure_did_not_come_back() {
+        let tally = tally(&format!("{SAID}thread 'x' panicked: lost rows: [3]\nFAILED\n"), false);
+        let text = tally.table();
+        assert!(text.contains("running       Launcher    2      1 did NOT come back"), "{text}");
+        assert!(text.contains("first start   Everything  1      all came back"), "{text}");
+    }
+}
