@@ -114,6 +114,7 @@ pub(crate) enum Command {
     App(commands::app::Args),
     Db(commands::db::Args),
     Migrate(commands::migrate::Args),
+    Doctor(commands::doctor::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
     Uninstall(commands::uninstall::Args),

@@ -10,6 +10,7 @@ mod commands;
 pub mod config;
 pub mod control;
 pub mod database;
+pub mod doctor;
 pub mod failure;
 pub mod installation;
 pub mod layout;

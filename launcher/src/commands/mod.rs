@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod config;
 pub(crate) mod db;
 mod journal;
+pub(crate) mod doctor;
 pub(crate) mod layout;
 pub(crate) mod layout;
 pub(crate) mod logs;
@@ -75,6 +76,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Logs(args) => logs::run(&args, &context),

@@ -19,6 +19,7 @@ mod session;
 mod status;
 mod url;
 
+pub(crate) use cluster::SUPERUSER_SECRET;
 pub use cluster::{Cluster, Owner, Settings, existing_major, os_user};
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;

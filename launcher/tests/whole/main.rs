@@ -5,6 +5,7 @@
 
 mod admin;
 mod autostart;
+mod doctor;
 mod external;
 mod first;
 mod first_page;
