@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::layout::{Environment, Layout, Scope};
 
-pub use systemd::systemctl;
+pub use systemd::{systemctl, unit_name};
 
 /// The service manager that is responsible for an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +150,12 @@ impl Place {
     fn is_wanted(&self) -> bool {
         self.file.parent().is_some_and(|folder| systemd::is_wanted(&folder.join(WANTS), &self.name))
     }
+}
+
+/// Whether the user has a unit or a job for it, ours or Homebrew's; it may be switched off.
+pub fn of_user_exists(layout: &Layout, environment: &Environment) -> bool {
+    let places = [Place::ours(layout, environment), Place::homebrew(layout, environment)];
+    layout.scope != Scope::System && places.iter().flatten().any(|place| place.file.is_file())
 }
 
 /// The unit of the system's installation, where systemd has one.

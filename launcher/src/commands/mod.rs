@@ -4,11 +4,9 @@ pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod autostart;
 pub(crate) mod config;
-pub(crate) mod config;
 pub(crate) mod db;
-mod journal;
 pub(crate) mod doctor;
-pub(crate) mod layout;
+mod journal;
 pub(crate) mod layout;
 pub(crate) mod logs;
 pub(crate) mod migrate;
@@ -72,12 +70,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let layout = Layout::new(&environment, &options)?;
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
-        Command::Autostart(args) => autostart::run(&args, &context),
-        Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
+        Command::App(args) => app::run(&args, &context),
+        Command::Autostart(args) => autostart::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
-        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Logs(args) => logs::run(&args, &context),
         Command::Migrate(args) => migrate::run(&args, &context),

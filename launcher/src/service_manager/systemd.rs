@@ -131,7 +131,7 @@ fn names_unit(groups: &str, unit: &str) -> bool {
 }
 
 /// `mathesar.service`, or of an instance `mathesar@NAME.service`; of a folder (`--home`) one with its own name.
-pub(super) fn unit_name(layout: &Layout) -> String {
+pub fn unit_name(layout: &Layout) -> String {
     let name = match layout.scope {
         Scope::Home => format!("mathesar-{}", layout.short()),
         Scope::System | Scope::User => "mathesar".to_owned(),
