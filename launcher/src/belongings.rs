@@ -59,7 +59,7 @@ const STATE: &[Known] = &[
 ];
 
 const CACHE: &[Known] = &[made("downloads", |name| {
-    matches!(name, "downloads" | "pip" | "tools" | "uv" | "wheels") || is_unfinished(name)
+    matches!(name, "authorities.pem" | "downloads" | "pip" | "tools" | "uv" | "wheels") || is_unfinished(name)
 })];
 
 const RUN: &[Known] = &[made("sockets", |name| {
@@ -67,9 +67,12 @@ const RUN: &[Known] = &[made("sockets", |name| {
 })];
 
 const LOGS: &[Known] = &[made("logs", |name| {
-    let aside =
-        |name: &str| name.strip_prefix("mathesar.log.").is_some_and(|rest| rest.parse::<u32>().is_ok());
-    name == "mathesar.log" || aside(name) || name == crate::logbook::LAST_WORDS
+    let of = |log: &str| match name.strip_prefix(log) {
+        Some("") => true,
+        Some(aside) => aside.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok()),
+        None => false,
+    };
+    of("mathesar.log") || of("database.log") || name == crate::logbook::LAST_WORDS
 })];
 
 const SOCKETS: &[Known] = &[made("sockets", is_socket_of_database)];

@@ -152,6 +152,12 @@ impl Place {
     }
 }
 
+/// Whether the user has a unit or a job for it, ours or Homebrew's; it may be switched off.
+pub fn of_user_exists(layout: &Layout, environment: &Environment) -> bool {
+    let places = [Place::ours(layout, environment), Place::homebrew(layout, environment)];
+    layout.scope != Scope::System && places.iter().flatten().any(|place| place.file.is_file())
+}
+
 /// The unit of the system's installation, where systemd has one.
 pub fn unit_of_system(layout: &Layout) -> Option<String> {
     let unit = systemd::unit_name(layout);

@@ -72,10 +72,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
+        Command::Admin(args) => admin::run(&args, &context),
+        Command::App(args) => app::run(&args, &context),
         Command::Autostart(args) => autostart::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
-        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Migrate(args) => migrate::run(&args, &context),
         Command::Logs(args) => logs::run(&args, &context),

@@ -229,11 +229,28 @@ fn follow(
             Ok(())
         }
         (_, Some(started)) => Err(started.failure().into()),
-        (Some(Err(why)), None) => Err(Failure::new(why).help("what happened: `mathesar logs`").into()),
-        (None, None) => {
-            Err(Failure::new("Mathesar ended while it started").help("what happened: `mathesar logs`").into())
+        (end, None) => {
+            let why = match end {
+                Some(Err(why)) => why,
+                _ => "Mathesar ended while it started".to_owned(),
+            };
+            let otherwise = || Failure::new(why).help("what happened: `mathesar logs`");
+            Err(failure_of_the_unit(context).unwrap_or_else(otherwise).into())
         }
     }
+}
+
+/// The whole error, and its exit code: of a process that is somebody else's child, its service manager knows them.
+fn failure_of_the_unit(context: &Context) -> Option<Failure> {
+    let manager = Manager::of(&context.layout, &context.environment);
+    // The process has told that it failed, and ends now; one that is tried again never counts as failed.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        if let Some(failure) = manager.failure() {
+            return Some(failure);
+        }
+    }
+    None
 }
 
 /// In system mode the administrator was made already, and somebody wants to come in.

@@ -12,8 +12,8 @@ use crate::supervise::Request;
 
 /// Stop Mathesar and its database in good order
 ///
-/// Requests that are being answered are finished first (`server.stop-timeout`), then PostgreSQL writes everything out. What a launcher that was
-/// killed has left running is ended in the same way.
+/// Requests that are being answered are finished first (`server.stop-timeout`), then PostgreSQL writes everything out. What runs
+/// without a launcher is ended in the same way: what one left that was killed, and a database that `mathesar db start` has started.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -26,12 +26,7 @@ const DATABASE: Duration = Duration::from_secs(240);
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match stop(context)? {
         true => verb("Stopped", "Mathesar and its database"),
-        false => {
-            verb("Unchanged", "Mathesar does not run");
-            if context.layout.state.join("database/data/postmaster.pid").exists() {
-                super::note("its database may run alone: `mathesar db status`");
-            }
-        }
+        false => verb("Unchanged", "Mathesar does not run"),
     }
     Ok(())
 }
@@ -80,13 +75,10 @@ fn leftover(context: &Context) -> Result<bool, Failure> {
     let ended = Web::clear_leftovers(state, grace);
     if ended > 0 {
         let processes = if ended == 1 { "process" } else { "processes" };
-        verb(
-            "Ended",
-            format_args!("what a killed launcher had left of the web server ({ended} {processes})"),
-        );
+        verb("Ended", format_args!("a web server that ran without its launcher ({ended} {processes})"));
     }
     if let Some(mut postgres) = database::adopt(&data) {
-        verb("Stopping", format_args!("PostgreSQL, which a killed launcher had left (pid {})", postgres.pid));
+        verb("Stopping", format_args!("PostgreSQL, which runs without its launcher (pid {})", postgres.pid));
         postgres.stop(DATABASE)?;
     }
     Ok(true)

@@ -1,7 +1,5 @@
 //! `mathesar uninstall`
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use super::{Context, note, verb};
 use crate::belongings::{Belonging, Belongings};
 use crate::config::Outside;
@@ -9,6 +7,7 @@ use crate::control::Lock;
 use crate::database::Distribution;
 use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
+use crate::prompt;
 use crate::service_manager::autostart as service;
 use crate::terminal::size;
 
@@ -102,25 +101,21 @@ fn tell_what_stays(keep: &[&Belonging], all: &Belongings, context: &Context) {
 }
 
 fn confirm(purge: bool) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
+    if !prompt::is_possible() {
         let words = if purge { " --purge" } else { "" };
         return Err(Failure::new("nothing was removed: there is nobody to ask")
             .exit(Exit::Refused)
             .help(format!("say so beforehand: `mathesar uninstall{words} --yes`")));
     }
-    let (question, wanted) = match purge {
+    let yes = match purge {
         true => {
-            ("There is no way back from this. Type `purge` to remove all of it, the database too: ", "purge")
+            let question =
+                "There is no way back from this. Type `purge` to remove all of it, the database too";
+            prompt::line(question, "no")? == "purge"
         }
-        false => ("Remove this? [y/N] ", "y"),
+        false => matches!(prompt::line("Remove this? yes or no", "no")?.as_str(), "y" | "yes"),
     };
-    let failed = |cause| Failure::new("cannot read the answer").cause(cause);
-    let mut stderr = std::io::stderr().lock();
-    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    let answer = answer.trim();
-    match answer == wanted || (!purge && matches!(answer, "yes" | "Y")) {
+    match yes {
         true => Ok(()),
         false => Err(Failure::new("nothing was removed")),
     }

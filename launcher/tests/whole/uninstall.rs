@@ -139,7 +139,7 @@ fn a_person_is_asked() {
         assert_eq!(tree(&home.layout.state), before, "`{answer}` to `uninstall {words}`");
     }
     let (status, text) = typed("", "y");
-    assert!(status == Some(0) && text.contains("Remove this? [y/N]"), "{text}");
+    assert!(status == Some(0) && text.contains("Remove this? yes or no [no]: "), "{text}");
     assert!(!home.layout.state.join("app").exists() && home.layout.config_file().exists());
     let (status, text) = typed("--purge", "purge");
     assert!(status == Some(0) && text.contains("Type `purge`"), "{text}");
