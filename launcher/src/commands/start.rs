@@ -10,6 +10,7 @@ use super::{Context, verb};
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
 use crate::installation::private_folder;
+use crate::logbook::LAST_WORDS;
 use crate::service_manager::Manager;
 use crate::steps::Watcher as _;
 use crate::supervise::Request;
@@ -132,7 +133,7 @@ impl Started {
         let layout = &context.layout;
         let folder = layout.logs.as_ref().unwrap_or(&layout.state);
         private_folder(folder)?;
-        let words = folder.join("launcher.err");
+        let words = folder.join(LAST_WORDS);
         let failed = |cause| Failure::io("write", &words, cause);
         let file = OpenOptions::new()
             .write(true)
@@ -178,6 +179,7 @@ fn wait_for_socket(
     mut started: Option<&mut Started>,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
+    let mut asked = begun;
     loop {
         // Another one may have been faster by a moment, and then its socket is as good.
         if control::ask(socket, Request::Status, super::PATIENCE).is_ok() {
@@ -188,9 +190,12 @@ fn wait_for_socket(
         {
             return Err(started.failure());
         }
-        let manager = Manager::of(&context.layout, &context.environment);
-        if let Some(why) = started.is_none().then(|| manager.failure()).flatten() {
-            return Err(why);
+        // Its answer costs a process.
+        if started.is_none() && asked.elapsed() > Duration::from_millis(500) {
+            asked = Instant::now();
+            if let Some(why) = Manager::of(&context.layout, &context.environment).failure() {
+                return Err(why);
+            }
         }
         if begun.elapsed() >= TO_SPEAK {
             return Err(Failure::new("Mathesar does not start").help("what happened: `mathesar logs`"));

@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::process::{Program, User};
 use crate::secrets::{Secrets, private_folder, sync};
 
-const SUPERUSER_SECRET: &str = "database-superuser";
+pub(crate) const SUPERUSER_SECRET: &str = "database-superuser";
 const REPLICATION_SECRET: &str = "database-replication";
 
 /// The OS user that the server runs as.

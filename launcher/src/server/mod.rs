@@ -6,10 +6,12 @@ pub mod listener;
 pub(crate) mod near;
 mod page;
 pub mod preparing;
-mod probe;
+pub(crate) mod probe;
+mod warm;
 pub mod web;
 
 pub use gunicorn::Gunicorn;
 pub use listener::{Activation, Listener};
 pub use preparing::{Board, Preparing};
+pub use warm::Warm;
 pub use web::Web;
