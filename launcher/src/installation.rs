@@ -127,7 +127,7 @@ impl Installation {
         self.secrets.secret_key(self.configured_key()?.as_ref())
     }
 
-    fn configured_key(&self) -> Result<Option<Secret>, Failure> {
+    pub(crate) fn configured_key(&self) -> Result<Option<Secret>, Failure> {
         match (self.config.path("app.secret-key-file"), self.config.text("app.secret-key")) {
             (Some(path), _) => secrets::read_file(&path)?.map(Some).ok_or_else(|| {
                 Failure::new(format!("`app.secret-key-file` names {}, which does not exist", path.display()))

@@ -4,14 +4,17 @@
 pub mod admin;
 pub mod app;
 pub mod application;
+pub mod belongings;
 pub mod cli;
 mod commands;
 pub mod config;
 pub mod control;
 pub mod database;
+pub mod doctor;
 pub mod failure;
 pub mod installation;
 pub mod layout;
+pub mod logbook;
 pub mod process;
 pub mod progress;
 pub mod prompt;

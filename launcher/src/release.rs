@@ -79,10 +79,14 @@ impl Release {
     pub fn pinned() -> Result<(Release, Option<PathBuf>), Failure> {
         match beside_the_binary() {
             Some(path) => Release::read(&path).map(|release| (release, Some(path))),
-            None => Release::parse(COMPILED_IN)
-                .map(|release| (release, None))
-                .map_err(|problem| Failure::new("cannot read the compiled-in release.toml").cause(problem)),
+            None => Release::compiled_in().map(|release| (release, None)),
         }
+    }
+
+    /// The release that this launcher was built with, whatever lies beside it.
+    pub fn compiled_in() -> Result<Release, Failure> {
+        Release::parse(COMPILED_IN)
+            .map_err(|problem| Failure::new("cannot read the compiled-in release.toml").cause(problem))
     }
 
     fn read(path: &Path) -> Result<Release, Failure> {

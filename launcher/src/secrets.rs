@@ -135,6 +135,11 @@ impl Secrets {
         Ok(key)
     }
 
+    /// The fingerprint of the key that the data were made with.
+    pub(crate) fn key_fingerprint(&self) -> Result<Option<String>, Failure> {
+        Ok(self.read(FINGERPRINT)?.map(|kept| kept.expose().to_owned()))
+    }
+
     /// Files that others may read, or that belong to somebody else: for `doctor`.
     pub fn exposed(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
@@ -259,7 +264,8 @@ pub fn one_time_password() -> Result<Secret, Failure> {
     Ok(Secret::new([&digits[..5], &digits[5..10], &digits[10..15], &digits[15..20]].join("-")))
 }
 
-fn fingerprint(key: &Secret) -> String {
+/// What is kept of a key, to know it again.
+pub(crate) fn fingerprint(key: &Secret) -> String {
     hex(&Sha256::new().chain_update("mathesar secret key\0").chain_update(key.expose()).finalize())
 }
 

@@ -56,6 +56,18 @@ pub(crate) fn become_service_user(
     args: impl IntoIterator<Item = OsString>,
     stdin: Option<File>,
 ) -> Result<(), Failure> {
+    let mut command = as_service_user()?;
+    command.args(args);
+    if let Some(file) = stdin {
+        command.stdin(file);
+    }
+    let cause = command.exec();
+    let program = command.get_program().to_string_lossy().into_owned();
+    Err(Failure::new(format!("cannot run {program} as the user `{SERVICE_USER}`")).cause(cause))
+}
+
+/// This very program as the service's user, without arguments.
+pub(crate) fn as_service_user() -> Result<Command, Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -67,13 +79,14 @@ pub(crate) fn become_service_user(
     let program = std::env::current_exe()
         .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
     let mut command = Command::new(&program);
-    command.args(args).env("HOME", &user.home).env("USER", SERVICE_USER).env("LOGNAME", SERVICE_USER);
-    if let Some(file) = stdin {
-        command.stdin(file);
-    }
-    // Setting the user as root also drops root's supplementary groups.
-    let cause = command.uid(user.uid).gid(user.gid).exec();
-    Err(Failure::new(format!("cannot run {} as the user `{SERVICE_USER}`", program.display())).cause(cause))
+    command
+        .env("HOME", &user.home)
+        .env("USER", SERVICE_USER)
+        .env("LOGNAME", SERVICE_USER)
+        // Setting the user as root also drops root's supplementary groups.
+        .uid(user.uid)
+        .gid(user.gid);
+    Ok(command)
 }
 
 #[derive(Debug, PartialEq, Eq)]

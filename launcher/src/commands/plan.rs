@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-fn text(outlook: &Outlook) -> String {
+pub(super) fn text(outlook: &Outlook) -> String {
     let mark = match outlook.state {
         State::Done => "there",
         State::Do => "to do",

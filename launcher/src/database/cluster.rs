@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::process::{Program, User};
 use crate::secrets::{Secrets, private_folder, sync};
 
-const SUPERUSER_SECRET: &str = "database-superuser";
+pub(crate) const SUPERUSER_SECRET: &str = "database-superuser";
 const REPLICATION_SECRET: &str = "database-replication";
 
 /// The OS user that the server runs as.
@@ -211,6 +211,9 @@ impl Cluster {
             Err(failure) => failure,
         };
         let said = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
+        if said.contains("No space left") {
+            return Err(failed.help(format!("look for room: `df -h {}`", self.folder.display())));
+        }
         if !said.contains("invalid locale") {
             return Err(failed);
         }

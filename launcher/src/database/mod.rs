@@ -19,6 +19,7 @@ mod session;
 mod status;
 mod url;
 
+pub(crate) use cluster::SUPERUSER_SECRET;
 pub use cluster::{Cluster, Owner, Settings, existing_major, os_user};
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;
@@ -26,7 +27,7 @@ pub use embedded::binaries as embedded_binaries;
 pub use external::{External, Facts};
 pub use provision::Provisioned;
 pub use psql::{identifier, literal};
-pub use running::{Running, ServerCommand};
+pub use running::{Running, ServerCommand, adopt};
 pub use service::Postgres;
 pub use session::{Session, private_url};
 pub use status::{CollationMismatch, Status};

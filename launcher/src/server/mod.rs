@@ -6,7 +6,7 @@ pub mod listener;
 pub(crate) mod near;
 mod page;
 pub mod preparing;
-mod probe;
+pub(crate) mod probe;
 mod warm;
 pub mod web;
 

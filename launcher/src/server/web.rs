@@ -82,6 +82,11 @@ impl Web {
         Arc::clone(&self.proven)
     }
 
+    /// How many processes a killed launcher has left.
+    pub fn leftovers(state: &std::path::Path) -> usize {
+        orphans::marked(MARK, &state.to_string_lossy()).len()
+    }
+
     /// Ends what a killed launcher left: under the state lock nobody else's processes bear this mark.
     pub fn clear_leftovers(state: &std::path::Path, grace: Duration) -> usize {
         orphans::end(MARK, &state.to_string_lossy(), grace)

@@ -1,5 +1,6 @@
 //! What is done in each step. All of it may be killed at any moment and done again.
 
+use std::error::Error as _;
 use std::io::ErrorKind;
 
 use serde_json::{Value, json};
@@ -66,8 +67,17 @@ impl World {
                     before.to_owned()
                 })
             };
-            changed = config::write(&layout.config_file(), layout.scope, keep)?;
-            progress.done(&format!("Wrote {}", layout.config_file().display()));
+            match config::write(&layout.config_file(), layout.scope, keep) {
+                Ok(written) => {
+                    changed = written;
+                    progress.done(&format!("Wrote {}", layout.config_file().display()));
+                }
+                // Settings that are mounted read-only, or come by variables alone: the file only explains them.
+                Err(failure) if is_read_only(&failure) => {
+                    progress.note(&format!("going on without a file of settings: {failure}"));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         self.installation.secret_key()?;
         Ok(changed)
@@ -313,6 +323,13 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+fn is_read_only(failure: &Failure) -> bool {
+    let cause = failure.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| {
+        matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+    })
 }
 
 /// The release that the tables were last migrated by, where that was written down in the state folder.

@@ -10,6 +10,8 @@ mod unset;
 
 use clap::Subcommand;
 
+pub(super) use show::listing;
+
 pub(crate) use set::set;
 
 use super::Context;
@@ -52,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 const REDACTED: &str = "(redacted)";
 
-fn outside(context: &Context) -> Outside<'static> {
+pub(super) fn outside(context: &Context) -> Outside<'static> {
     Outside { environment: context.environment.clone(), service_variables: false, flags: &[] }
 }
 

@@ -51,15 +51,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         let object: Map<String, Value> = rows.iter().map(|row| (row.name.clone(), json_of(row))).collect();
         return super::super::print_json(&Value::Object(object));
     }
-    let mut text = String::new();
-    for row in &rows {
-        let line = format!("{} = {}", row.name, row.value.to_toml());
-        match args.origin {
-            true => text.push_str(&format!("{line:<44} # {}\n", row.origin)),
-            false => text.push_str(&format!("{line}\n")),
-        }
+    super::super::print(&rows.iter().map(|row| line(row, args.origin)).collect::<String>())
+}
+
+fn line(row: &Row, origin: bool) -> String {
+    let line = format!("{} = {}", row.name, row.value.to_toml());
+    match origin {
+        true => format!("{line:<44} # {}\n", row.origin),
+        false => format!("{line}\n"),
     }
-    super::super::print(&text)
+}
+
+/// As `config show --origin` prints it.
+pub(crate) fn listing(config: &Config) -> String {
+    rows(config).iter().map(|row| line(row, true)).collect()
 }
 
 fn begins(name: &str, prefix: &str) -> bool {

@@ -1,0 +1,186 @@
+//! Where secrets stand besides the launcher's own: settings and the files that they name, also those with mistakes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::redact::is_sensitive;
+use crate::installation::Installation;
+
+/// All that can be found.
+pub(super) fn secrets(installation: &Installation, files: &[PathBuf]) -> Vec<String> {
+    let mut secrets = installation.known_secrets();
+    let config = &installation.config;
+    for name in ["database.password-file", "app.secret-key-file"] {
+        // Also one that the launcher refuses, of several lines.
+        secrets.extend(lines(config.path(name)));
+    }
+    for name in ["login.sso-file", "file-storage.config-file", "env-file"] {
+        secrets.extend(lines(config.path(name)).iter().flat_map(|line| values(line)));
+    }
+    for setting in ["login.sso-config", "file-storage.config", "file-storage.azure-connection-string"] {
+        let text = config.text(setting).unwrap_or_default();
+        secrets.extend(text.split([',', '{', '}', ';']).flat_map(values));
+        secrets.extend(of_json(text));
+    }
+    for (value, _) in config.env.values() {
+        secrets.extend(of_json(value));
+        secrets.extend(of_url(value));
+    }
+    for setting in ["network.proxy", "python.index-url", "database.url"] {
+        secrets.extend(config.text(setting).iter().flat_map(|url| of_url(url)));
+    }
+    // Files with mistakes too: what stands in a broken one is no less secret.
+    for file in files {
+        secrets.extend(of_config(&lines(Some(file.clone()))));
+    }
+    let of_env =
+        config.env.iter().filter(|(name, _)| is_sensitive(name)).map(|(_, (value, _))| value.clone());
+    secrets.extend(of_env);
+    secrets.extend(config.text("database.password").map(str::to_owned));
+    secrets.extend(passwords_of_pgpass(installation.secrets.folder()));
+    secrets
+}
+
+fn lines(path: Option<PathBuf>) -> Vec<String> {
+    let bytes = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+}
+
+/// Strings of a JSON text under names that say so, as they are read.
+fn of_json(text: &str) -> Vec<String> {
+    fn leaves(value: &Value, named: bool, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) if named && text.len() >= 4 => found.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| leaves(item, named, found)),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    leaves(value, named || is_sensitive(name) || is_key(name), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(value) = serde_json::from_str(text) {
+        leaves(&value, false, &mut found);
+    }
+    found
+}
+
+fn unquoted(value: &str) -> String {
+    let value = value.trim();
+    let inner = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    inner.unwrap_or(value).to_owned()
+}
+
+/// The value of `name = value` or `name: value` where the name says that it is a secret. Of a whole line, both readings.
+fn values(line: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for separator in ['=', ':'] {
+        if let Some((name, value)) = line.split_once(separator)
+            && (is_sensitive(&unquoted(name)) || is_key(&unquoted(name)))
+            && unquoted(value).len() >= 4
+        {
+            found.push(unquoted(value));
+            let bare = unquoted(value.split(" #").next().unwrap_or_default());
+            // As YAML and JSON read what stands in quotes.
+            found.extend(serde_json::from_str::<String>(value.trim()).ok());
+            found.push(unquoted(value).replace("''", "'"));
+            found.extend((bare.len() >= 4).then_some(bare));
+        }
+    }
+    found
+}
+
+/// `client_id`, `AccountName=…;key`: of a file that is full of secrets, more is taken.
+fn is_key(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    ["key", "client_id", "account_name", "accountname", "sas"].iter().any(|end| name.ends_with(end))
+}
+
+/// Secrets of a mathesar.conf that may have mistakes: values of secret settings, and everything of `[env]`.
+fn of_config(lines: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut in_env = false;
+    for line in lines {
+        let bare = line.trim();
+        if bare.starts_with('[') {
+            in_env = bare.trim_start_matches('[').trim_start().starts_with("env");
+        }
+        if let Some((_, value)) = bare.split_once('=')
+            && in_env
+            && unquoted(value).len() >= 6
+        {
+            found.push(unquoted(value));
+        }
+        found.extend(values(bare.trim_start_matches('#')));
+    }
+    let read = |text: &String| {
+        // As TOML reads it, where it does.
+        let quoted = format!("v = \"{text}\"");
+        let table = toml::de::DeTable::parse(&quoted).ok()?;
+        Some(table.get_ref().get("v")?.get_ref().as_str()?.to_owned())
+    };
+    let unescaped: Vec<String> = found.iter().filter_map(read).collect();
+    found.extend(unescaped);
+    found
+}
+
+/// User name and password of an address, as written and decoded.
+fn of_url(url: &str) -> Vec<String> {
+    let Some((_, rest)) = url.split_once("://") else { return Vec::new() };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
+    // Of a role alone, `mathesar`, nothing would be left to read.
+    let Some((name, password)) = user.split_once(':') else { return Vec::new() };
+    let mut found = vec![password.to_owned(), decoded(password)];
+    found.extend(
+        [name.to_owned(), decoded(name)].into_iter().filter(|name| name.len() >= 4 && name != "mathesar"),
+    );
+    found
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let digits = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match (*first == b'%').then_some(digits).flatten().and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn passwords_of_pgpass(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let pgpass =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "pgpass"));
+    let last = |line: &String| {
+        let password = line.strip_prefix("*:*:*:*:")?.to_owned();
+        Some([password.replace("\\:", ":").replace("\\\\", "\\"), password])
+    };
+    pgpass.flat_map(|path| lines(Some(path))).filter_map(|line| last(&line)).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_files_give_their_secrets_away_to_the_redactor() {
+        let text = "[database\npassword = \"a\\\"b$ c\"\n[env]\nFOO = 'planted thing'\n# app.secret-key = \"commented\"\n";
+        let found = of_config(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        for expected in ["a\\\"b$ c", "a\"b$ c", "planted thing", "commented"] {
+            assert!(found.iter().any(|one| one == expected), "{expected}: {found:?}");
+        }
+        assert_eq!(of_url("http://me-too:p%40ss@proxy:3128/"), ["p%40ss", "p@ss", "me-too", "me-too"]);
+        assert_eq!(of_url("postgresql://mathesar@db/m"), Vec::<String>::new());
+    }
+}
