@@ -122,7 +122,8 @@ impl World {
         let app = self.installation.app();
         let _lock = self.installation.store().lock(progress)?;
         install::take_lock(&release, &app)?;
-        environment::ensure(&release.path, &self.installation.pythons(), &app, progress)?;
+        let unsettled = environment::build(&release.path, &self.installation.pythons(), &app, progress)?;
+        self.set_unsettled(unsettled);
         Ok(true)
     }
 
@@ -132,7 +133,8 @@ impl World {
             return Ok(false);
         }
         let _lock = self.installation.store().lock(progress)?;
-        static_files::ensure(&release.path, progress)?;
+        self.settling(|| static_files::collect(&release.path, progress))?;
+        static_files::stamp(&release.path, progress)?;
         Ok(true)
     }
 
@@ -221,6 +223,21 @@ impl World {
     }
 
     fn migrate(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        self.settling(|| self.tables(progress))
+    }
+
+    /// Does this while the disk takes in the environment, if one was made; either of the two steps that need it.
+    fn settling<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        std::thread::scope(|scope| {
+            let settled = scope.spawn(|| self.settle());
+            let result = work();
+            let settled = settled.join();
+            settled.map_err(|_| Failure::new("the settling of the environment has panicked"))??;
+            result
+        })
+    }
+
+    fn tables(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let release = self.release()?;
         let stamp = self.installation.layout.state.join(MIGRATED);
         if let Some(now) = self.applied()
