@@ -72,8 +72,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
-        Command::Admin(args) => admin::run(&args, &context),
-        Command::App(args) => app::run(&args, &context),
         Command::Autostart(args) => autostart::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
