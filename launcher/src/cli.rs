@@ -32,7 +32,7 @@ Files:
 Environment:
   MATHESAR_HOME, MATHESAR_INSTANCE  as --home and --instance, which win over them
   MATHESAR_SECTION_KEY              any setting, for example MATHESAR_SERVER_LISTEN; see mathesar.conf(5)
-  XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR
+  XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME
                                     where a user's files live
   STATE_DIRECTORY, RUNTIME_DIRECTORY, CACHE_DIRECTORY, CONFIGURATION_DIRECTORY, LOGS_DIRECTORY
                                     the same from systemd, for the system's installation
@@ -103,11 +103,13 @@ pub(crate) enum Command {
     Stop(commands::stop::Args),
     Restart(commands::restart::Args),
     Status(commands::status::Args),
+    Logs(commands::logs::Args),
     Open(commands::open::Args),
     Plan(commands::plan::Args),
     Setup(commands::setup::Args),
     Run(commands::run::Args),
     Admin(commands::admin::Args),
+    Autostart(commands::autostart::Args),
     Config(commands::config::Args),
     App(commands::app::Args),
     Db(commands::db::Args),
@@ -115,6 +117,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
+    Uninstall(commands::uninstall::Args),
 }
 
 /// The whole command line.

@@ -78,6 +78,15 @@ impl Error for Failure {
     }
 }
 
+/// Where a disk is full, or nearly so: what to say about it. Programs that fail because of it often say something else.
+pub fn little_room(folder: &Path) -> Option<String> {
+    /// A segment of PostgreSQL's log.
+    const LITTLE: u64 = 16 << 20;
+    let found = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    (free < LITTLE).then(|| format!("only {} kB are free on the disk of {}", free / 1000, folder.display()))
+}
+
 /// The exit code of an error, and the text for standard error.
 pub fn report(error: &anyhow::Error) -> (Exit, String) {
     use anstyle::{AnsiColor, Style};

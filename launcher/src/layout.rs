@@ -193,6 +193,11 @@ impl Layout {
         ]
     }
 
+    /// A short name of this installation, from where its state lies: for places that others share.
+    pub fn short(&self) -> String {
+        format!("{:08x}", fnv1a(self.state.as_os_str().as_encoded_bytes()))
+    }
+
     /// Decides where things live; touches no file.
     pub fn new(environment: &Environment, options: &Options) -> Result<Layout, Failure> {
         let home = options.home.as_deref().filter(|home| !home.as_os_str().is_empty());
@@ -215,6 +220,10 @@ impl Layout {
                 insert(path);
             }
             layout.logs.as_mut().map(insert);
+        }
+        if layout.scope == Scope::User {
+            // Not $XDG_RUNTIME_DIR: it is removed with the last session, while Mathesar goes on, and `su` and cron have none.
+            layout.run = layout.state.join("run");
         }
         layout.instance = options.instance.clone();
         layout.database_socket = database_socket(environment, &layout);
@@ -278,10 +287,7 @@ fn user(environment: &Environment) -> Result<Layout, Failure> {
         instance: None,
         config: folder("XDG_CONFIG_HOME", ".config/mathesar", "Library/Application Support/mathesar/config")?,
         cache: folder("XDG_CACHE_HOME", ".cache/mathesar", "Library/Caches/mathesar")?,
-        run: match environment.folder("XDG_RUNTIME_DIR") {
-            Some(folder) => folder.join("mathesar"),
-            None => state.join("run"),
-        },
+        run: PathBuf::new(),
         logs: Some(folder("XDG_STATE_HOME", ".local/state/mathesar", "Library/Logs/mathesar")?),
         state,
         database_socket: PathBuf::new(),
@@ -298,7 +304,7 @@ fn database_socket(environment: &Environment, layout: &Layout) -> PathBuf {
     }
     let fits = |folder: &PathBuf| folder.join(".s.PGSQL.65535").as_os_str().len() <= LONGEST;
     let beside = layout.state.join("socket");
-    let short = format!("{:08x}", fnv1a(layout.state.as_os_str().as_encoded_bytes()));
+    let short = layout.short();
     let in_home = environment.home.as_ref().map(|home| home.join(".mathesar").join(&short));
     [Some(beside), in_home]
         .into_iter()

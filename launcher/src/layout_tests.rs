@@ -91,8 +91,10 @@ fn a_user_s_folders() {
     ];
     assert_eq!(
         show(&environment(1000, &variables), &Options::default()),
-        "/c/mathesar/mathesar.conf /d/mathesar /d/mathesar/socket /k/mathesar /run/user/1000/mathesar /s/mathesar"
+        "/c/mathesar/mathesar.conf /d/mathesar /d/mathesar/socket /k/mathesar /d/mathesar/run /s/mathesar"
     );
+    let layout = Layout::new(&environment(1000, &variables), &named("blue")).unwrap();
+    assert_eq!(layout.run, Path::new("/d/mathesar/blue/run"));
 }
 
 #[test]

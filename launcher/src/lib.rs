@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod application;
+pub mod belongings;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod doctor;
 pub mod failure;
 pub mod installation;
 pub mod layout;
+pub mod logbook;
 pub mod process;
 pub mod progress;
 pub mod prompt;

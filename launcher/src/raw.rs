@@ -49,6 +49,27 @@ pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death:
     }
 }
 
+/// For a process that runs for months with a dozen threads that do next to nothing: one heap for all of them, and what is freed at
+/// its end goes back at once. Left to itself, glibc gives each thread a heap, and keeps megabytes that were needed once.
+pub(crate) fn be_frugal_with_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const TRIM_THRESHOLD: i32 = -1;
+        const MMAP_THRESHOLD: i32 = -3;
+        const ARENA_MAX: i32 = -8;
+        unsafe extern "C" {
+            fn mallopt(parameter: i32, value: i32) -> i32;
+        }
+        for (parameter, value) in [(ARENA_MAX, 1), (TRIM_THRESHOLD, 128 * 1024), (MMAP_THRESHOLD, 128 * 1024)]
+        {
+            // SAFETY: it takes two numbers, of glibc's malloc.h, and changes how the allocator behaves from now on.
+            unsafe {
+                mallopt(parameter, value);
+            }
+        }
+    }
+}
+
 /// Gives memory back that was needed for a while. glibc keeps what a thread has freed, in case that it wants it again.
 pub(crate) fn give_back_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

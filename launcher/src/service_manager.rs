@@ -1,141 +1,172 @@
 //! Who starts and stops Mathesar: systemd where it has a unit for it, launchd where it has a job, else the launcher itself.
 
+pub mod autostart;
+mod launchd;
+mod plist;
+mod systemd;
+mod unit;
+
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::layout::{Environment, Layout, Scope};
-use crate::process::Program;
+
+pub use systemd::{systemctl, unit_name};
 
 /// The service manager that is responsible for an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manager {
     Nobody,
-    Systemd { unit: String, user: bool },
+    Systemd {
+        unit: String,
+        user: bool,
+    },
+    /// A job of this user's launchd.
+    Launchd {
+        label: String,
+        plist: PathBuf,
+        uid: u32,
+    },
 }
 
 impl Manager {
     pub fn of(layout: &Layout, environment: &Environment) -> Manager {
-        let unit = unit_name(layout);
-        // Inside of the unit itself, and where systemd is not the init process, nobody is asked.
-        let booted = Path::new("/run/systemd/system").is_dir() && environment.get("INVOCATION_ID").is_none();
-        match layout.scope {
-            Scope::System if booted && system_unit_exists(&unit) => Manager::Systemd { unit, user: false },
-            Scope::User if booted && user_unit(layout, environment).is_some_and(|path| path.exists()) => {
-                Manager::Systemd { unit, user: true }
+        let found = match layout.scope {
+            Scope::System => {
+                unit_of_system(layout).map_or(Manager::Nobody, |unit| Manager::Systemd { unit, user: false })
             }
-            _ => Manager::Nobody,
+            Scope::User | Scope::Home => Manager::of_user(layout, environment),
+        };
+        // From inside of the unit, nobody is to be asked.
+        match &found {
+            Manager::Systemd { unit, .. } if systemd::is_inside(unit) => Manager::Nobody,
+            _ => found,
+        }
+    }
+
+    /// Ours first, else Homebrew's: two would start two.
+    fn of_user(layout: &Layout, environment: &Environment) -> Manager {
+        let places = [Place::ours(layout, environment), Place::homebrew(layout, environment)];
+        // Links to /dev/null are masked units.
+        let Some(place) = places.into_iter().flatten().find(|place| place.file.is_file()) else {
+            return Manager::Nobody;
+        };
+        match environment.macos {
+            true => Manager::Launchd { label: place.name, plist: place.file, uid: environment.uid },
+            false if systemd::is_booted() => Manager::Systemd { unit: place.name, user: true },
+            false => Manager::Nobody,
         }
     }
 
     pub fn is_active(&self) -> bool {
-        let Some(program) = self.systemctl() else { return false };
-        let state = program.arg("is-active").arg(self.unit()).output();
-        state.is_ok_and(|output| {
-            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            matches!(text.as_str(), "active" | "activating" | "reloading" | "deactivating")
-        })
+        match self {
+            Manager::Nobody => false,
+            Manager::Systemd { unit, user } => systemd::is_active(unit, *user),
+            Manager::Launchd { label, uid, .. } => launchd::is_running(label, *uid),
+        }
     }
 
     /// Comes back at once: how it goes is told over the control socket.
     pub fn start(&self) -> Result<(), Failure> {
-        self.order(&["start", "--no-block"])
+        match self {
+            Manager::Nobody => Ok(()),
+            Manager::Systemd { unit, user } => {
+                // Else a failure of yesterday would be taken for one of this start.
+                let _ = systemctl(*user).arg("reset-failed").arg(unit).output();
+                systemd::order(&["start", "--no-block"], unit, *user)
+            }
+            Manager::Launchd { label, plist, uid } => launchd::start(label, plist, *uid),
+        }
     }
 
     pub fn stop(&self) -> Result<(), Failure> {
-        self.order(&["stop"])
+        match self {
+            Manager::Nobody => Ok(()),
+            Manager::Systemd { unit, user } => systemd::order(&["stop"], unit, *user),
+            Manager::Launchd { label, uid, .. } => launchd::stop(label, *uid),
+        }
     }
 
     pub fn restart(&self) -> Result<(), Failure> {
-        self.order(&["restart"])
+        match self {
+            Manager::Nobody => Ok(()),
+            Manager::Systemd { unit, user } => systemd::order(&["restart"], unit, *user),
+            Manager::Launchd { label, uid, .. } => launchd::restart(label, *uid),
+        }
     }
 
-    /// Why the unit failed, if it did.
+    /// Why the unit failed, if it did: in the launcher's own last words where the journal has them.
     pub fn failure(&self) -> Option<Failure> {
-        let output = self
-            .systemctl()?
-            .args(["show", "-p", "ActiveState,Result,ExecMainStatus"])
-            .arg(self.unit())
-            .output()
-            .ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !text.lines().any(|line| line == "ActiveState=failed") {
+        match self {
+            Manager::Systemd { unit, user } => systemd::failure(unit, *user),
+            // launchd tries again for ever, and the log file has the words.
+            Manager::Nobody | Manager::Launchd { .. } => None,
+        }
+    }
+}
+
+/// Whether Mathesar comes back after a boot (of a user without lingering: after a login). None: nobody here could do that.
+pub fn starts_by_itself(layout: &Layout, environment: &Environment) -> Option<bool> {
+    if layout.scope == Scope::System {
+        let unit = unit_of_system(layout)?;
+        return Some(systemd::is_wanted(Path::new("/etc/systemd/system/multi-user.target.wants"), &unit));
+    }
+    let places = [Place::ours(layout, environment), Place::homebrew(layout, environment)];
+    let on = |place: &Place| place.file.is_file() && (environment.macos || place.is_wanted());
+    if places.iter().flatten().any(on) {
+        return Some(true);
+    }
+    (environment.macos || systemd::is_booted()).then_some(false)
+}
+
+/// A user's unit or job, whether it exists or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `mathesar.service`, `org.mathesar.mathesar`
+    pub name: String,
+    pub file: PathBuf,
+}
+
+impl Place {
+    /// What `mathesar autostart on` writes.
+    pub fn ours(layout: &Layout, environment: &Environment) -> Option<Place> {
+        match environment.macos {
+            true => launchd::place(&launchd::label(layout), environment),
+            false => systemd::place(&systemd::unit_name(layout), environment),
+        }
+    }
+
+    /// What `brew services` writes. Its service is the user's default installation.
+    pub fn homebrew(layout: &Layout, environment: &Environment) -> Option<Place> {
+        if layout.scope != Scope::User || layout.instance.is_some() {
             return None;
         }
-        let result =
-            text.lines().find_map(|line| line.strip_prefix("Result=")).unwrap_or("failed").to_owned();
-        let status =
-            text.lines().find_map(|line| line.strip_prefix("ExecMainStatus=")).unwrap_or_default().to_owned();
-        let failure = Failure::new(format!("the unit {} failed", self.unit()))
-            .cause(format!("{result}, exit status {status}"));
-        Some(failure.help("what happened: `mathesar logs`"))
-    }
-
-    pub fn unit(&self) -> &str {
-        match self {
-            Manager::Nobody => "",
-            Manager::Systemd { unit, .. } => unit,
+        match environment.macos {
+            true => launchd::place("homebrew.mxcl.mathesar", environment),
+            false => systemd::place("homebrew.mathesar.service", environment),
         }
     }
 
-    fn systemctl(&self) -> Option<Program> {
-        match self {
-            Manager::Nobody => None,
-            Manager::Systemd { user, .. } => Some(systemctl(*user)),
-        }
-    }
-
-    fn order(&self, words: &[&str]) -> Result<(), Failure> {
-        match self.systemctl() {
-            Some(program) => program.args(words).arg(self.unit()).run().map(drop),
-            None => Ok(()),
-        }
+    fn is_wanted(&self) -> bool {
+        self.file.parent().is_some_and(|folder| systemd::is_wanted(&folder.join(WANTS), &self.name))
     }
 }
 
-/// systemctl, with what it needs to find a user's manager.
-pub fn systemctl(user: bool) -> Program {
-    let mut program = Program::new("systemctl").arg("--no-ask-password");
-    if user {
-        program = program.arg("--user");
-        for name in ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"] {
-            if let Some(value) = std::env::var_os(name) {
-                program = program.env(name, value);
-            }
-        }
-    }
-    program
+/// Whether the user has a unit or a job for it, ours or Homebrew's; it may be switched off.
+pub fn of_user_exists(layout: &Layout, environment: &Environment) -> bool {
+    let places = [Place::ours(layout, environment), Place::homebrew(layout, environment)];
+    layout.scope != Scope::System && places.iter().flatten().any(|place| place.file.is_file())
 }
 
-/// `mathesar.service`, or of an instance `mathesar@NAME.service`.
-pub fn unit_name(layout: &Layout) -> String {
-    match &layout.instance {
-        Some(instance) => format!("mathesar@{instance}.service"),
-        None => "mathesar.service".to_owned(),
-    }
+/// The unit of the system's installation, where systemd has one.
+pub fn unit_of_system(layout: &Layout) -> Option<String> {
+    let unit = systemd::unit_name(layout);
+    (systemd::is_booted() && systemd::system_unit(&unit).is_some()).then_some(unit)
 }
 
-fn system_unit_exists(unit: &str) -> bool {
-    let file = match unit.split_once('@') {
-        Some((name, _)) => format!("{name}@.service"),
-        None => unit.to_owned(),
-    };
-    [
-        "/etc/systemd/system",
-        "/run/systemd/system",
-        "/usr/local/lib/systemd/system",
-        "/usr/lib/systemd/system",
-        "/lib/systemd/system",
-    ]
-    .iter()
-    .any(|folder| Path::new(folder).join(&file).exists())
-}
+/// Beside a user's units: what starts with the user's manager.
+const WANTS: &str = "default.target.wants";
 
-/// The unit that `mathesar autostart on` writes.
-pub fn user_unit(layout: &Layout, environment: &Environment) -> Option<PathBuf> {
-    let config = match environment.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute())
-    {
-        Some(folder) => folder,
-        None => environment.home.as_ref()?.join(".config"),
-    };
-    Some(config.join("systemd/user").join(unit_name(layout)))
-}
+#[cfg(test)]
+#[path = "service_manager/tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::Failure;
 use crate::installation::{Installation, private_folder};
+use crate::progress::Progress;
 use crate::server::listener::Activation;
 use crate::server::{Board, Listener, Web};
 use crate::steps::{Feed, SETUP, World, walk};
@@ -23,6 +24,7 @@ use crate::supervise::notify::{Notifier, watchdog_interval};
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor, in_full};
 use shown::{Shown, Watchers};
 
+use web::Warming;
 pub use web::gunicorn;
 
 /// How often each is asked whether it is well.
@@ -94,10 +96,17 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     let failed: Arc<Mutex<Option<Failure>>> = Arc::default();
     let (kept, served, database) = (Arc::clone(&failed), shown.served(), postgres.clone());
     let watcher = Watchers { feed: feed.clone(), board, sink: Arc::clone(&sink) };
+    let warming = Arc::new(Warming::default());
+    let warm = Arc::clone(&warming);
     thread("preparation".to_owned(), move || {
-        let result = walk(SETUP, &watcher, &|step, progress| world.work(step, progress)).and_then(|_| {
+        let work = |step, progress: &dyn Progress| {
+            let changed = world.work(step, progress)?;
+            warm.after(step, &world, &listener, &sink);
+            Ok(changed)
+        };
+        let result = walk(SETUP, &watcher, &work).and_then(|_| {
             let settings = Arc::new(Mutex::new(gunicorn(&world)?));
-            let web = Web::new(Arc::clone(&settings), &listener, sink);
+            let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&sink)).with(warm.take());
             served.set(settings, web.in_force());
             let mut services: Vec<(Box<dyn Service>, Duration)> = Vec::new();
             if !external {
@@ -118,6 +127,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     let outcome = supervisor.run(&mut shown);
     // A preparation may still be under way, or have failed after it had started the database. Its children die with this
     // process, and what they did not finish is done again at the next start.
+    drop(warming.take());
     postgres.bring_down();
     remember(&layout.state, &outcome);
     match outcome {

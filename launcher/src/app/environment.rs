@@ -104,8 +104,34 @@ pub fn ensure(
     settings: &Settings,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
+    build(release, pythons, settings, progress)?.map_or(Ok(()), Unsettled::settle)
+}
+
+/// An environment in its place that works already, and that a power cut would damage: without its stamp it counts as missing.
+#[derive(Debug)]
+#[must_use]
+pub struct Unsettled {
+    place: PathBuf,
+    stamp: String,
+}
+
+impl Unsettled {
+    /// Waits for the disk, and only then says that it is there.
+    pub fn settle(self) -> Result<(), Failure> {
+        sync(&self.place)?;
+        files::write(&self.place.join(STAMP), self.stamp.as_bytes())
+    }
+}
+
+/// The same without waiting for the disk; none where it is ready. Ten thousand files take it a while, and others can go on meanwhile.
+pub fn build(
+    release: &Path,
+    pythons: &Pythons<'_>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Option<Unsettled>, Failure> {
     match state(release) {
-        State::Ready => return Ok(()),
+        State::Ready => return Ok(None),
         State::Missing => {}
         State::Stale(why) => progress.note(&format!("building the Python environment again: {why}")),
     }
@@ -139,17 +165,16 @@ pub fn ensure(
             "hashed": requirements.hashed,
             "with": with,
         });
-        files::write(&new.join(STAMP), format!("{stamp:#}\n").as_bytes())?;
-        sync(&new)?;
         files::discard(&place)?;
-        files::rename(&new, &place)
+        files::rename(&new, &place)?;
+        Ok(Unsettled { place: place.clone(), stamp: format!("{stamp:#}\n") })
     });
     if finished.is_err() {
         let _ = files::remove_tree(&new);
     }
-    finished?;
+    let unsettled = finished?;
     progress.done(&format!("Prepared Python {} with {with}", python.version_text()));
-    Ok(())
+    Ok(Some(unsettled))
 }
 
 /// The interpreter that would be used: for `plan` and `doctor` too.

@@ -41,6 +41,12 @@ pub fn ensure(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     if are_collected(release) {
         return Ok(());
     }
+    collect(release, progress)?;
+    stamp(release, progress)
+}
+
+/// The work, without the stamp that says it is done.
+pub fn collect(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     progress.start("Collecting static files");
     let tree = release.join("tree");
     let python = release.join("venv/bin/python");
@@ -62,7 +68,11 @@ pub fn ensure(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     files::remove_tree(&media)?;
     collected?;
     compiled.map_err(|_| Failure::new("the compiling of bytecode has panicked"))??;
-    files::make_read_only(&tree)?;
+    files::make_read_only(&tree)
+}
+
+/// Says of which environment they are, which is settled.
+pub fn stamp(release: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     let stamp = of_environment(release)?;
     files::write(&release.join(STAMP), format!("{stamp}\n").as_bytes())?;
     progress.done("Collected static files");

@@ -61,7 +61,12 @@ impl Store {
         let path = self.folder.join(".lock");
         let failed = |cause| Failure::io("lock", &path, cause);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        if file.try_lock().is_err() {
+        // A child of another step inherits the lock for the moment between fork and exec: that is no other process.
+        let free = (0..10).any(|attempt| {
+            std::thread::sleep(std::time::Duration::from_millis(attempt * 5));
+            file.try_lock().is_ok()
+        });
+        if !free {
             progress.note("waiting for another process that changes the installed releases");
             file.lock().map_err(failed)?;
         }

@@ -2,10 +2,13 @@
 
 pub(crate) mod admin;
 pub(crate) mod app;
+pub(crate) mod autostart;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod doctor;
+mod journal;
 pub(crate) mod layout;
+pub(crate) mod logs;
 pub(crate) mod migrate;
 pub(crate) mod open;
 pub(crate) mod plan;
@@ -16,6 +19,7 @@ pub(crate) mod setup;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod uninstall;
 pub(crate) mod walking;
 
 use std::ffi::OsString;
@@ -68,11 +72,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
+        Command::Autostart(args) => autostart::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
-        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
+        Command::Doctor(args) => doctor::run(&args, &context),
         Command::Layout(args) => layout::run(&args, &context),
         Command::Migrate(args) => migrate::run(&args, &context),
+        Command::Logs(args) => logs::run(&args, &context),
         Command::Open(args) => open::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
         Command::Proxy(args) => proxy::run(&args, &context),
@@ -82,6 +88,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Uninstall(args) => uninstall::run(&args, &context),
     }
 }
 

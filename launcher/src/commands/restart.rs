@@ -6,6 +6,7 @@ use super::{Context, note, verb};
 use crate::control;
 use crate::failure::Exit;
 use crate::service_manager::Manager;
+use crate::steps::refused_elsewhere;
 use crate::supervise::Request;
 
 /// Bring changed settings into force
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                 return Ok(());
             }
             Err(failure) if failure.exit == Exit::NotRunning => return super::start::start(context),
+            Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => return Err(refusal.into()),
             Err(failure) if !failure.to_string().contains("a restart of everything") => {
                 return Err(failure.into());
             }

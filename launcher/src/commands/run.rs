@@ -25,6 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    crate::raw::be_frugal_with_memory();
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(!args.background)?;
     let sink = sink(&installation, args.background)?;

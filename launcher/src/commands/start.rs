@@ -10,6 +10,7 @@ use super::{Context, verb};
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
 use crate::installation::private_folder;
+use crate::logbook::LAST_WORDS;
 use crate::service_manager::Manager;
 use crate::steps::Watcher as _;
 use crate::supervise::Request;
@@ -62,7 +63,7 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     let mut started = match Manager::of(&context.layout, &context.environment) {
         Manager::Nobody => {
             crate::user::ordinary(&context.layout, &context.environment)?;
-            if wait_for_holder(context, &socket)? {
+            if wait_for_holder(context, &socket, begun)? {
                 return start(context);
             }
             // Everything that is wrong with the settings is told here, by whoever can be asked.
@@ -83,13 +84,23 @@ fn is_coming(state: &str) -> bool {
 }
 
 /// Another launcher may be coming up, or going away: true once one serves, false when there is none.
-fn wait_for_holder(context: &Context, socket: &Path) -> Result<bool, Failure> {
-    let begun = Instant::now();
+fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<bool, Failure> {
     let mut said = false;
     loop {
         let Some(holder) = Lock::holder(&context.layout.state) else { return Ok(false) };
-        let answer = control::ask(socket, Request::Status, super::PATIENCE).ok();
-        let state = answer.as_ref().and_then(|answer| answer.value["state"].as_str());
+        let asked = Instant::now();
+        let answer = control::ask(socket, Request::Status, super::PATIENCE);
+        if let Err(failure) = &answer
+            && asked.elapsed() >= super::PATIENCE
+        {
+            return Err(Failure::new(format!(
+                "`mathesar {}` (pid {}) is at work here and does not answer",
+                holder.verb, holder.pid
+            ))
+            .cause(failure.to_string())
+            .help(format!("end it: `kill -9 {}`; the next start puts everything in order", holder.pid)));
+        }
+        let state = answer.as_ref().ok().and_then(|answer| answer.value["state"].as_str());
         if state.is_some_and(|state| is_coming(state) || matches!(state, "running" | "degraded")) {
             return Ok(true);
         }
@@ -122,7 +133,7 @@ impl Started {
         let layout = &context.layout;
         let folder = layout.logs.as_ref().unwrap_or(&layout.state);
         private_folder(folder)?;
-        let words = folder.join("launcher.err");
+        let words = folder.join(LAST_WORDS);
         let failed = |cause| Failure::io("write", &words, cause);
         let file = OpenOptions::new()
             .write(true)
@@ -168,6 +179,7 @@ fn wait_for_socket(
     mut started: Option<&mut Started>,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
+    let mut asked = begun;
     loop {
         // Another one may have been faster by a moment, and then its socket is as good.
         if control::ask(socket, Request::Status, super::PATIENCE).is_ok() {
@@ -178,9 +190,12 @@ fn wait_for_socket(
         {
             return Err(started.failure());
         }
-        let manager = Manager::of(&context.layout, &context.environment);
-        if let Some(why) = started.is_none().then(|| manager.failure()).flatten() {
-            return Err(why);
+        // Its answer costs a process.
+        if started.is_none() && asked.elapsed() > Duration::from_millis(500) {
+            asked = Instant::now();
+            if let Some(why) = Manager::of(&context.layout, &context.environment).failure() {
+                return Err(why);
+            }
         }
         if begun.elapsed() >= TO_SPEAK {
             return Err(Failure::new("Mathesar does not start").help("what happened: `mathesar logs`"));
@@ -214,11 +229,28 @@ fn follow(
             Ok(())
         }
         (_, Some(started)) => Err(started.failure().into()),
-        (Some(Err(why)), None) => Err(Failure::new(why).help("what happened: `mathesar logs`").into()),
-        (None, None) => {
-            Err(Failure::new("Mathesar ended while it started").help("what happened: `mathesar logs`").into())
+        (end, None) => {
+            let why = match end {
+                Some(Err(why)) => why,
+                _ => "Mathesar ended while it started".to_owned(),
+            };
+            let otherwise = || Failure::new(why).help("what happened: `mathesar logs`");
+            Err(failure_of_the_unit(context).unwrap_or_else(otherwise).into())
         }
     }
+}
+
+/// The whole error, and its exit code: of a process that is somebody else's child, its service manager knows them.
+fn failure_of_the_unit(context: &Context) -> Option<Failure> {
+    let manager = Manager::of(&context.layout, &context.environment);
+    // The process has told that it failed, and ends now; one that is tried again never counts as failed.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        if let Some(failure) = manager.failure() {
+            return Some(failure);
+        }
+    }
+    None
 }
 
 /// In system mode the administrator was made already, and somebody wants to come in.

@@ -9,6 +9,7 @@ use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::release::Release;
+use crate::service_manager;
 use crate::serving::LAST_RUN;
 use crate::supervise::Request;
 use crate::terminal::size;
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     /// As one JSON object, for scripts
     ///
     /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
-    /// strings), `database` (object), `last_backup` (object or null).
+    /// strings), `database` (object), `last_backup` (object or null), `autostart` (true, false; null where nothing could do it).
     #[arg(long)]
     json: bool,
 }
@@ -65,6 +66,8 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
     }
     status.insert("database".to_owned(), database);
     status.insert("last_backup".to_owned(), Value::Null);
+    let autostart = service_manager::starts_by_itself(layout, &context.environment);
+    status.insert("autostart".to_owned(), json!(autostart));
     status.insert("disk_free".to_owned(), json!(free(&layout.state)));
     Ok(status)
 }
@@ -161,6 +164,9 @@ fn text(status: &Map<String, Value>) -> String {
     }
     if let Some(pid) = status.get("pid").and_then(Value::as_u64) {
         line("pid", pid.to_string());
+    }
+    if let Some(on) = status.get("autostart").and_then(Value::as_bool) {
+        line("autostart", if on { "on" } else { "off" }.to_owned());
     }
     if let Some(free) = status.get("disk_free").and_then(Value::as_u64) {
         line("disk free", size(free));

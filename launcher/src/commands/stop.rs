@@ -3,34 +3,35 @@
 use std::time::Duration;
 
 use super::{Context, verb};
-use crate::control;
+use crate::control::{self, Lock};
+use crate::database;
 use crate::failure::{Exit, Failure};
+use crate::server::Web;
 use crate::service_manager::Manager;
 use crate::supervise::Request;
 
 /// Stop Mathesar and its database in good order
 ///
-/// Requests that are being answered are finished first (`server.stop-timeout`), then PostgreSQL writes everything out.
+/// Requests that are being answered are finished first (`server.stop-timeout`), then PostgreSQL writes everything out. What runs
+/// without a launcher is ended in the same way: what one left that was killed, and a database that `mathesar db start` has started.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 /// Longer than PostgreSQL's and gunicorn's own limits together.
 pub(super) const LONGEST: Duration = Duration::from_secs(330);
 
+/// How long PostgreSQL may take to write everything out, as in `run`.
+const DATABASE: Duration = Duration::from_secs(240);
+
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     match stop(context)? {
         true => verb("Stopped", "Mathesar and its database"),
-        false => {
-            verb("Unchanged", "Mathesar does not run");
-            if context.layout.state.join("database/data/postmaster.pid").exists() {
-                super::note("its database may run alone: `mathesar db status`");
-            }
-        }
+        false => verb("Unchanged", "Mathesar does not run"),
     }
     Ok(())
 }
 
-/// True: it ran.
+/// True: it ran, or something of it did.
 pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
     let manager = Manager::of(&context.layout, &context.environment);
     if manager.is_active() {
@@ -49,14 +50,36 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Nobody answers: a launcher that was killed may have left its database, or hangs.
+/// Nobody answers: a launcher that was killed may have left its children, or one hangs.
 fn leftover(context: &Context) -> Result<bool, Failure> {
-    if let Some(holder) = control::Lock::holder(&context.layout.state) {
+    let state = &context.layout.state;
+    if let Some(holder) = Lock::holder(state) {
         return Err(Failure::new(format!(
             "`mathesar {}` (pid {}) is at work and does not answer",
             holder.verb, holder.pid
         ))
         .help(format!("end it: `kill {}`", holder.pid)));
     }
-    Ok(false)
+    let data = state.join("database/data");
+    if Web::leftovers(state) == 0 && database::adopt(&data).is_none() {
+        return Ok(false);
+    }
+    crate::user::ordinary(&context.layout, &context.environment)?;
+    // Held, nobody else can be about to start what is ended here.
+    let _lock = Lock::take(state, "stop")?;
+    let grace = context
+        .installation(false)
+        .ok()
+        .and_then(|installation| installation.config.duration("server.stop-timeout"))
+        .unwrap_or(Duration::from_secs(30));
+    let ended = Web::clear_leftovers(state, grace);
+    if ended > 0 {
+        let processes = if ended == 1 { "process" } else { "processes" };
+        verb("Ended", format_args!("a web server that ran without its launcher ({ended} {processes})"));
+    }
+    if let Some(mut postgres) = database::adopt(&data) {
+        verb("Stopping", format_args!("PostgreSQL, which runs without its launcher (pid {})", postgres.pid));
+        postgres.stop(DATABASE)?;
+    }
+    Ok(true)
 }

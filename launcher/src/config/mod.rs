@@ -29,8 +29,8 @@ pub(crate) use semantic::missing_files;
 pub use setting::{Effect, Setting};
 pub use settings::{SECTIONS, SETTINGS, Section};
 pub(crate) use suggest::setting as suggestion;
-pub(crate) use text::size;
 pub use text::without_password;
+pub(crate) use text::{duration, size};
 pub(crate) use variables::refusal;
 pub(crate) use write::write;
 

@@ -211,6 +211,9 @@ impl Cluster {
             Err(failure) => failure,
         };
         let said = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
+        if said.contains("No space left") {
+            return Err(failed.help(format!("look for room: `df -h {}`", self.folder.display())));
+        }
         if !said.contains("invalid locale") {
             return Err(failed);
         }

@@ -79,11 +79,16 @@ pub(super) fn process(pid: u32, data: &Path) -> Process {
     }
 }
 
+/// The number of the server that runs on these data.
+pub(super) fn leftover(data: &Path) -> Option<u32> {
+    let file = PidFile::read(data)?;
+    matches!(process(file.pid, data), Process::Ours).then_some(file.pid)
+}
+
 impl Cluster {
     /// The server that runs on these data, whoever has started it.
     pub fn leftover(&self) -> Option<u32> {
-        let file = PidFile::read(&self.data())?;
-        matches!(process(file.pid, &self.data()), Process::Ours).then_some(file.pid)
+        leftover(&self.data())
     }
 
     /// The lock that a server keeps by its standard input, for as long as the last of its processes lives.

@@ -27,7 +27,7 @@ pub use embedded::binaries as embedded_binaries;
 pub use external::{External, Facts};
 pub use provision::Provisioned;
 pub use psql::{identifier, literal};
-pub use running::{Running, ServerCommand};
+pub use running::{Running, ServerCommand, adopt};
 pub use service::Postgres;
 pub use session::{Session, private_url};
 pub use status::{CollationMismatch, Status};

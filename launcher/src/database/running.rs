@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::cluster::{Cluster, existing_major};
 use super::conf;
-use super::leftover::{PidFile, Process, process, signal};
+use super::leftover::{PidFile, Process, leftover, process, signal};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 
@@ -35,6 +35,11 @@ pub struct ServerCommand {
     pub args: Vec<OsString>,
     /// Held by the server as its standard input, for as long as the last of its processes lives.
     pub lock: File,
+}
+
+/// The server that runs on these data, whoever has started it. Takes neither settings nor programs.
+pub fn adopt(data: &Path) -> Option<Running> {
+    leftover(data).map(|pid| Running { child: None, pid, data: data.to_owned() })
 }
 
 impl Cluster {
@@ -92,7 +97,7 @@ impl Cluster {
 
     /// Takes over a server that an earlier launcher has left, if one runs. It has that launcher's settings.
     pub fn adopt(&self) -> Option<Running> {
-        self.leftover().map(|pid| Running { child: None, pid, data: self.data() })
+        adopt(&self.data())
     }
 
     /// Whether the server accepts connections now.
@@ -125,9 +130,14 @@ impl Cluster {
         let end = Instant::now() + limit;
         loop {
             if let Some(how) = ended()? {
-                return Err(Failure::new("PostgreSQL did not start")
-                    .cause(how)
-                    .help("see why: `mathesar logs`"));
+                let failure = Failure::new("PostgreSQL did not start");
+                return Err(match crate::failure::little_room(&self.data()) {
+                    Some(room) => failure
+                        .cause(format!("{how}, and {room}"))
+                        .help("make room, then run the same command again"),
+                    None => failure.cause(how),
+                }
+                .help("see why: `mathesar logs`"));
             }
             // Its own file tells without a process or a connection, as it tells pg_ctl; a stale one has another number.
             let file = PidFile::read(&self.data());

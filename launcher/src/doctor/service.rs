@@ -10,7 +10,7 @@ use super::{Check, Entry, Group, Known, Look};
 use crate::control::Lock;
 use crate::layout::Scope;
 use crate::server::gunicorn::MARK;
-use crate::service_manager::{Manager, systemctl, user_unit};
+use crate::service_manager::{Manager, of_user_exists, systemctl};
 use crate::supervise::orphans::marked;
 
 pub(super) static RUNNING: Entry = Entry {
@@ -116,8 +116,7 @@ fn unit(look: &Look) -> Known<Unit> {
     let installation = &look.installation;
     let Manager::Systemd { unit, user } = Manager::of(&installation.layout, &installation.environment) else {
         return Err(match installation.layout.scope {
-            Scope::Home => "an installation in one folder has no unit".to_owned(),
-            Scope::User => "there is none; to make one: `mathesar autostart on`".to_owned(),
+            Scope::User | Scope::Home => "there is none; to make one: `mathesar autostart on`".to_owned(),
             Scope::System => "this system is not run by systemd, or has no unit".to_owned(),
         });
     };
@@ -131,10 +130,9 @@ fn unit(look: &Look) -> Known<Unit> {
 
 fn linger(look: &Look) -> Option<(String, bool)> {
     let installation = &look.installation;
-    if installation.layout.scope != Scope::User {
+    if installation.environment.macos || !of_user_exists(&installation.layout, &installation.environment) {
         return None;
     }
-    user_unit(&installation.layout, &installation.environment).filter(|unit| unit.exists())?;
     let user = crate::database::os_user(installation.environment.uid).ok()?;
     let lingers = PathBuf::from("/var/lib/systemd/linger").join(&user).exists();
     Some((user, lingers))
@@ -246,6 +244,6 @@ fn leftovers(facts: &Facts) -> Check {
         false => LEFTOVERS
             .problem(wrong.join("\n"))
             .cause("the launcher was killed, or the database was started alone (`mathesar db start`)")
-            .cure("`mathesar start` takes over what is left; or `mathesar db stop`"),
+            .cure("`mathesar stop` ends it; `mathesar start` does the same first"),
     }
 }

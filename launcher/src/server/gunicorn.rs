@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::process::User;
 
 /// Everything that a gunicorn of this installation needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gunicorn {
     /// The venv's interpreter.
     pub python: PathBuf,
@@ -79,7 +79,7 @@ impl Gunicorn {
 
     pub fn config_text(&self, trust_unix: bool) -> String {
         // Validated as networks by the configuration; JSON's strings are Python's too.
-        concat!(include_str!("gunicorn.conf.py"), include_str!("first_page.py"))
+        concat!(include_str!("gunicorn.conf.py"), include_str!("warm.py"), include_str!("first_page.py"))
             .replace("{proxies}", &serde_json::json!(self.trusted_proxies).to_string())
             .replace("{trust_unix}", if trust_unix { "True" } else { "False" })
     }

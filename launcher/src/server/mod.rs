@@ -7,9 +7,11 @@ pub(crate) mod near;
 mod page;
 pub mod preparing;
 pub(crate) mod probe;
+mod warm;
 pub mod web;
 
 pub use gunicorn::Gunicorn;
 pub use listener::{Activation, Listener};
 pub use preparing::{Board, Preparing};
+pub use warm::Warm;
 pub use web::Web;

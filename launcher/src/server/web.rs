@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::gunicorn::{Gunicorn, MARK, PROBE_PATH};
 use super::near::Near;
 use super::probe::{Answer, get};
+use super::warm::Warm;
 use crate::failure::Failure;
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, Child, Exits, Service, Spec, orphans};
@@ -21,12 +22,22 @@ use crate::supervise::{Cancel, Child, Exits, Service, Spec, orphans};
 /// A request that takes longer than this makes a probe fail; several have to before anything happens.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-struct Running {
+pub(super) struct Running {
     child: Child,
     probes: PathBuf,
     /// Its end is wanted, or not yet interesting.
     expected: Arc<AtomicBool>,
+    /// Who wants to know of an end that is neither.
+    exits: Listening,
     grace: Duration,
+}
+
+type Listening = Arc<Mutex<Option<Exits>>>;
+
+impl Running {
+    pub(super) fn lives(&self) -> bool {
+        self.child.status().is_none()
+    }
 }
 
 /// The web server.
@@ -38,6 +49,8 @@ pub struct Web {
     running: Option<Running>,
     /// What the running one was started with: the settings in force.
     proven: Arc<Mutex<Option<Gunicorn>>>,
+    /// For the first start.
+    warm: Option<Warm>,
     count: u32,
 }
 
@@ -52,13 +65,26 @@ impl Web {
             sink,
             running: None,
             proven: Arc::default(),
+            warm: None,
             count: 0,
         }
+    }
+
+    /// The first gunicorn is one that has begun already.
+    pub fn with(mut self, warm: Option<Warm>) -> Web {
+        self.count = u32::from(warm.is_some());
+        self.warm = warm;
+        self
     }
 
     /// The settings of the gunicorn that serves now; none before the first has answered.
     pub fn in_force(&self) -> Arc<Mutex<Option<Gunicorn>>> {
         Arc::clone(&self.proven)
+    }
+
+    /// How many processes a killed launcher has left.
+    pub fn leftovers(state: &std::path::Path) -> usize {
+        orphans::marked(MARK, &state.to_string_lossy()).len()
     }
 
     /// Ends what a killed launcher left: under the state lock nobody else's processes bear this mark.
@@ -75,45 +101,25 @@ impl Web {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn spawn(&mut self, gunicorn: Gunicorn, exits: &Exits) -> Result<Running, Failure> {
-        std::fs::create_dir_all(&gunicorn.run).map_err(|cause| Failure::io("make", &gunicorn.run, cause))?;
-        write_config(&gunicorn, self.trust_unix)?;
+    fn spawn(&mut self, gunicorn: &Gunicorn, exits: &Exits) -> Result<Running, Failure> {
+        if let Some(running) = self.warm.take().and_then(|warm| warm.go(gunicorn)) {
+            *running.exits.lock().unwrap_or_else(PoisonError::into_inner) = Some(exits.clone());
+            return Ok(running);
+        }
         if self.count == 0 {
             remove_stale(&gunicorn.run);
         }
         self.count += 1;
-        let path = gunicorn.run.join(format!("gunicorn-{}-{}.sock", std::process::id(), self.count));
-        let probes = probe_listener(&path)?;
-        let spec = Spec {
-            name: "gunicorn",
-            program: gunicorn.python.clone(),
-            args: gunicorn.args(self.listener.as_raw_fd(), probes.as_raw_fd()),
-            environment: gunicorn.variables(),
-            current_dir: Some(gunicorn.app.clone()),
-            user: gunicorn.user,
-            stdin: None,
-            // Our copy of the probes' socket goes with the spawn: when gunicorn dies, nobody listens there.
-            keep: vec![Arc::clone(&self.listener), Arc::new(probes)],
-            stop: Signal::TERM,
-            // Quick, but in order: the master ends its workers.
-            orphaned: Signal::QUIT,
-        };
-        let expected = Arc::new(AtomicBool::new(true));
-        let (silent, exits) = (Arc::clone(&expected), exits.clone());
-        let on_exit = move |status: std::process::ExitStatus| {
-            if !silent.load(Ordering::SeqCst) {
-                exits.ended(status.to_string());
-            }
-        };
-        let child = Child::spawn(spec, &self.sink, Box::new(on_exit)).inspect_err(|_| remove(&path))?;
-        Ok(Running { child, probes: path, expected, grace: gunicorn.stop_timeout + Duration::from_secs(2) })
+        let place = probe_path(&gunicorn.run, self.count);
+        let exits = Arc::new(Mutex::new(Some(exits.clone())));
+        spawn(gunicorn, place, vec![Arc::clone(&self.listener)], self.trust_unix, &self.sink, &exits)
     }
 
     /// Starts one, and waits for its first answer. After an error nothing of it is left.
     fn ready(&mut self, exits: &Exits, cancel: &Cancel) -> Result<Running, Failure> {
         let settings = self.settings();
         let (host, timeout) = (settings.host.clone(), settings.start_timeout);
-        let running = self.spawn(settings.clone(), exits)?;
+        let running = self.spawn(&settings, exits)?;
         let end = Instant::now() + timeout;
         let gone = || running.child.status().is_some();
         loop {
@@ -136,6 +142,48 @@ impl Web {
             std::thread::sleep(Duration::from_secs(1).min(left));
         }
     }
+}
+
+/// `keep`: the visitors' socket, and what else it needs.
+pub(super) fn spawn(
+    gunicorn: &Gunicorn,
+    place: PathBuf,
+    mut keep: Vec<Arc<OwnedFd>>,
+    trust_unix: bool,
+    sink: &Arc<dyn Sink>,
+    exits: &Listening,
+) -> Result<Running, Failure> {
+    std::fs::create_dir_all(&gunicorn.run).map_err(|cause| Failure::io("make", &gunicorn.run, cause))?;
+    write_config(gunicorn, trust_unix)?;
+    let probes = probe_listener(&place)?;
+    let visitors = keep.first().map_or(-1, |visitors| visitors.as_raw_fd());
+    let args = gunicorn.args(visitors, probes.as_raw_fd());
+    // Our copy of the probes' socket goes with the spawn: when gunicorn dies, nobody listens there.
+    keep.push(Arc::new(probes));
+    let spec = Spec {
+        name: "gunicorn",
+        program: gunicorn.python.clone(),
+        args,
+        environment: gunicorn.variables(),
+        current_dir: Some(gunicorn.app.clone()),
+        user: gunicorn.user,
+        stdin: None,
+        keep,
+        stop: Signal::TERM,
+        // Quick, but in order: the master ends its workers.
+        orphaned: Signal::QUIT,
+    };
+    let expected = Arc::new(AtomicBool::new(true));
+    let (silent, listening) = (Arc::clone(&expected), Arc::clone(exits));
+    let on_exit = move |status: std::process::ExitStatus| {
+        let exits = listening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exits) = exits.as_ref().filter(|_| !silent.load(Ordering::SeqCst)) {
+            exits.ended(status.to_string());
+        }
+    };
+    let child = Child::spawn(spec, sink, Box::new(on_exit)).inspect_err(|_| remove(&place))?;
+    let grace = gunicorn.stop_timeout + Duration::from_secs(2);
+    Ok(Running { child, probes: place, expected, exits: Arc::clone(exits), grace })
 }
 
 fn verdict(
@@ -166,10 +214,15 @@ fn verdict(
     None
 }
 
-fn end_of(running: Running, grace: Duration) {
+pub(super) fn end_of(running: Running, grace: Duration) {
     running.expected.store(true, Ordering::SeqCst);
     running.child.stop(grace);
     remove(&running.probes);
+}
+
+/// The probes' socket of this launcher's nth gunicorn.
+pub(super) fn probe_path(run: &std::path::Path, count: u32) -> PathBuf {
+    run.join(format!("gunicorn-{}-{count}.sock", std::process::id()))
 }
 
 fn remove(path: &std::path::Path) {
@@ -177,7 +230,7 @@ fn remove(path: &std::path::Path) {
 }
 
 /// Probe sockets of launchers that were killed; the state lock says that none of them lives.
-fn remove_stale(run: &std::path::Path) {
+pub(super) fn remove_stale(run: &std::path::Path) {
     for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -263,6 +316,7 @@ impl Service for Web {
     }
 
     fn stop(&mut self) {
+        self.warm = None;
         if let Some(running) = self.running.take() {
             let grace = running.grace;
             end_of(running, grace);

@@ -40,10 +40,21 @@ fn is_loopback(host: &str) -> bool {
     address || bare == "localhost" || bare.ends_with(".localhost")
 }
 
+const NOBODY: &str = "there is no administrator yet, and whoever comes first would become one";
+
 /// The refusal where others could become administrator.
 pub fn refusal(why: &str) -> Failure {
-    Failure::new("there is no administrator yet, and whoever comes first would become one")
-        .cause(format!("others than you can reach Mathesar: {why}"))
+    with_help(Failure::new(NOBODY).cause(format!("others than you can reach Mathesar: {why}")))
+}
+
+/// Such a refusal that came from a running launcher, which sends nothing but its words.
+pub fn refused_elsewhere(failure: &Failure) -> Option<Failure> {
+    let said = failure.to_string();
+    said.starts_with(NOBODY).then(|| with_help(Failure::new(said)))
+}
+
+fn with_help(failure: Failure) -> Failure {
+    failure
         .exit(Exit::Refused)
         .help("make the administrator first: `mathesar admin create`")
         .help("or let this machine alone in: `mathesar config set server.listen 127.0.0.1:8000`, `mathesar config unset server.hosts`")

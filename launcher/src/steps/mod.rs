@@ -9,7 +9,7 @@ mod outlook;
 mod work;
 mod world;
 
-pub use access::{Exposure, admin_exists, exposure};
+pub use access::{Exposure, admin_exists, exposure, refused_elsewhere};
 pub use event::{Event, Kind, Watcher};
 pub use feed::Feed;
 pub use graph::walk;

@@ -1,5 +1,6 @@
 //! What is done in each step. All of it may be killed at any moment and done again.
 
+use std::error::Error as _;
 use std::io::ErrorKind;
 
 use serde_json::{Value, json};
@@ -66,8 +67,17 @@ impl World {
                     before.to_owned()
                 })
             };
-            changed = config::write(&layout.config_file(), layout.scope, keep)?;
-            progress.done(&format!("Wrote {}", layout.config_file().display()));
+            match config::write(&layout.config_file(), layout.scope, keep) {
+                Ok(written) => {
+                    changed = written;
+                    progress.done(&format!("Wrote {}", layout.config_file().display()));
+                }
+                // Settings that are mounted read-only, or come by variables alone: the file only explains them.
+                Err(failure) if is_read_only(&failure) => {
+                    progress.note(&format!("going on without a file of settings: {failure}"));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         self.installation.secret_key()?;
         Ok(changed)
@@ -112,7 +122,8 @@ impl World {
         let app = self.installation.app();
         let _lock = self.installation.store().lock(progress)?;
         install::take_lock(&release, &app)?;
-        environment::ensure(&release.path, &self.installation.pythons(), &app, progress)?;
+        let unsettled = environment::build(&release.path, &self.installation.pythons(), &app, progress)?;
+        self.set_unsettled(unsettled);
         Ok(true)
     }
 
@@ -122,7 +133,8 @@ impl World {
             return Ok(false);
         }
         let _lock = self.installation.store().lock(progress)?;
-        static_files::ensure(&release.path, progress)?;
+        self.settling(|| static_files::collect(&release.path, progress))?;
+        static_files::stamp(&release.path, progress)?;
         Ok(true)
     }
 
@@ -211,6 +223,21 @@ impl World {
     }
 
     fn migrate(&self, progress: &dyn Progress) -> Result<bool, Failure> {
+        self.settling(|| self.tables(progress))
+    }
+
+    /// Does this while the disk takes in the environment, if one was made; either of the two steps that need it.
+    fn settling<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        std::thread::scope(|scope| {
+            let settled = scope.spawn(|| self.settle());
+            let result = work();
+            let settled = settled.join();
+            settled.map_err(|_| Failure::new("the settling of the environment has panicked"))??;
+            result
+        })
+    }
+
+    fn tables(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let release = self.release()?;
         let stamp = self.installation.layout.state.join(MIGRATED);
         if let Some(now) = self.applied()
@@ -296,6 +323,13 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+fn is_read_only(failure: &Failure) -> bool {
+    let cause = failure.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| {
+        matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+    })
 }
 
 /// The release that the tables were last migrated by, where that was written down in the state folder.

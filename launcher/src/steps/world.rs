@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::app::environment::Unsettled;
 use crate::app::lookup::Found;
 use crate::app::store::Installed;
 use crate::application::{self, Variables};
@@ -24,6 +25,7 @@ pub struct World {
     /// The release that the walk is about.
     pub wanted: Wanted,
     slots: Mutex<Slots>,
+    unsettled: Mutex<Option<Unsettled>>,
 }
 
 /// Which release a walk is about.
@@ -60,6 +62,7 @@ impl World {
             for_admin: false,
             wanted: Wanted::default(),
             slots: Mutex::default(),
+            unsettled: Mutex::default(),
         }
     }
 
@@ -82,6 +85,16 @@ impl World {
 
     pub(super) fn set_release(&self, release: Installed) {
         self.slots().release = Some(release);
+    }
+
+    pub(super) fn set_unsettled(&self, environment: Option<Unsettled>) {
+        *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = environment;
+    }
+
+    /// Whoever asks second waits until it is done.
+    pub(super) fn settle(&self) -> Result<(), Failure> {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        unsettled.take().map_or(Ok(()), Unsettled::settle)
     }
 
     pub(super) fn set_cluster(&self, cluster: Cluster) {

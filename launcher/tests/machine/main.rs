@@ -3,6 +3,7 @@
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod autostart;
 mod base;
 mod faults;
 mod instance;

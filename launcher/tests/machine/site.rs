@@ -22,6 +22,7 @@ const PACKAGES: &[&str] = &[
     "systemd",
     "systemd-sysv",
     "dbus",
+    "libpam-systemd",
     "postgresql-15",
     "python3",
     "python3-venv",

@@ -204,6 +204,49 @@ fn commands(machine: &Machine) {
     machine.sh("mathesar start");
     assert_eq!(property(machine, "mathesar", "ActiveState"), "active", "after `mathesar start`");
     assert_eq!(status(machine, "")["pid"], main_pid(machine, "mathesar"));
+    assert_eq!(status(machine, "")["autostart"], true);
+    for (command, told) in [
+        ("autostart off", "sudo systemctl disable mathesar.service"),
+        ("uninstall --purge --yes", "sudo apt remove mathesar"),
+    ] {
+        let ran = machine.try_sh(&format!("mathesar {command}"));
+        assert!(ran.code == Some(4) && ran.err.contains(told), "mathesar {command}: {}", ran.told());
+    }
+    log(machine);
+    refusal(machine);
+}
+
+/// The journal's, whole and by who has spoken.
+fn log(machine: &Machine) {
+    let whole = machine.sh("mathesar logs -n all");
+    for said in ["mathesar[", "launcher: running at", "postgresql: ", "gunicorn: ", "systemd[1]: "] {
+        assert!(whole.contains(said), "{said} is not in\n{whole}");
+    }
+    assert_eq!(machine.sh("mathesar logs -n 7").lines().count(), 7);
+    let database = machine.sh("mathesar logs -n 3 --source postgresql --since 1h");
+    assert_eq!(database.lines().count(), 3, "{database}");
+    assert!(database.lines().all(|line| line.contains("]: postgresql: ")), "{database}");
+    // As journalctl does it.
+    let none = machine.try_sh("mathesar logs --source postgresql --since 2099-01-01");
+    assert!(none.out.is_empty() && none.err.contains("No entries"), "{}", none.told());
+    // What comes, from where it began on: each line once.
+    machine.sh("mathesar logs -f -n 1 --source gunicorn >/tmp/followed & follower=$!
+         sleep 2; mathesar restart; sleep 2; kill $follower; wait $follower || :");
+    let followed = machine.sh("cat /tmp/followed");
+    let whole = machine.sh("mathesar logs -n all --source gunicorn | sed 's/^[^ ]* //'");
+    let plain: Vec<&str> =
+        followed.lines().filter_map(|line| line.split_once(' ').map(|line| line.1)).collect();
+    assert!(plain.len() > 1 && whole.ends_with(&plain.join("\n")), "{followed}\n---\n{whole}");
+}
+
+/// What is wrong is told by the command that was typed, in the service's own words.
+fn refusal(machine: &Machine) {
+    machine.sh("mathesar stop");
+    machine.write("/etc/mathesar/conf.d/50-wrong.conf", "[server]\nnonsense = 1\n");
+    let started = machine.try_sh("mathesar start");
+    assert!(started.code == Some(4) && started.err.contains("50-wrong.conf:2"), "{}", started.told());
+    machine.sh("rm /etc/mathesar/conf.d/50-wrong.conf; mathesar start");
+    assert_eq!(property(machine, "mathesar", "ActiveState"), "active", "after the settings were put right");
 }
 
 fn rebooted(machine: &Machine) {

@@ -73,7 +73,9 @@ fn a_proxy_that_is_not_trusted_is_not_believed() {
         let Some(front) = Front::start(kind, &instance.listen, "", &[]) else { continue };
         let told = front.get("/", FORGED).told();
         assert_eq!(told["scheme"], "http", "{kind:?}");
-        assert!(!told.to_string().contains("FORWARDED"), "{kind:?} {told}");
+        // All that is left is the mark that something was there: a first page is not for whoever comes by a proxy.
+        let told = told.to_string().replace("\"HTTP_X_FORWARDED_REMOVED\":\"1\"", "");
+        assert!(!told.contains("FORWARDED"), "{kind:?} {told}");
     }
 }
 

@@ -82,9 +82,23 @@ pub fn release(version: &str, variant: Option<&str>) -> SampleRelease {
         }
         _ => panic!("the sample application has no {version} {variant:?}"),
     };
-    let bytes = tarball(&overlays.iter().map(|overlay| sources().join(overlay)).collect::<Vec<_>>());
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let folders: Vec<PathBuf> = overlays.iter().map(|overlay| sources().join(overlay)).collect();
     let name = variant.map_or(version.to_owned(), |variant| format!("{version}-{variant}"));
+    pack(version, &name, &folders)
+}
+
+/// Version 1.0.0 with one more line in its requirements.
+pub fn release_requiring(line: &str) -> SampleRelease {
+    let overlay = tempfile::tempdir().unwrap();
+    let base = sources().join("base");
+    let text = fs::read_to_string(base.join("requirements.txt")).unwrap();
+    fs::write(overlay.path().join("requirements.txt"), format!("{text}{line}\n")).unwrap();
+    pack("1.0.0", "1.0.0-requiring", &[base, overlay.path().to_owned()])
+}
+
+fn pack(version: &str, name: &str, folders: &[PathBuf]) -> SampleRelease {
+    let bytes = tarball(folders);
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     // Named by its content: tests of another build of the same target folder may be reading theirs.
     let folder = work_folder().join(format!("{name}-{}", &sha256[..12]));
     fs::create_dir_all(&folder).unwrap();

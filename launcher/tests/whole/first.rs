@@ -103,3 +103,24 @@ fn listing(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Where nobody lingers, $XDG_RUNTIME_DIR is removed with the last session; and a later one has another.
+#[test]
+fn a_logout_takes_nothing_along() {
+    let Some(mut home) = Home::of_user(Start::SetUp) else { return };
+    let session = home.folder().join("session");
+    crate::machine::make_folder(&session, home.folder(), home.user);
+    home.set_variable("XDG_RUNTIME_DIR", &session);
+    home.ok(&["start"]);
+    let before = home.processes();
+    fs::remove_dir_all(&session).unwrap();
+    assert_eq!(home.status()["state"], "running");
+    // The web server is replaced, which takes its folder.
+    home.ok(&["restart"]);
+    assert_ne!(home.processes(), before);
+    assert_eq!(home.get("/auth/login/").0, 302);
+    // From cron, which has none at all.
+    home.set_variable("XDG_RUNTIME_DIR", "");
+    home.ok(&["stop"]);
+    home.nobody_left();
+}

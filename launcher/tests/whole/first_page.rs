@@ -208,8 +208,8 @@ fn a_running_one_is_not_opened_to_others_either() {
     for conf in [listen.as_str(), "[server]\nhosts = [\"db.example.org\"]\n"] {
         home.conf(conf);
         let refused = home.mathesar(&["restart"]);
-        assert_ne!(refused.status, 0);
-        assert!(refused.stderr.contains("there is no administrator yet"), "{}", refused.stderr);
+        assert_eq!(refused.status, 4);
+        assert!(refused.stderr.contains("first: `mathesar admin create`"), "{}", refused.stderr);
         // It goes on as it was.
         assert_eq!(home.get(PAGE).0, 200);
     }

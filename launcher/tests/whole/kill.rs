@@ -219,6 +219,10 @@ fn killed_while_it_runs_and_while_it_starts() {
                 let killed = victim.kill(&home, &mut random);
                 println!("{number}: running, {victim:?} ({killed} processes) after {after} ms");
                 assert!(killed > 0, "there was none\n{:#?}", home.processes());
+                // It takes its children along, also where nobody starts it again.
+                if victim == Launcher && random.below(2) == 0 {
+                    home.nobody_left();
+                }
             } else {
                 // From an orderly end, or from a disorderly one.
                 match random.below(2) {

@@ -47,8 +47,9 @@ pub fn make_folder(folder: &Path, within: &Path, user: Option<User>) {
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id() % 9000) as u16;
-    for _ in 0..9000 {
-        let port = 20000 + (first + NEXT.fetch_add(1, Ordering::SeqCst)) % 9000;
+    for _ in 0..900 {
+        // With room between them, as the launcher itself proposes the next one.
+        let port = 20000 + (first + NEXT.fetch_add(10, Ordering::SeqCst)) % 9000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -4,17 +4,25 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod autostart;
+mod disk;
 mod doctor;
 mod external;
 mod first;
 mod first_page;
 mod harness;
 mod http;
+mod install;
 mod kill;
+mod leftovers;
+mod logs;
 mod machine;
+mod own_server;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
+mod stale;
 mod steps;
 mod system;
+mod uninstall;
 mod visitors;

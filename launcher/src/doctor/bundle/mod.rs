@@ -161,7 +161,7 @@ fn log(look: &Look) -> String {
             &root::journal(&unit, user).unwrap_or_else(|| "the journal cannot be read\n".to_owned()),
         );
     }
-    let words = layout.logs.as_ref().unwrap_or(&layout.state).join("launcher.err");
+    let words = layout.logs.as_ref().unwrap_or(&layout.state).join(crate::logbook::LAST_WORDS);
     if let Some(words) = fs::read_to_string(words).ok().filter(|words| !words.is_empty()) {
         text.push_str(&format!("\n\nlast words of the launcher:\n{words}\n"));
     }
@@ -171,6 +171,7 @@ fn log(look: &Look) -> String {
 fn unit(look: &Look) -> String {
     match Manager::of(&look.installation.layout, &look.installation.environment) {
         Manager::Nobody => "no unit of systemd is responsible\n".to_owned(),
+        Manager::Launchd { label, .. } => format!("the launchd agent {label}\n"),
         Manager::Systemd { unit, user } => [
             systemctl(user).args(["show", "-p", PROPERTIES]).arg(&unit),
             systemctl(user).args(["cat", "--no-pager"]).arg(&unit),

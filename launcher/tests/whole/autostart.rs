@@ -1,0 +1,43 @@
+//! `mathesar autostart` where no systemd is. With one: launcher/tests/machine.
+
+use std::path::Path;
+
+use crate::harness::{Home, Start};
+
+#[test]
+fn without_systemd_cron_is_named() {
+    if Path::new("/run/systemd/system").exists() {
+        println!("not run: systemd runs here");
+        return;
+    }
+    let Some(home) = Home::of_user(Start::Bare) else { return };
+    let on = home.mathesar(&["autostart", "on"]);
+    assert_eq!(on.status, 4, "{on:?}");
+    let line = format!("`@reboot {} start`", home.program().display());
+    assert!(on.stderr.contains("this system is not run by systemd") && on.stderr.contains(&line), "{on:?}");
+    assert!(!home.folder().join("home/.config/systemd").exists(), "half of it was written");
+    let off = home.ok(&["autostart", "off"]);
+    assert!(off.stderr.contains("does not start by itself"), "{off:?}");
+    assert!(home.status()["autostart"].is_null());
+}
+
+#[test]
+fn somebody_else_s_unit_is_left_alone() {
+    let Some(home) = Home::of_user(Start::Bare) else { return };
+    let unit = home.folder().join("home/.config/systemd/user/mathesar.service");
+    home.write(&unit, "[Service]\nExecStart=/bin/true\n");
+    let off = home.mathesar(&["autostart", "off"]);
+    assert_eq!(off.status, 4, "{off:?}");
+    assert!(off.stderr.contains("was not written by `mathesar autostart on`"), "{off:?}");
+    let uninstalled = home.mathesar(&["uninstall", "--yes"]);
+    assert_eq!(uninstalled.status, 4, "{uninstalled:?}");
+    assert_eq!(std::fs::read_to_string(unit).unwrap(), "[Service]\nExecStart=/bin/true\n");
+}
+
+#[test]
+fn the_system_s_is_the_administrator_s() {
+    let Some(home) = Home::of_user(Start::Bare) else { return };
+    let on = home.mathesar(&["--system", "autostart", "on"]);
+    assert_eq!(on.status, 4, "{on:?}");
+    assert!(on.stderr.contains("`sudo systemctl enable --now mathesar.service`"), "{on:?}");
+}
