@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mathesar::control::{Lock, ask, serve};
 use mathesar::failure::Failure;
-use mathesar::server::{Board, Gunicorn, Listener, Preparing, Web};
+use mathesar::server::{Board, Gunicorn, Listener, Preparing, Warm, Web};
 use mathesar::supervise::log::{Rotated, Sink};
 use mathesar::supervise::notify::Notifier;
 use mathesar::supervise::{
@@ -207,7 +207,8 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
         user: None,
         made_from: Default::default(),
     };
-    let web = Web::new(Arc::new(Mutex::new(settings)), &listener, Arc::clone(&sink));
+    let warm = number("MT_WARM").map(|_| Warm::begin(settings.clone(), &listener, &sink)).transpose()?;
+    let web = Web::new(Arc::new(Mutex::new(settings)), &listener, Arc::clone(&sink)).with(warm);
     let database = Database { sink: Arc::clone(&sink), child: None };
     let pause = number("MT_PREPARE").unwrap_or(0);
     std::thread::spawn(move || {
