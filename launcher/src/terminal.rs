@@ -191,8 +191,10 @@ impl Screen {
             return;
         }
         // One that wraps could not be taken away again.
-        let width = rustix::termios::tcgetwinsize(std::io::stderr())
-            .map_or(80, |size| usize::from(size.ws_col).max(20));
+        let width =
+            rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+        // Some terminals do not know their own width.
+        let width = if width == 0 { 80 } else { width.max(20) };
         let text: String = format!("{:>12} {}", "…", parts.join(" · ")).chars().take(width - 1).collect();
         let _ = write!(std::io::stderr().lock(), "{text}");
         let _ = std::io::stderr().lock().flush();

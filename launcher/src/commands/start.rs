@@ -206,6 +206,22 @@ fn wait_for_socket(
     }
 }
 
+/// Ctrl-C ends the watching, not the work: that is a process of its own by now, and whoever pressed it wants to know.
+fn say_when_interrupted(terminal: &Terminal) {
+    use signal_hook::consts::SIGINT;
+    // Where it cannot be listened to, Ctrl-C ends this process without a word.
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT]) else { return };
+    let terminal = terminal.clone();
+    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            terminal.end();
+            super::note("Mathesar goes on starting in the background: `mathesar status` says how far it is, `mathesar stop` ends it");
+            // As a shell tells the end by this signal.
+            std::process::exit(130);
+        }
+    });
+}
+
 fn follow(
     context: &Context,
     socket: &Path,
@@ -213,6 +229,7 @@ fn follow(
     begun: Instant,
 ) -> anyhow::Result<()> {
     let terminal = Terminal::new();
+    say_when_interrupted(&terminal);
     let end = control::follow(socket, |heard| match heard {
         Heard::Event(event) => terminal.tell(&event),
         Heard::Phase(..) => {}

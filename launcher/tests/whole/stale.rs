@@ -209,3 +209,19 @@ fn a_web_server_that_sleeps_is_replaced_and_the_database_is_not() {
     home.until("running", || home.status()["state"] == "running");
     assert!(database.iter().all(|pid| alive(*pid)), "PostgreSQL was restarted too");
 }
+
+#[test]
+fn an_interrupted_start_goes_on_in_the_background() {
+    // From an unpacked release on: the tables alone take long enough to be interrupted in.
+    let Some(home) = Home::installed() else { return };
+    let mut start = home.spawn("start", &["start"]);
+    home.until("it says what it does", || !home.words("start").is_empty());
+    signal(i32::try_from(start.id()).unwrap(), Signal::INT);
+    let code = start.wait().unwrap().code();
+    let words = home.words("start");
+    assert_eq!(code, Some(130), "{words}");
+    assert!(words.contains("goes on starting in the background: `mathesar status`"), "{words}");
+    home.until("it runs", || home.status()["state"] == "running");
+    home.ok(&["stop"]);
+    home.nobody_left();
+}
