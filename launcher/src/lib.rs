@@ -28,6 +28,7 @@ pub mod steps;
 pub mod supervise;
 mod system;
 pub mod terminal;
+pub mod transaction;
 mod user;
 
 pub use commands::run;

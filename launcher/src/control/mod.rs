@@ -54,6 +54,8 @@ fn request_line(request: Request) -> String {
         Request::Stop => json!({ "v": VERSION, "do": "stop" }),
         Request::Restart { everything } => json!({ "v": VERSION, "do": "restart", "everything": everything }),
         Request::Reload => json!({ "v": VERSION, "do": "reload-config" }),
+        // Never asked over the socket: whoever holds it has to live in the same process.
+        Request::Hold | Request::Resume => json!({ "v": VERSION, "do": "nothing" }),
     };
     format!("{value}\n")
 }

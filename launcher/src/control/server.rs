@@ -130,7 +130,7 @@ fn after_the_end(request: Request, message: &str) -> Result<Value, String> {
             Ok(json!({ "state": "stopping", "message": message, "address": null, "pending": [] }))
         }
         Request::Stop => Ok(Value::Null),
-        Request::Restart { .. } | Request::Reload => Err("it is being stopped".to_owned()),
+        Request::Restart { .. } | Request::Reload | Request::Hold | Request::Resume => Err("it is being stopped".to_owned()),
     }
 }
 
@@ -162,7 +162,7 @@ fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
         let end = match snapshot.phase {
             Phase::Running | Phase::Degraded => Some(Ok(json!({ "state": snapshot.phase.name() }))),
             Phase::Stopped | Phase::Failed => Some(Err(snapshot.message)),
-            Phase::Preparing | Phase::Starting | Phase::Stopping => None,
+            Phase::Preparing | Phase::Starting | Phase::Held | Phase::Stopping => None,
         };
         let done = end.is_some();
         lines.extend(end.map(|end| response_line(&end)));

@@ -150,6 +150,8 @@ impl Hooks for Shown {
             Phase::Preparing => "Mathesar is being prepared",
             Phase::Starting => "Mathesar is starting",
             Phase::Stopping | Phase::Stopped => "Mathesar is being stopped",
+            // Whoever holds it says what for.
+            Phase::Held => return,
             Phase::Running | Phase::Degraded | Phase::Failed => "Mathesar is not available right now",
         };
         // Errors may tell what is no visitor's business.

@@ -9,6 +9,8 @@ pub enum Phase {
     Starting,
     Running,
     Degraded,
+    /// Everything is down while somebody works on the data; visitors see the page.
+    Held,
     Stopping,
     Stopped,
     Failed,
@@ -17,7 +19,8 @@ pub enum Phase {
 impl Phase {
     pub fn name(self) -> &'static str {
         match self {
-            Phase::Preparing => "preparing",
+            // Scripts know a fixed set of words.
+            Phase::Preparing | Phase::Held => "preparing",
             Phase::Starting => "starting",
             Phase::Running => "running",
             Phase::Degraded => "degraded",
@@ -76,6 +79,7 @@ pub enum Then {
     Stay,
     Finish(Outcome),
     StartAgain,
+    Hold,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +105,9 @@ pub enum Event {
     RestartAsked,
     /// Another one in its place, without a gap.
     ReplaceAsked(usize),
+    /// Everything down, until `ResumeAsked`.
+    HoldAsked,
+    ResumeAsked,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +214,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         Event::RestartAsked if s.stopping() => {
             actions.push(Action::Answer(Err("it is stopping".to_owned())));
         }
-        Event::RestartAsked if s.phase == Phase::Preparing => {
+        Event::RestartAsked if matches!(s.phase, Phase::Preparing | Phase::Held) => {
             actions.push(Action::Answer(Err("it is still being prepared".to_owned())));
         }
         Event::RestartAsked => {
@@ -215,6 +222,20 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
             s.page = true;
             begin_stop(s, Then::StartAgain, &mut actions);
         }
+        Event::HoldAsked => match s.phase {
+            Phase::Starting | Phase::Running | Phase::Degraded => {
+                actions.push(Action::ShowPage);
+                s.page = true;
+                begin_stop(s, Then::Hold, &mut actions);
+            }
+            phase => actions.push(Action::Answer(Err(format!("it is {}", phase.name())))),
+        },
+        Event::ResumeAsked if s.phase == Phase::Held => {
+            s.phase = Phase::Starting;
+            s.then = Then::StartAgain;
+            go_on(s, &mut actions);
+        }
+        Event::ResumeAsked => actions.push(Action::Answer(Err(format!("it is {}", s.phase.name())))),
         Event::ReplaceAsked(index) => {
             if s.services[index].up == Up::Up && !s.stopping() {
                 s.services[index].up = Up::Replacing;
@@ -229,7 +250,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
 
 /// Starts the first that is down and may start; tells when nothing is left to start.
 fn go_on(s: &mut State, actions: &mut Vec<Action>) {
-    if s.stopping() || s.phase == Phase::Preparing {
+    if s.stopping() || matches!(s.phase, Phase::Preparing | Phase::Held) {
         return;
     }
     if let Some(index) = s.services.iter().position(|slot| slot.up == Up::Down)
@@ -308,7 +329,7 @@ fn bad_probe(s: &mut State, index: usize, why: String, actions: &mut Vec<Action>
 fn begin_stop(s: &mut State, then: Then, actions: &mut Vec<Action>) {
     if s.stopping() {
         // A restart that is overtaken by a stop ends there; an outcome that stands is not changed.
-        if s.then == Then::StartAgain && then != Then::StartAgain {
+        if matches!(s.then, Then::StartAgain | Then::Hold) && matches!(then, Then::Finish(_)) {
             actions.push(Action::Answer(Err("it is stopping".to_owned())));
             actions.push(Action::NotifyStopping);
             s.then = then;
@@ -316,7 +337,7 @@ fn begin_stop(s: &mut State, then: Then, actions: &mut Vec<Action>) {
         return;
     }
     s.phase = Phase::Stopping;
-    if then != Then::StartAgain {
+    if matches!(then, Then::Finish(_)) {
         actions.push(Action::NotifyStopping);
     }
     s.then = then;
@@ -344,6 +365,11 @@ fn stop_next(s: &mut State, actions: &mut Vec<Action>) {
         Then::Finish(outcome) => {
             s.phase = if outcome == Outcome::Stopped { Phase::Stopped } else { Phase::Failed };
             actions.push(Action::Finish(outcome));
+        }
+        Then::Hold => {
+            s.phase = Phase::Held;
+            s.then = Then::Stay;
+            actions.push(Action::Answer(Ok(())));
         }
         Then::Stay => actions.push(Action::Finish(Outcome::Stopped)),
     }

@@ -228,3 +228,40 @@ fn back_off_grows_to_a_minute() {
     assert_eq!(seconds, [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
     assert_eq!(back_off(u32::MAX).as_secs(), 60);
 }
+
+#[test]
+fn held_it_is_all_down_until_it_may_go_on() {
+    let (state, actions) = run(running(), vec![Event::HoldAsked, Event::Stopped(WEB), Event::Stopped(DB)]);
+    assert_eq!(actions[0], [Action::ShowPage, Action::Stop(WEB)]);
+    assert_eq!(actions[2], [Action::Answer(Ok(()))]);
+    assert_eq!((state.phase, state.phase.name()), (Phase::Held, "preparing"));
+    // Nobody restarts it behind the back of whoever holds it.
+    let (state, actions) = run(state, vec![Event::RestartAsked, Event::ReplaceAsked(WEB), Event::BackOffOver(WEB)]);
+    assert!(matches!(actions[0][..], [Action::Answer(Err(_))]), "{actions:?}");
+    assert!(matches!(actions[1][..], [Action::Answer(Err(_))]), "{actions:?}");
+    assert!(actions[2].is_empty());
+    let (state, actions) = run(state, vec![Event::ResumeAsked, Event::Started(DB), Event::Started(WEB)]);
+    assert_eq!(actions[0], [Action::Start(DB)]);
+    assert_eq!(actions[2], [Action::HidePage, tell("running"), Action::Answer(Ok(()))]);
+    assert_eq!(state.phase, Phase::Running);
+}
+
+#[test]
+fn a_stop_ends_a_hold() {
+    let (_, actions) = run(
+        running(),
+        vec![Event::HoldAsked, Event::StopAsked, Event::Stopped(WEB), Event::Stopped(DB)],
+    );
+    assert!(matches!(actions[1][..], [Action::Answer(Err(_)), Action::NotifyStopping]), "{actions:?}");
+    assert_eq!(actions[3], [Action::Finish(Outcome::Stopped)]);
+    let (_, actions) =
+        run(running(), vec![Event::HoldAsked, Event::Stopped(WEB), Event::Stopped(DB), Event::StopAsked]);
+    assert_eq!(actions[3], [Action::NotifyStopping, Action::Finish(Outcome::Stopped)]);
+}
+
+#[test]
+fn what_cannot_be_held_says_why() {
+    let (_, actions) = run(State::new(policy()), vec![Event::HoldAsked, Event::ResumeAsked]);
+    assert_eq!(actions[0], [Action::Answer(Err("it is preparing".into()))]);
+    assert_eq!(actions[1], [Action::Answer(Err("it is preparing".into()))]);
+}

@@ -38,6 +38,9 @@ pub enum Request {
         everything: bool,
     },
     Reload,
+    /// Everything down, with the page for visitors, until `Resume`: for whoever works on the data.
+    Hold,
+    Resume,
 }
 
 /// Takes the answer, once.
@@ -228,6 +231,14 @@ impl Supervisor {
             Request::Restart { everything } => {
                 self.responders.push_back(responder);
                 self.feed(if everything { Event::RestartAsked } else { Event::ReplaceAsked(last) }, hooks)
+            }
+            Request::Hold => {
+                self.responders.push_back(responder);
+                self.feed(Event::HoldAsked, hooks)
+            }
+            Request::Resume => {
+                self.responders.push_back(responder);
+                self.feed(Event::ResumeAsked, hooks)
             }
             Request::Reload => match hooks.reload() {
                 Ok(()) => {

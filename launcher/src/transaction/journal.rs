@@ -1,0 +1,208 @@
+//! The journal: that a transaction is under way, what it is about, and whether it counts.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::swap::Part;
+use crate::app::files;
+use crate::failure::{Exit, Failure};
+
+const JOURNAL: &str = "transaction.json";
+const FORMAT: u64 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Upgrade,
+    Rollback,
+    Restore,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Upgrade => "upgrade",
+            Kind::Rollback => "rollback",
+            Kind::Restore => "restore",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Kind> {
+        [Kind::Upgrade, Kind::Rollback, Kind::Restore].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Before `Committed` everything is taken back, after it everything stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Open,
+    Committed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// Names its folders: `20261125T021500Z`, and a number where that is taken.
+    pub id: String,
+    pub kind: Kind,
+    pub stage: Stage,
+    /// The release before; none in an empty installation.
+    pub from: Option<String>,
+    pub to: String,
+    /// The release that is held once it is committed.
+    pub hold: Option<String>,
+    /// What is replaced.
+    pub parts: Vec<Part>,
+    /// Other servers' databases got the new release's SQL; they are not among the parts.
+    pub others: bool,
+    /// A rollback's: whose copy it takes.
+    pub took: Option<String>,
+    /// Seconds since 1970.
+    pub begun: u64,
+}
+
+impl Journal {
+    pub fn new(state: &Path, kind: Kind, from: Option<String>, to: String, parts: Vec<Part>) -> Journal {
+        let begun = now();
+        let stem = crate::transaction::journal::stamp(begun);
+        let taken = |id: &str| parts.iter().any(|part| part.side(state, id).exists());
+        let id = std::iter::once(stem.clone())
+            .chain((2..).map(|number| format!("{stem}-{number}")))
+            .find(|id| !taken(id))
+            .unwrap_or(stem);
+        let (hold, took) = (None, None);
+        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, begun }
+    }
+
+    fn path(state: &Path) -> PathBuf {
+        state.join(JOURNAL)
+    }
+
+    /// The one that is under way, or was when its launcher died.
+    pub fn read(state: &Path) -> Result<Option<Journal>, Failure> {
+        let path = Journal::path(state);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(Failure::io("read", &path, cause)),
+        };
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        Journal::from_json(&value).map(Some).ok_or_else(|| {
+            Failure::new(format!("cannot understand {}", path.display()))
+                .exit(Exit::Refused)
+                .cause("a newer launcher has written it, or the disk has spoilt it; nothing was changed")
+                .help("start it with the launcher that began this, or restore a backup: `mathesar backup list`")
+        })
+    }
+
+    pub fn write(&self, state: &Path) -> Result<(), Failure> {
+        files::write(&Journal::path(state), format!("{:#}\n", self.to_json()).as_bytes())
+    }
+
+    pub fn remove(state: &Path) -> Result<(), Failure> {
+        files::remove_tree(&Journal::path(state))?;
+        files::sync_folder(state)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "format": FORMAT,
+            "id": self.id,
+            "kind": self.kind.name(),
+            "committed": self.stage == Stage::Committed,
+            "from": self.from,
+            "to": self.to,
+            "hold": self.hold,
+            "parts": self.parts.iter().map(|part| part.name()).collect::<Vec<_>>(),
+            "others": self.others,
+            "took": self.took,
+            "begun": self.begun,
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Journal> {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let parts = value.get("parts")?.as_array()?.iter().map(|part| Part::parse(part.as_str()?));
+        let id = text("id").filter(|id| is_plain(id))?;
+        (value.get("format")?.as_u64()? == FORMAT).then_some(())?;
+        Some(Journal {
+            id,
+            kind: Kind::parse(&text("kind")?)?,
+            stage: if value.get("committed")?.as_bool()? { Stage::Committed } else { Stage::Open },
+            from: text("from"),
+            to: text("to")?,
+            hold: text("hold"),
+            parts: parts.collect::<Option<_>>()?,
+            others: value.get("others").and_then(Value::as_bool).unwrap_or_default(),
+            took: text("took"),
+            begun: value.get("begun").and_then(Value::as_u64).unwrap_or_default(),
+        })
+    }
+}
+
+/// It becomes a folder's name.
+fn is_plain(id: &str) -> bool {
+    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// `20261125T021500Z`
+pub(crate) fn stamp(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Days since 1970 as a date of the Gregorian calendar (Howard Hinnant's `civil_from_days`).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_survives_the_disk() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(Journal::read(state.path()).unwrap(), None);
+        let mut journal =
+            Journal::new(state.path(), Kind::Upgrade, Some("1-a".into()), "2-b".into(), vec![Part::Database]);
+        journal.hold = Some("2-b".into());
+        journal.write(state.path()).unwrap();
+        assert_eq!(Journal::read(state.path()).unwrap(), Some(journal.clone()));
+        journal.stage = Stage::Committed;
+        journal.write(state.path()).unwrap();
+        assert_eq!(Journal::read(state.path()).unwrap().unwrap().stage, Stage::Committed);
+        Journal::remove(state.path()).unwrap();
+        assert_eq!(Journal::read(state.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_is_not_understood_stops_everything() {
+        let state = tempfile::tempdir().unwrap();
+        for text in ["", "{}", r#"{"format":2,"id":"a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#,
+            r#"{"format":1,"id":"../a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#] {
+            std::fs::write(state.path().join(JOURNAL), text).unwrap();
+            assert_eq!(Journal::read(state.path()).unwrap_err().exit, Exit::Refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(stamp(0), "19700101T000000Z");
+        assert_eq!(stamp(951_827_696), "20000229T123456Z");
+        assert_eq!(stamp(1_795_572_900), "20261125T021500Z");
+    }
+}

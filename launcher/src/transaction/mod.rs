@@ -1,0 +1,20 @@
+//! Changes that replace an installation's data as a whole, and can be taken back: an upgrade, a rollback, a restore.
+//!
+//! What is replaced lies beside what replaces it, on the same file system, so that every change of mind is a rename. Which of
+//! the two counts is told by the names alone, and by one journal: whoever finds them after a kill or a power cut, also in a
+//! copy of the state folder elsewhere, knows what to do.
+
+pub mod copy;
+mod journal;
+mod pending;
+mod recover;
+mod swap;
+
+pub use journal::{Journal, Kind, Stage};
+pub use pending::{Pending, Unfinished};
+pub(crate) use recover::record;
+pub use recover::{Recovered, finish, recover, undo};
+pub use swap::{Part, swap_in, take_back};
+
+/// In the state folder: how the last one ended, for `status` and whoever asks why.
+pub const LAST: &str = "last-upgrade.json";

@@ -1,0 +1,128 @@
+//! What a killed launcher, or a power cut, has left of a transaction: taken back, or finished.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::journal::{Journal, Kind, Stage, now};
+use super::pending::Pending;
+use super::swap::{Part, take_back};
+use crate::app::files;
+use crate::database;
+use crate::failure::Failure;
+
+/// How long a server may take to end that its launcher has left.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    pub journal: Journal,
+    /// For people.
+    pub text: String,
+}
+
+/// Puts an installation in order, under its lock and before anything else is done with it.
+pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
+    let Some(journal) = Journal::read(state)? else { return Ok(None) };
+    // Nothing is renamed under a server that still writes.
+    if let Some(mut left) = database::adopt(&Part::Database.live(state)) {
+        left.stop(PATIENCE)?;
+    }
+    let kind = journal.kind.name();
+    let text = match journal.stage {
+        Stage::Open => {
+            undo(state, &journal)?;
+            let why = "it was interrupted";
+            record(state, &journal, "taken back", Some(why));
+            format!("the {kind} to {} was interrupted: everything is as it was before it", journal.to)
+        }
+        Stage::Committed => {
+            finish(state, &journal)?;
+            record(state, &journal, "done", None);
+            format!("the {kind} to {} was done; what was left of it is tidied up", journal.to)
+        }
+    };
+    Ok(Some(Recovered { journal, text }))
+}
+
+/// Takes everything back, nobody using the data.
+pub fn undo(state: &Path, journal: &Journal) -> Result<(), Failure> {
+    for part in &journal.parts {
+        let (live, side) = (part.live(state), part.side(state, &journal.id));
+        take_back(&live, &side)?;
+        if let (Kind::Rollback, Some(took)) = (journal.kind, &journal.took) {
+            give_back(state, *part, &side, took)?;
+        }
+    }
+    let link = state.join("app/current");
+    let target = journal.from.as_deref().map(Path::new);
+    match target {
+        Some(from) if std::fs::read_link(&link).ok().as_deref() != Some(from) => files::switch_link(&link, from)?,
+        Some(_) => {}
+        None => files::remove_tree(&link)?,
+    }
+    if journal.others {
+        Pending { others: true, ..Pending::read(state) }.write(state)?;
+    }
+    Journal::remove(state)?;
+    for part in &journal.parts {
+        remove_side(state, *part, &journal.id)?;
+    }
+    Ok(())
+}
+
+/// The copy that a rollback had taken belongs to the upgrade that made it.
+fn give_back(state: &Path, part: Part, side: &Path, took: &str) -> Result<(), Failure> {
+    let home = part.side(state, took).join("old");
+    for place in ["new", "undone"] {
+        let from = side.join(place);
+        if from.exists() && !home.exists() {
+            std::fs::rename(&from, &home).map_err(|cause| Failure::io("rename to", &home, cause))?;
+            if let Some(folder) = home.parent() {
+                files::sync_folder(folder)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// After the commit: the release counts, copies of earlier transactions go, this one's stays for `rollback`.
+pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
+    let link = state.join("app/current");
+    if std::fs::read_link(&link).ok().as_deref() != Some(Path::new(&journal.to)) {
+        files::switch_link(&link, Path::new(&journal.to))?;
+    }
+    crate::app::store::Store::new(&state.join("app")).hold(journal.hold.as_deref())?;
+    for part in &journal.parts {
+        let side = part.side(state, &journal.id);
+        for rest in ["new", "undone", "copy"] {
+            files::remove_tree(&side.join(rest))?;
+        }
+        for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
+            if entry.file_name().to_str() != Some(journal.id.as_str()) {
+                files::remove_tree(&entry.path())?;
+            }
+        }
+        if side.join("old").exists() {
+            let what = json!({
+                "id": journal.id, "kind": journal.kind.name(), "release": journal.from, "replaced_by": journal.to, "at": journal.begun,
+            });
+            files::write(&side.with_file_name("copy.json"), format!("{what:#}\n").as_bytes())?;
+        }
+    }
+    Journal::remove(state)
+}
+
+fn remove_side(state: &Path, part: Part, id: &str) -> Result<(), Failure> {
+    files::remove_tree(&part.aside(state).join(id))
+}
+
+/// For `status`; a full disk is no reason to fail.
+pub(crate) fn record(state: &Path, journal: &Journal, outcome: &str, why: Option<&str>) {
+    let what = json!({
+        "kind": journal.kind.name(), "from": journal.from, "to": journal.to, "outcome": outcome, "why": why, "at": now(),
+    });
+    let _ = files::write(&state.join(super::LAST), format!("{what:#}\n").as_bytes());
+}
