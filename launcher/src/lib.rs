@@ -29,6 +29,7 @@ pub mod supervise;
 mod system;
 pub mod terminal;
 pub mod transaction;
+pub mod upgrade;
 mod user;
 
 pub use commands::run;

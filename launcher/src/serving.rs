@@ -1,6 +1,7 @@
 //! `mathesar run`: everything that `steps` prepares, then PostgreSQL and gunicorn under one supervisor.
 
 mod shown;
+mod tasks;
 mod web;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor, in_full};
 use shown::{Shown, Watchers};
+use tasks::Tasks;
 
 use web::Warming;
 pub use web::gunicorn;
@@ -30,6 +32,8 @@ pub use web::gunicorn;
 /// How often each is asked whether it is well.
 const PROBE_DATABASE: Duration = Duration::from_secs(20);
 const PROBE_WEB: Duration = Duration::from_secs(10);
+/// How long an upgrade that a stop has broken off may take to be taken back; the next start goes on with it.
+const BACK: Duration = Duration::from_secs(120);
 /// Failed starts in a row, before everything ran once, after which it gives up.
 const GIVE_UP_AFTER: u32 = 3;
 
@@ -66,6 +70,9 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     if Web::clear_leftovers(&layout.state, seconds("server.stop-timeout", 30)) > 0 {
         sink.line("launcher", "ended what a killed launcher had left");
     }
+    if let Some(recovered) = crate::transaction::recover(&layout.state)? {
+        sink.line("launcher", &recovered.text);
+    }
     let listener = Arc::new(match &around.activation {
         Some(activation) => Listener::activated(activation)?,
         None => Listener::open(installation.listen())?,
@@ -81,7 +88,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
         supervisor.watchdog(interval)?;
     }
     let (handle, feed, board) = (supervisor.handle(), Feed::default(), Board::default());
-    let _control = control::serve(&installation.control_socket(), &lock, handle.clone(), feed.clone())?;
+    let control_socket = installation.control_socket();
 
     let postgres = Postgres::new(Arc::clone(&sink), seconds("database.start-timeout", 300));
     let mut world = World::new(installation.again()?, postgres.clone(), false);
@@ -92,6 +99,10 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
     // The page is there before anything is done.
     shown.show_page();
+    let tasks = Tasks::new(Arc::clone(&world), handle.clone(), shown.served(), board.clone(), Arc::clone(&sink));
+    let orders = Arc::new(tasks.clone());
+    let _control = control::serve(&control_socket, &lock, handle.clone(), feed.clone(), orders)?;
+    tasks::by_itself(tasks.clone())?;
 
     let failed: Arc<Mutex<Option<Failure>>> = Arc::default();
     let (kept, served, database) = (Arc::clone(&failed), shown.served(), postgres.clone());
@@ -128,6 +139,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     // A preparation may still be under way, or have failed after it had started the database. Its children die with this
     // process, and what they did not finish is done again at the next start.
     drop(warming.take());
+    tasks.end(BACK);
     postgres.bring_down();
     remember(&layout.state, &outcome);
     match outcome {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{FOLLOW, request_line};
+use super::{FOLLOW, Order, request_line};
 use crate::failure::{Exit, Failure};
 use crate::server::near::Near;
 use crate::steps::Event;
@@ -66,6 +66,30 @@ pub fn follow(socket: &Path, mut hear: impl FnMut(Heard)) -> Result<Option<Resul
         }
     }
     Ok(None)
+}
+
+/// Orders work of the supervisor, and hears how it goes. The answer, or the failure with which it ended.
+pub fn order(socket: &Path, order: &Order, mut hear: impl FnMut(Event)) -> Result<Value, Failure> {
+    let stream = connect(socket)?;
+    let failed = |cause| Failure::io("talk over", socket, cause);
+    (&stream).write_all(order.line().as_bytes()).map_err(failed)?;
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let read = (&mut lines).take(LONGEST_ANSWER).read_until(b'\n', &mut line).map_err(failed)?;
+        if read == 0 {
+            return Err(Failure::new("the launcher ended in the middle of it")
+                .help("`mathesar start` puts everything in order; `mathesar status` says how it is"));
+        }
+        let Ok(mut value) = serde_json::from_slice::<Value>(&line) else { continue };
+        if let Some(event) = value.get("event").and_then(Event::from_json) {
+            hear(event);
+        } else if let Some(failure) = super::order::failure(&value) {
+            return Err(failure);
+        } else if let Some(ok) = value.get_mut("ok") {
+            return Ok(ok.take());
+        }
+    }
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, Failure> {

@@ -3,14 +3,16 @@
 
 pub mod client;
 pub mod lock;
+pub mod order;
 mod server;
 
 use serde_json::{Value, json};
 
 use crate::supervise::Request;
 
-pub use client::{ask, follow};
+pub use client::{ask, follow, order};
 pub use lock::Lock;
+pub use order::{Begun, Order, Orders};
 pub use server::{Server, serve};
 
 pub const VERSION: u64 = 1;
@@ -19,11 +21,12 @@ pub const VERSION: u64 = 1;
 const LONGEST_REQUEST: u64 = 4096;
 
 /// What may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
     Supervisor(Request),
     /// Every event of the preparation, from the first on, until Mathesar runs or has failed.
     Follow,
+    Ordered(Order),
 }
 
 /// The request in a line.
@@ -43,6 +46,7 @@ fn parse(line: &[u8]) -> Result<Asked, String> {
         }
         Some("reload-config") => Ok(Asked::Supervisor(Request::Reload)),
         Some("follow") => Ok(Asked::Follow),
+        Some(_) if let Some(order) = Order::parse(&value) => Ok(Asked::Ordered(order)),
         Some(other) => Err(format!("`{}` is not known here", other.chars().take(40).collect::<String>())),
         None => Err("`do` is missing".to_owned()),
     }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::order::{Order, Orders, end_line};
 use super::{Asked, LONGEST_REQUEST, Lock, VERSION, parse, response_line};
 use crate::failure::Failure;
 use crate::server::near::Near;
-use crate::steps::Feed;
+use crate::steps::{Event, Feed};
 use crate::supervise::child::thread;
 use crate::supervise::supervisor::Handle;
 use crate::supervise::{Phase, Request};
@@ -37,7 +38,13 @@ impl Drop for Server {
 }
 
 /// Answers on this socket from a thread. The lock proves that a socket which lies there is a dead one's.
-pub fn serve(path: &Path, _lock: &Lock, handle: Handle, feed: Feed) -> Result<Server, Failure> {
+pub fn serve(
+    path: &Path,
+    _lock: &Lock,
+    handle: Handle,
+    feed: Feed,
+    orders: Arc<dyn Orders>,
+) -> Result<Server, Failure> {
     let failed = |cause| Failure::io("listen on", path, cause);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|cause| Failure::io("make", folder, cause))?;
@@ -62,8 +69,9 @@ pub fn serve(path: &Path, _lock: &Lock, handle: Handle, feed: Feed) -> Result<Se
             }
             clients.fetch_add(1, Ordering::SeqCst);
             let (handle, feed, shared) = (handle.clone(), feed.clone(), Arc::clone(&clients));
+            let orders = Arc::clone(&orders);
             let begun = thread("control-client".to_owned(), move || {
-                talk(stream, &handle, &feed);
+                talk(stream, &handle, &feed, orders.as_ref());
                 shared.fetch_sub(1, Ordering::SeqCst);
             });
             if begun.is_err() {
@@ -88,7 +96,7 @@ fn allowed(stream: &UnixStream) -> bool {
     }
 }
 
-fn talk(stream: UnixStream, handle: &Handle, feed: &Feed) {
+fn talk(stream: UnixStream, handle: &Handle, feed: &Feed, orders: &dyn Orders) {
     let patient =
         stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     if patient.is_err() {
@@ -110,6 +118,7 @@ fn talk(stream: UnixStream, handle: &Handle, feed: &Feed) {
     let request = match parse(&line) {
         Ok(Asked::Supervisor(request)) => request,
         Ok(Asked::Follow) => return tell_all(&stream, handle, feed),
+        Ok(Asked::Ordered(order)) => return do_order(&stream, orders, &order),
         Err(why) => return answer(Err(why)),
     };
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -134,6 +143,28 @@ fn after_the_end(request: Request, message: &str) -> Result<Value, String> {
     }
 }
 
+/// Every event, and then how it ended. A client that is gone ends the telling, not the work.
+fn do_order(mut stream: &UnixStream, orders: &dyn Orders, order: &Order) {
+    let begun = match orders.begin(order) {
+        Ok(begun) => begun,
+        Err(failure) => return drop(stream.write_all(end_line(Err(failure)).as_bytes())),
+    };
+    let mut number = 0;
+    while let Some((events, last)) = begun.feed.since(number, Duration::from_secs(5)) {
+        number = last;
+        let lines: String = events.iter().map(event_line).collect();
+        if stream.write_all(lines.as_bytes()).is_err() {
+            return;
+        }
+    }
+    let otherwise = || Err(Failure::new("the launcher ended in the middle of it"));
+    let _ = stream.write_all(end_line(begun.result.recv().unwrap_or_else(|_| otherwise())).as_bytes());
+}
+
+fn event_line(event: &Event) -> String {
+    format!("{}\n", json!({ "v": VERSION, "event": event.to_json() }))
+}
+
 /// Every event, and then how it ended. A client that is gone ends it too.
 fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
     let mut number = 0;
@@ -144,7 +175,7 @@ fn tell_all(mut stream: &UnixStream, handle: &Handle, feed: &Feed) {
             Some((events, last)) => {
                 number = last;
                 for event in events {
-                    lines.push_str(&format!("{}\n", json!({ "v": VERSION, "event": event.to_json() })));
+                    lines.push_str(&event_line(&event));
                 }
             }
             // The preparation is over; what is left is a second or two, and somebody waits for it.

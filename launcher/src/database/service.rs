@@ -57,6 +57,11 @@ impl Postgres {
         inner.start(&self.unwanted)
     }
 
+    /// Ends it in good order; it may be brought up again.
+    pub fn pause(&self) {
+        self.lock().stop();
+    }
+
     /// Ends it in good order, for good. Harmless when nothing runs.
     pub fn bring_down(&self) {
         self.unwanted.cancel();

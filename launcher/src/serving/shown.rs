@@ -52,7 +52,7 @@ impl Served {
         *lock_of(&self.0) = Some((settings, in_force));
     }
 
-    fn get(&self) -> Option<(Settings, InForce)> {
+    pub(super) fn get(&self) -> Option<(Settings, InForce)> {
         lock_of(&self.0).clone()
     }
 }

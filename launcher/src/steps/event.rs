@@ -1,10 +1,11 @@
 //! What happens while the graph is walked, for whoever watches: a terminal, a log, the page, `follow` over the control socket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Step;
+use crate::failure::Failure;
 use crate::progress::Progress;
 
 /// One thing that happened in one step.
@@ -89,6 +90,23 @@ impl Event {
         };
         Some(Event { step, kind })
     }
+}
+
+/// One stage outside of the graph, told as a step of it is.
+pub fn stage<T>(
+    watcher: &dyn Watcher,
+    step: Step,
+    work: impl FnOnce(&dyn Progress) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let begun = Instant::now();
+    watcher.tell(&Event { step, kind: Kind::Begun });
+    let result = work(&Telling { step, watcher });
+    let kind = match &result {
+        Ok(_) => Kind::Ended { took: begun.elapsed(), changed: true },
+        Err(failure) => Kind::Failed(failure.to_string()),
+    };
+    watcher.tell(&Event { step, kind });
+    result
 }
 
 /// One step's progress, as the modules that do the work want to tell it.

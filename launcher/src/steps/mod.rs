@@ -10,7 +10,7 @@ mod work;
 mod world;
 
 pub use access::{Exposure, admin_exists, exposure, refused_elsewhere};
-pub use event::{Event, Kind, Watcher};
+pub use event::{Event, Kind, Watcher, stage};
 pub use feed::Feed;
 pub use graph::walk;
 pub use outlook::{Download, Outlook, State, outlook};
@@ -31,7 +31,20 @@ pub enum Step {
     Activate,
     Admin,
     Server,
+    // An upgrade's own; nothing of the graph needs them.
+    Check,
+    Copy,
+    Hold,
+    Exact,
+    Sql,
+    Health,
+    Commit,
+    Undo,
 }
+
+/// What an upgrade does besides.
+const UPGRADE: &[Step] =
+    &[Step::Check, Step::Copy, Step::Hold, Step::Exact, Step::Sql, Step::Health, Step::Commit, Step::Undo];
 
 /// All but the last, in an order in which they may be done one after another.
 pub const SETUP: &[Step] = &[
@@ -62,11 +75,19 @@ impl Step {
             Step::Activate => "activate",
             Step::Admin => "admin",
             Step::Server => "server",
+            Step::Check => "check",
+            Step::Copy => "copy",
+            Step::Hold => "hold",
+            Step::Exact => "exact-copy",
+            Step::Sql => "sql",
+            Step::Health => "health",
+            Step::Commit => "commit",
+            Step::Undo => "undo",
         }
     }
 
     pub fn parse(name: &str) -> Option<Step> {
-        SETUP.iter().copied().chain([Step::Server]).find(|step| step.name() == name)
+        SETUP.iter().chain(UPGRADE).copied().chain([Step::Server]).find(|step| step.name() == name)
     }
 
     /// What a person reads.
@@ -83,6 +104,14 @@ impl Step {
             Step::Activate => "the current release",
             Step::Admin => "the administrator",
             Step::Server => "the web server",
+            Step::Check => "the checks before it",
+            Step::Copy => "the copy of the data, while it serves",
+            Step::Hold => "the end of serving",
+            Step::Exact => "the copy, exact to the last byte",
+            Step::Sql => "the SQL in connected databases",
+            Step::Health => "the new release's health",
+            Step::Commit => "the decision",
+            Step::Undo => "the way back",
         }
     }
 
@@ -99,6 +128,14 @@ impl Step {
             Step::Activate => &[Step::Static, Step::Migrate],
             Step::Admin => &[Step::Migrate],
             Step::Server => &[Step::Activate, Step::Admin],
+            Step::Check
+            | Step::Copy
+            | Step::Hold
+            | Step::Exact
+            | Step::Sql
+            | Step::Health
+            | Step::Commit
+            | Step::Undo => &[],
         }
     }
 }

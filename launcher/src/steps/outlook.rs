@@ -91,7 +91,7 @@ pub fn outlook(installation: &Installation) -> Vec<Outlook> {
                     Step::Migrate => migrate(installation),
                     Step::Activate => activate(installation),
                     Step::Admin => admin(installation),
-                    Step::Server => Ok(server(installation)),
+                    _ => Ok(server(installation)),
                 },
             )
         })

@@ -38,8 +38,8 @@ impl World {
             Step::Migrate => self.migrate(progress),
             Step::Activate => self.activate(progress),
             Step::Admin => self.admin(progress),
-            // The supervisor's.
-            Step::Server => Ok(false),
+            // The supervisor's and the upgrade's.
+            _ => Ok(false),
         }
     }
 
@@ -260,6 +260,15 @@ impl World {
         }
         progress.done("Migrated Mathesar's own tables");
         Ok(true)
+    }
+
+    /// Writes down that the tables are this release's now.
+    pub fn remember_tables(&self, release: &str) -> Result<(), Failure> {
+        let stamp = self.installation.layout.state.join(MIGRATED);
+        match self.applied() {
+            Some(now) => files::write(&stamp, format!("{:#}\n", expected(release, &now)).as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// What the database says was migrated; none where it cannot tell, or nothing was.

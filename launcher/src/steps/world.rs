@@ -87,6 +87,13 @@ impl World {
         self.slots().release = Some(release);
     }
 
+    /// Another release takes the place of the one that was found.
+    pub fn change_release(&self, release: Installed) {
+        let mut slots = self.slots();
+        slots.release = Some(release);
+        slots.variables = None;
+    }
+
     pub(super) fn set_unsettled(&self, environment: Option<Unsettled>) {
         *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = environment;
     }

@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub phase: Phase,
     pub message: String,
     pub services: Vec<(&'static str, Up)>,
+    /// Everything ran at once before.
+    pub was_ready: bool,
 }
 
 /// Services in the order of starting, each with how often it is probed.
@@ -85,6 +87,10 @@ impl Handle {
         self.snapshot.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub fn has_run(&self) -> bool {
+        self.snapshot().was_ready
+    }
+
     /// The next one whose phase is another; after this time the present one.
     pub fn next_phase(&self, known: Option<Phase>, patience: Duration) -> Snapshot {
         let (snapshot, changed) = &*self.snapshot;
@@ -114,7 +120,7 @@ const TICK: Duration = Duration::from_secs(5);
 impl Supervisor {
     pub fn new(policy: Policy, notifier: Notifier) -> Supervisor {
         let (sender, receiver) = mpsc::channel();
-        let snapshot = Snapshot { phase: Phase::Preparing, message: String::new(), services: Vec::new() };
+        let snapshot = Snapshot { phase: Phase::Preparing, message: String::new(), services: Vec::new(), was_ready: false };
         Supervisor {
             receiver,
             handle: Handle { sender, snapshot: Arc::new((Mutex::new(snapshot), Condvar::new())) },
@@ -319,6 +325,7 @@ impl Supervisor {
         let (snapshot, changed) = &*self.handle.snapshot;
         let mut snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         snapshot.phase = self.state.phase;
+        snapshot.was_ready = self.state.was_ready;
         snapshot.services =
             self.names.iter().copied().zip(self.state.services.iter().map(|slot| slot.up)).collect();
         if let Some(message) = message {

@@ -2,13 +2,14 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::swap::Part;
 use crate::app::files;
 use crate::failure::{Exit, Failure};
+use crate::supervise::log::timestamp;
 
 const JOURNAL: &str = "transaction.json";
 const FORMAT: u64 = 1;
@@ -65,7 +66,7 @@ pub struct Journal {
 impl Journal {
     pub fn new(state: &Path, kind: Kind, from: Option<String>, to: String, parts: Vec<Part>) -> Journal {
         let begun = now();
-        let stem = crate::transaction::journal::stamp(begun);
+        let stem = stamp(begun);
         let taken = |id: &str| parts.iter().any(|part| part.side(state, id).exists());
         let id = std::iter::once(stem.clone())
             .chain((2..).map(|number| format!("{stem}-{number}")))
@@ -150,23 +151,9 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// `20261125T021500Z`
+/// `20261125T021500Z`: for names of files.
 pub(crate) fn stamp(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-/// Days since 1970 as a date of the Gregorian calendar (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    timestamp(UNIX_EPOCH + Duration::from_secs(seconds)).replace(['-', ':'], "")
 }
 
 #[cfg(test)]

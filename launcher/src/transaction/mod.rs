@@ -7,11 +7,13 @@
 pub mod copy;
 mod journal;
 mod pending;
+mod point;
 mod recover;
 mod swap;
 
 pub use journal::{Journal, Kind, Stage};
 pub use pending::{Pending, Unfinished};
+pub use point::point;
 pub(crate) use recover::record;
 pub use recover::{Recovered, finish, recover, undo};
 pub use swap::{Part, swap_in, take_back};

@@ -1,0 +1,101 @@
+//! The upgrade that a new package brings: prepared beside the release that serves.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::app::store::Store;
+use crate::failure::Failure;
+use crate::installation::Installation;
+use crate::steps::{Event, Kind, Step, Wanted, Watcher, World, walk};
+use crate::supervise::Cancel;
+use crate::supervise::log::Sink;
+use crate::transaction::LAST;
+
+/// Why the pinned release does not come by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holding {
+    /// `upgrade.automatic = false`
+    Setting,
+    /// The database is a server of the user's, where nothing can be taken back.
+    External,
+    /// It was tried, and taken back.
+    Failed(String),
+    /// The one that runs is newer.
+    Older,
+}
+
+/// The pinned release's id where it is not the one that runs, and what keeps it from coming by itself.
+pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
+    let (store, pinned) = (installation.store(), &installation.pinned);
+    let id = Store::id(&pinned.version, &pinned.sha256);
+    let current = std::fs::read_link(store.folder.join("current")).ok()?.to_str()?.to_owned();
+    if current == id || store.held().is_some() {
+        return None;
+    }
+    let running = current.rsplit_once('-').map_or(current.as_str(), |(version, _)| version).to_owned();
+    let failed = last_failure(&installation.layout.state, &id);
+    let holding = match () {
+        () if super::preflight::compare(&pinned.version, &running) == std::cmp::Ordering::Less => Some(Holding::Older),
+        () if let Some(why) = failed => Some(Holding::Failed(why)),
+        () if !installation.config.bool("upgrade.automatic") => Some(Holding::Setting),
+        () if installation.is_external() => Some(Holding::External),
+        () => None,
+    };
+    Some((id, holding))
+}
+
+/// Why the last upgrade to this release was taken back.
+fn last_failure(state: &std::path::Path, id: &str) -> Option<String> {
+    let last: Value = serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()?;
+    (last["to"] == id && last["outcome"] == "taken back")
+        .then(|| last["why"].as_str().unwrap_or("it failed").to_owned())
+}
+
+/// For `status`.
+pub fn lines(installation: &Installation) -> Vec<String> {
+    let Some((id, holding)) = due(installation) else { return Vec::new() };
+    let version = id.rsplit_once('-').map_or(id.as_str(), |(version, _)| version);
+    let text = match holding {
+        None => format!("upgrade: Mathesar {version} came with this launcher, and is being prepared"),
+        Some(Holding::Setting) => {
+            format!("upgrade: Mathesar {version} came with this launcher; `mathesar upgrade` brings it (`upgrade.automatic` is off)")
+        }
+        Some(Holding::External) => {
+            format!("upgrade: Mathesar {version} came with this launcher; on a server of your own it waits for `mathesar upgrade`")
+        }
+        Some(Holding::Failed(why)) => {
+            format!("upgrade: the one to Mathesar {version} was taken back: {why}; `mathesar upgrade` tries it again")
+        }
+        Some(Holding::Older) => return Vec::new(),
+    };
+    vec![text]
+}
+
+/// Installs the pinned release where it is to come by itself; its id.
+pub fn prepare(world: &World, sink: &Arc<dyn Sink>, cancel: &Cancel) -> Result<Option<String>, Failure> {
+    let installation = world.installation.again()?;
+    let Some((id, None)) = due(&installation) else { return Ok(None) };
+    let mut next = World::like(installation, world)?;
+    next.wanted = Wanted::Next;
+    next.for_admin = true;
+    walk(&[Step::Static], &Log(Arc::clone(sink)), &|step, progress| {
+        if cancel.cancelled() {
+            return Err(Failure::new("it was told to stop"));
+        }
+        next.work(step, progress)
+    })?;
+    Ok(Some(id))
+}
+
+/// Whole lines, for a log.
+struct Log(Arc<dyn Sink>);
+
+impl Watcher for Log {
+    fn tell(&self, event: &Event) {
+        match &event.kind {
+            Kind::Doing(text) | Kind::Note(text) | Kind::Did(text) => self.0.line("launcher", text),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The steps of the transaction, one after another, and the way back from any of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::script::{self, Database, Request, Sql};
+use super::{Done, Serving, health, preflight};
+use crate::app::files;
+use crate::app::store::Installed;
+use crate::database::Cluster;
+use crate::failure::Failure;
+use crate::server::Gunicorn;
+use crate::serving::gunicorn;
+use crate::steps::{Step, Watcher, World, stage};
+use crate::supervise::log::Sink;
+use crate::supervise::{Cancel, in_full};
+use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
+
+/// One upgrade, to a release that is installed completely.
+pub struct Run<'a> {
+    /// Its release is the present one, its PostgreSQL the one that serves.
+    pub world: &'a World,
+    pub target: Installed,
+    /// The release that is held afterwards, where it came from a file.
+    pub hold: Option<String>,
+    pub serving: &'a dyn Serving,
+    pub watcher: &'a dyn Watcher,
+    pub sink: Arc<dyn Sink>,
+    pub cancel: Cancel,
+}
+
+impl Run<'_> {
+    pub fn run(&self) -> Result<Done, Failure> {
+        let (layout, config) = (&self.world.installation.layout, &self.world.installation.config);
+        let state = &layout.state;
+        let from = self.world.release()?;
+        stage(self.watcher, Step::Check, |progress| {
+            preflight::jump(&from.version, &self.target.version)?;
+            preflight::room(&self.world.installation, progress)
+        })?;
+        let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));
+        let cluster = self.world.cluster();
+        let parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
+        sweep(state, &parts);
+        let mut journal =
+            Journal::new(state, Kind::Upgrade, Some(from.id.clone()), self.target.id.clone(), parts);
+        journal.hold = self.hold.clone();
+        journal.write(state)?;
+        point("open");
+        let (mut held, mut changed) = (None, false);
+        let result = self.forward(&mut journal, cluster.as_ref(), &mut held, &mut changed, &limit);
+        let databases = match result {
+            Ok(databases) => databases,
+            Err(why) => return Err(self.back(&journal, &from, cluster.as_ref(), held.is_some(), changed, why)),
+        };
+        point("committed");
+        transaction::finish(state, &journal)?;
+        point("finished");
+        transaction::record(state, &journal, "done", None);
+        let unfinished = |one: &Database| {
+            let (database, host) = (one.name.clone(), one.host.clone());
+            one.why.clone().map(|why| Unfinished { database, host, why })
+        };
+        Pending { databases: databases.iter().filter_map(unfinished).collect(), others: false }.write(state)?;
+        stage(self.watcher, Step::Server, |_| self.serving.resume())?;
+        Ok(Done { downtime: held.map(|since: Instant| since.elapsed()), databases })
+    }
+
+    /// Up to the commit.
+    fn forward(
+        &self,
+        journal: &mut Journal,
+        cluster: Option<&Cluster>,
+        held: &mut Option<Instant>,
+        changed: &mut bool,
+        limit: &dyn Fn(&str, u64) -> Duration,
+    ) -> Result<Vec<Database>, Failure> {
+        let state = &self.world.installation.layout.state;
+        let side = Part::Database.side(state, &journal.id);
+        let (data, copy, old) = (Part::Database.live(state), side.join("copy"), side.join("old"));
+        let seen = match cluster {
+            Some(_) => Some(stage(self.watcher, Step::Copy, |progress| {
+                copy::begin(&data, &copy, &self.cancel, progress).map(|(seen, _)| seen)
+            })?),
+            None => None,
+        };
+        point("copied");
+        *held = Some(Instant::now());
+        stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
+        point("held");
+        if let Some(seen) = &seen {
+            // Where nobody serves, the walk's own server runs.
+            self.world.postgres.pause();
+            stage(self.watcher, Step::Exact, |progress| {
+                copy::complete(&data, &copy, seen, &self.cancel, progress)?;
+                // From here on there is a way back.
+                files::rename(&copy, &old)
+            })?;
+        }
+        point("exact");
+        self.check_cancel()?;
+        *changed = true;
+        if let Some(cluster) = cluster {
+            self.world.postgres.bring_up(cluster)?;
+        } else {
+            journal.others = true;
+            journal.write(state)?;
+        }
+        let target = World::like(self.world.installation.again()?, self.world)?;
+        target.change_release(self.target.clone());
+        let variables = target.variables()?;
+        let own_host = cluster.map(|cluster| cluster.socket.to_string_lossy().into_owned());
+        let everything = limit("upgrade.migrate-timeout", 3600);
+        let migrate = Request { migrate: true, sql: Sql::None, write: false, own_host };
+        let run = |request: &Request| {
+            stage(self.watcher, if request.migrate { Step::Migrate } else { Step::Sql }, |progress| {
+                script::run(&self.target, &variables, request, everything, &self.cancel, &self.sink, progress)
+            })
+        };
+        run(&migrate)?;
+        point("migrated");
+        if !journal.others {
+            // Other servers' databases are no part of the copy: whoever goes back puts their SQL back.
+            journal.others = true;
+            journal.write(state)?;
+        }
+        let databases = run(&Request { migrate: false, sql: Sql::All, write: true, ..migrate })?.databases;
+        if let Some(broken) = databases.iter().find(|one| one.own && one.broken) {
+            return Err(Failure::new(format!("the SQL of Mathesar {} failed in database {}", self.target.version, broken.name))
+                .cause(broken.why.clone().unwrap_or_default()));
+        }
+        point("sql");
+        stage(self.watcher, Step::Health, |_| {
+            let settings: Gunicorn = gunicorn(&target)?;
+            health::page(settings, limit("upgrade.health-timeout", 120), &self.cancel, &self.sink)
+        })?;
+        target.remember_tables(&self.target.id)?;
+        point("healthy");
+        self.check_cancel()?;
+        stage(self.watcher, Step::Commit, |_| {
+            journal.stage = Stage::Committed;
+            journal.others = false;
+            journal.write(state)?;
+            self.world.change_release(self.target.clone());
+            Ok(())
+        })?;
+        Ok(databases)
+    }
+
+    fn check_cancel(&self) -> Result<(), Failure> {
+        match self.cancel.cancelled() {
+            true => Err(Failure::new("it was told to stop")),
+            false => Ok(()),
+        }
+    }
+
+    /// Everything as it was; the failure, with what became of it.
+    fn back(
+        &self,
+        journal: &Journal,
+        from: &Installed,
+        cluster: Option<&Cluster>,
+        held: bool,
+        changed: bool,
+        why: Failure,
+    ) -> Failure {
+        let state = &self.world.installation.layout.state;
+        let version = &self.target.version;
+        self.sink.line("launcher", &format!("the upgrade to Mathesar {version} failed: {}", in_full(&why)));
+        let undone = stage(self.watcher, Step::Undo, |progress| {
+            if held {
+                self.world.postgres.pause();
+            }
+            point("undo");
+            transaction::undo(state, journal)?;
+            point("undone");
+            self.world.change_release(crate::app::store::Installed { current: true, ..from.clone() });
+            if changed && journal.others {
+                // Not in vain where no other server is connected: it costs a second, once.
+                if let Some(cluster) = cluster {
+                    self.world.postgres.bring_up(cluster)?;
+                }
+                let silent = Cancel::default();
+                put_back_others(self.world, cluster, &silent, &self.sink, progress);
+            }
+            Ok(())
+        });
+        transaction::record(state, journal, "taken back", Some(&in_full(&why)));
+        if let Err(undone) = undone {
+            return Failure::new(format!("the upgrade to Mathesar {version} failed, and could not be taken back completely"))
+                .cause(format!("{}; {}", in_full(&why), in_full(&undone)))
+                .help("the next start goes on taking it back: `mathesar stop`, then `mathesar start`");
+        }
+        let resumed = if held { stage(self.watcher, Step::Server, |_| self.serving.resume()) } else { Ok(()) };
+        let text = match (&resumed, held && changed) {
+            (Err(resumed), _) => format!("Mathesar {} does not come back by itself: {}", from.version, in_full(resumed)),
+            (Ok(()), false) => format!("Mathesar {} goes on; nothing was changed", from.version),
+            (Ok(()), true) if cluster.is_none() => format!(
+                "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them", from.version
+            ),
+            (Ok(()), true) => format!(
+                "application and data are those of Mathesar {} again, as they were when serving stopped; nothing is lost", from.version
+            ),
+        };
+        let failure = Failure::new(format!("the upgrade to Mathesar {version} failed: {}", in_full(&why)))
+            .help(text)
+            .help("what happened: `mathesar logs`");
+        why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()))
+    }
+}
+
+/// What a transaction that was undone could not remove; none is under way.
+fn sweep(state: &std::path::Path, parts: &[Part]) {
+    for part in parts {
+        for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
+            if !entry.path().join("copy.json").exists() {
+                let _ = files::remove_tree(&entry.path());
+            }
+        }
+    }
+}
+
+/// The present release's SQL for databases on other servers; those that do not get it are remembered.
+fn put_back_others(
+    world: &World,
+    cluster: Option<&Cluster>,
+    cancel: &Cancel,
+    sink: &Arc<dyn Sink>,
+    progress: &dyn crate::progress::Progress,
+) {
+    let sql = if cluster.is_some() { Sql::Others } else { Sql::All };
+    if let Err(failure) = finish_sql(world, sql, cancel, sink, progress) {
+        sink.line("launcher", &in_full(&failure));
+    }
+}
+
+/// Gives connected databases the SQL of the release that is current, the database running. Those that did not get it.
+pub fn finish_sql(
+    world: &World,
+    sql: Sql,
+    cancel: &Cancel,
+    sink: &Arc<dyn Sink>,
+    progress: &dyn crate::progress::Progress,
+) -> Result<Vec<Database>, Failure> {
+    /// Each database has a limit of its own.
+    const LIMIT: Duration = Duration::from_secs(3600);
+    let own_host = world.cluster().map(|cluster| cluster.socket.to_string_lossy().into_owned());
+    let request = Request { migrate: false, sql, write: false, own_host };
+    let release = world.release()?;
+    let answer = script::run(&release, &world.variables()?, &request, LIMIT, cancel, sink, progress)?;
+    let left: Vec<Unfinished> = answer
+        .databases
+        .iter()
+        .filter_map(|one| {
+            let why = one.why.clone()?;
+            Some(Unfinished { database: one.name.clone(), host: one.host.clone(), why })
+        })
+        .collect();
+    Pending { databases: left, others: false }.write(&world.installation.layout.state)?;
+    Ok(answer.databases)
+}
