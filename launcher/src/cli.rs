@@ -117,6 +117,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
+    Upgrade(commands::upgrade::Args),
     Uninstall(commands::uninstall::Args),
 }
 

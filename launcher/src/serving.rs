@@ -99,7 +99,8 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
     // The page is there before anything is done.
     shown.show_page();
-    let tasks = Tasks::new(Arc::clone(&world), handle.clone(), shown.served(), board.clone(), Arc::clone(&sink));
+    let tasks =
+        Tasks::new(Arc::clone(&world), handle.clone(), shown.served(), board.clone(), Arc::clone(&sink));
     let orders = Arc::new(tasks.clone());
     let _control = control::serve(&control_socket, &lock, handle.clone(), feed.clone(), orders)?;
     tasks::by_itself(tasks.clone())?;

@@ -107,6 +107,13 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// For work outside of the graph, shown as this step's.
+    pub fn of(&self, step: Step) -> impl crate::progress::Progress + '_ {
+        crate::steps::Telling { step, watcher: self }
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // The drawing thread holds the other one.

@@ -20,6 +20,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod uninstall;
+pub(crate) mod upgrade;
 pub(crate) mod walking;
 
 use std::ffi::OsString;
@@ -88,6 +89,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Start(args) => start::run(&args, &context),
         Command::Status(args) => status::run(&args, &context),
         Command::Stop(args) => stop::run(&args, &context),
+        Command::Upgrade(args) => upgrade::run(&args, &context),
         Command::Uninstall(args) => uninstall::run(&args, &context),
     }
 }

@@ -3,12 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
-use crate::app::store::Store;
 use crate::config::Outside;
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
-use crate::release::Release;
 use crate::service_manager;
 use crate::serving::LAST_RUN;
 use crate::supervise::Request;
@@ -61,8 +59,11 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
     });
     let pending = status.entry("pending").or_insert_with(|| json!([]));
-    if let (Some(pending), Some(upgrade)) = (pending.as_array_mut(), upgrade(layout)) {
-        pending.push(json!(upgrade));
+    if let Some(pending) = pending.as_array_mut() {
+        let mut lines = crate::transaction::Pending::read(&layout.state).lines();
+        // Settings that cannot be read are told elsewhere.
+        lines.extend(context.installation(false).iter().flat_map(crate::upgrade::automatic::lines));
+        pending.extend(lines.into_iter().map(Value::from));
     }
     status.insert("database".to_owned(), database);
     status.insert("last_backup".to_owned(), Value::Null);
@@ -115,15 +116,6 @@ fn current(layout: &Layout) -> Option<(String, String)> {
     let target = std::fs::read_link(layout.state.join("app/current")).ok()?;
     let (version, digest) = target.to_str()?.rsplit_once('-')?;
     Some((version.to_owned(), digest.to_owned()))
-}
-
-/// This launcher brings another release than the one that is current, and nobody holds that one.
-fn upgrade(layout: &Layout) -> Option<String> {
-    let (version, digest) = current(layout)?;
-    let (pinned, _) = Release::pinned().ok()?;
-    let held = Store::new(&layout.state.join("app")).held();
-    let same = pinned.sha256.starts_with(&digest) || held == Some(format!("{version}-{digest}"));
-    (!same).then(|| format!("upgrade: this launcher brings Mathesar {}", pinned.version))
 }
 
 /// Free space where the data are, in bytes, for whoever is not root.

@@ -13,7 +13,7 @@ use crate::layout::Scope;
 use crate::steps::{self, Step, World};
 use crate::supervise::Request;
 use crate::supervise::log::{Rotated, Sink, Stderr};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, note};
 
 /// A walk's end: the world as it was found, and what has to end when it is dropped.
 pub(crate) struct Walked {
@@ -56,7 +56,13 @@ pub(crate) fn walk_with(
     let running = control::ask(&installation.control_socket(), Request::Status, PATIENCE).is_ok();
     let lock = match running {
         true => None,
-        false => Some(Lock::take(&installation.layout.state, verb)?),
+        false => {
+            let lock = Lock::take(&installation.layout.state, verb)?;
+            if let Some(recovered) = crate::transaction::recover(&installation.layout.state)? {
+                note(&recovered.text);
+            }
+            Some(lock)
+        }
     };
     let timeout = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let postgres = Postgres::new(sink(&installation)?, timeout);

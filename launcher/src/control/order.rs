@@ -91,16 +91,17 @@ mod tests {
 
     #[test]
     fn orders_and_failures_survive_the_wire() {
-        for order in [
-            Order::Upgrade { to: "2.0.0-abc".into(), hold: true },
-            Order::Rollback,
-            Order::FinishSql,
-        ] {
+        for order in
+            [Order::Upgrade { to: "2.0.0-abc".into(), hold: true }, Order::Rollback, Order::FinishSql]
+        {
             assert_eq!(Order::parse(&serde_json::from_str(&order.line()).unwrap()), Some(order));
         }
         let sent = Failure::new("no").cause("because").help("`do`").exit(Exit::Refused);
         let value = serde_json::from_str(&end_line(Err(sent))).unwrap();
         let got = failure(&value).unwrap();
-        assert_eq!((got.to_string().as_str(), got.helps(), got.exit), ("no", &["`do`".to_owned()][..], Exit::Refused));
+        assert_eq!(
+            (got.to_string().as_str(), got.helps(), got.exit),
+            ("no", &["`do`".to_owned()][..], Exit::Refused)
+        );
     }
 }

@@ -139,7 +139,9 @@ fn after_the_end(request: Request, message: &str) -> Result<Value, String> {
             Ok(json!({ "state": "stopping", "message": message, "address": null, "pending": [] }))
         }
         Request::Stop => Ok(Value::Null),
-        Request::Restart { .. } | Request::Reload | Request::Hold | Request::Resume => Err("it is being stopped".to_owned()),
+        Request::Restart { .. } | Request::Reload | Request::Hold | Request::Resume => {
+            Err("it is being stopped".to_owned())
+        }
     }
 }
 

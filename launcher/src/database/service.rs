@@ -57,6 +57,11 @@ impl Postgres {
         inner.start(&self.unwanted)
     }
 
+    /// Where its words go.
+    pub fn sink(&self) -> Arc<dyn Sink> {
+        Arc::clone(&self.lock().sink)
+    }
+
     /// Ends it in good order; it may be brought up again.
     pub fn pause(&self) {
         self.lock().stop();

@@ -33,7 +33,13 @@ struct Inner {
 }
 
 impl Tasks {
-    pub(super) fn new(world: Arc<World>, handle: Handle, served: Served, board: Board, sink: Arc<dyn Sink>) -> Tasks {
+    pub(super) fn new(
+        world: Arc<World>,
+        handle: Handle,
+        served: Served,
+        board: Board,
+        sink: Arc<dyn Sink>,
+    ) -> Tasks {
         Tasks(Arc::new(Inner {
             world,
             handle,
@@ -138,7 +144,10 @@ impl Inner {
                 let downtime = done.downtime.map(|time| time.as_secs_f64());
                 if let Some(time) = done.downtime {
                     let time = crate::terminal::time(time);
-                    self.sink.line("launcher", &format!("upgraded from {from} to {version}; nobody was served for {time}"));
+                    self.sink.line(
+                        "launcher",
+                        &format!("upgraded from {from} to {version}; nobody was served for {time}"),
+                    );
                 }
                 Ok(json!({ "version": version, "from": from, "downtime": downtime, "unfinished": left }))
             }
@@ -236,7 +245,10 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
                 }
                 Err(failure) => {
                     let why = crate::supervise::in_full(&failure);
-                    inner.sink.line("launcher", &format!("the upgrade cannot be prepared now, the present release goes on: {why}"));
+                    inner.sink.line(
+                        "launcher",
+                        &format!("the upgrade cannot be prepared now, the present release goes on: {why}"),
+                    );
                 }
             }
             let end = Instant::now() + AGAIN;

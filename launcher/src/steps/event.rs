@@ -110,7 +110,7 @@ pub fn stage<T>(
 }
 
 /// One step's progress, as the modules that do the work want to tell it.
-pub(super) struct Telling<'a> {
+pub(crate) struct Telling<'a> {
     pub step: Step,
     pub watcher: &'a dyn Watcher,
 }

@@ -10,6 +10,7 @@ mod work;
 mod world;
 
 pub use access::{Exposure, admin_exists, exposure, refused_elsewhere};
+pub(crate) use event::Telling;
 pub use event::{Event, Kind, Watcher, stage};
 pub use feed::Feed;
 pub use graph::walk;

@@ -92,7 +92,7 @@ impl World {
             Wanted::ToRun => store.current()?.or_else(held),
             Wanted::Next => held(),
             Wanted::Installed(id) => Some(store.find(id)?),
-            Wanted::File { .. } => None,
+            Wanted::Pinned | Wanted::File { .. } => None,
             Wanted::Again { id, tarball } => {
                 let pinned = &self.installation.pinned;
                 self.set_release(install::again(id, tarball.as_ref(), pinned, &app, progress)?);

@@ -36,6 +36,8 @@ pub enum Wanted {
     ToRun,
     /// The one that would come next, whichever is current: the held one, else the pinned one.
     Next,
+    /// The pinned one, whichever is held.
+    Pinned,
     /// One that is installed, by its id.
     Installed(String),
     /// A file's, whose digest was read already; `source` is what is recorded.

@@ -236,7 +236,8 @@ fn held_it_is_all_down_until_it_may_go_on() {
     assert_eq!(actions[2], [Action::Answer(Ok(()))]);
     assert_eq!((state.phase, state.phase.name()), (Phase::Held, "preparing"));
     // Nobody restarts it behind the back of whoever holds it.
-    let (state, actions) = run(state, vec![Event::RestartAsked, Event::ReplaceAsked(WEB), Event::BackOffOver(WEB)]);
+    let (state, actions) =
+        run(state, vec![Event::RestartAsked, Event::ReplaceAsked(WEB), Event::BackOffOver(WEB)]);
     assert!(matches!(actions[0][..], [Action::Answer(Err(_))]), "{actions:?}");
     assert!(matches!(actions[1][..], [Action::Answer(Err(_))]), "{actions:?}");
     assert!(actions[2].is_empty());
@@ -248,10 +249,8 @@ fn held_it_is_all_down_until_it_may_go_on() {
 
 #[test]
 fn a_stop_ends_a_hold() {
-    let (_, actions) = run(
-        running(),
-        vec![Event::HoldAsked, Event::StopAsked, Event::Stopped(WEB), Event::Stopped(DB)],
-    );
+    let (_, actions) =
+        run(running(), vec![Event::HoldAsked, Event::StopAsked, Event::Stopped(WEB), Event::Stopped(DB)]);
     assert!(matches!(actions[1][..], [Action::Answer(Err(_)), Action::NotifyStopping]), "{actions:?}");
     assert_eq!(actions[3], [Action::Finish(Outcome::Stopped)]);
     let (_, actions) =

@@ -120,7 +120,12 @@ const TICK: Duration = Duration::from_secs(5);
 impl Supervisor {
     pub fn new(policy: Policy, notifier: Notifier) -> Supervisor {
         let (sender, receiver) = mpsc::channel();
-        let snapshot = Snapshot { phase: Phase::Preparing, message: String::new(), services: Vec::new(), was_ready: false };
+        let snapshot = Snapshot {
+            phase: Phase::Preparing,
+            message: String::new(),
+            services: Vec::new(),
+            was_ready: false,
+        };
         Supervisor {
             receiver,
             handle: Handle { sender, snapshot: Arc::new((Mutex::new(snapshot), Condvar::new())) },

@@ -47,8 +47,9 @@ impl Look {
     }
 
     fn same(&self, other: &Look) -> bool {
-        !self.racy && (self.size, self.modified, self.changed, self.inode)
-            == (other.size, other.modified, other.changed, other.inode)
+        !self.racy
+            && (self.size, self.modified, self.changed, self.inode)
+                == (other.size, other.modified, other.changed, other.inode)
     }
 }
 
@@ -64,8 +65,14 @@ pub struct Copied {
 }
 
 /// The first pass; files come and go meanwhile.
-pub fn begin(from: &Path, to: &Path, cancel: &Cancel, progress: &dyn Progress) -> Result<(Seen, Copied), Failure> {
-    let mut pass = Pass { from, to, seen: Seen::default(), copied: Copied::default(), live: true, cancel, progress };
+pub fn begin(
+    from: &Path,
+    to: &Path,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<(Seen, Copied), Failure> {
+    let mut pass =
+        Pass { from, to, seen: Seen::default(), copied: Copied::default(), live: true, cancel, progress };
     pass.folder(Path::new(""), None)?;
     sync(to)?;
     Ok((pass.seen, pass.copied))
@@ -79,7 +86,8 @@ pub fn complete(
     cancel: &Cancel,
     progress: &dyn Progress,
 ) -> Result<Copied, Failure> {
-    let mut pass = Pass { from, to, seen: Seen::default(), copied: Copied::default(), live: false, cancel, progress };
+    let mut pass =
+        Pass { from, to, seen: Seen::default(), copied: Copied::default(), live: false, cancel, progress };
     pass.folder(Path::new(""), Some(seen))?;
     pass.remove_others(Path::new(""))?;
     sync(to)?;
@@ -249,7 +257,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (from, to) = (root.path().join("from"), root.path().join("to"));
         fs::create_dir_all(from.join("base/1")).unwrap();
-        for (name, text) in [("base/1/a", "one"), ("base/1/b", "two"), ("gone", "x"), ("postmaster.pid", "1")] {
+        for (name, text) in [("base/1/a", "one"), ("base/1/b", "two"), ("gone", "x"), ("postmaster.pid", "1")]
+        {
             fs::write(from.join(name), text).unwrap();
         }
         let elsewhere = root.path().join("wal");

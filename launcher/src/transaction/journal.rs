@@ -93,7 +93,9 @@ impl Journal {
             Failure::new(format!("cannot understand {}", path.display()))
                 .exit(Exit::Refused)
                 .cause("a newer launcher has written it, or the disk has spoilt it; nothing was changed")
-                .help("start it with the launcher that began this, or restore a backup: `mathesar backup list`")
+                .help(
+                    "start it with the launcher that began this, or restore a backup: `mathesar backup list`",
+                )
         })
     }
 
@@ -179,8 +181,12 @@ mod tests {
     #[test]
     fn one_that_is_not_understood_stops_everything() {
         let state = tempfile::tempdir().unwrap();
-        for text in ["", "{}", r#"{"format":2,"id":"a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#,
-            r#"{"format":1,"id":"../a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#] {
+        for text in [
+            "",
+            "{}",
+            r#"{"format":2,"id":"a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#,
+            r#"{"format":1,"id":"../a","kind":"upgrade","committed":false,"to":"b","parts":[]}"#,
+        ] {
             std::fs::write(state.path().join(JOURNAL), text).unwrap();
             assert_eq!(Journal::read(state.path()).unwrap_err().exit, Exit::Refused, "{text}");
         }

@@ -51,9 +51,10 @@ impl Pending {
         if self.is_empty() {
             return files::remove_tree(&state.join(FILE));
         }
-        let databases = self.databases.iter().map(|one| {
-            json!({ "database": one.database, "host": one.host, "why": one.why })
-        });
+        let databases = self
+            .databases
+            .iter()
+            .map(|one| json!({ "database": one.database, "host": one.host, "why": one.why }));
         let value = json!({ "others": self.others, "databases": databases.collect::<Vec<_>>() });
         files::write(&state.join(FILE), format!("{value:#}\n").as_bytes())
     }
@@ -61,7 +62,9 @@ impl Pending {
     /// As `status` says it.
     pub fn lines(&self) -> Vec<String> {
         const CURE: &str = "`mathesar upgrade --finish` tries again";
-        let one = |one: &Unfinished| format!("upgrade: database {} at {}: {}; {CURE}", one.database, one.host, one.why);
+        let one = |one: &Unfinished| {
+            format!("upgrade: database {} at {}: {}; {CURE}", one.database, one.host, one.why)
+        };
         let others = "upgrade: databases on other servers may have a newer release's SQL; `mathesar upgrade --finish` puts it back";
         self.databases.iter().map(one).chain(self.others.then(|| others.to_owned())).collect()
     }

@@ -59,7 +59,9 @@ pub fn undo(state: &Path, journal: &Journal) -> Result<(), Failure> {
     let link = state.join("app/current");
     let target = journal.from.as_deref().map(Path::new);
     match target {
-        Some(from) if std::fs::read_link(&link).ok().as_deref() != Some(from) => files::switch_link(&link, from)?,
+        Some(from) if std::fs::read_link(&link).ok().as_deref() != Some(from) => {
+            files::switch_link(&link, from)?
+        }
         Some(_) => {}
         None => files::remove_tree(&link)?,
     }

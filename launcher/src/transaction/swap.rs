@@ -88,8 +88,9 @@ pub fn take_back(live: &Path, side: &Path) -> Result<(), Failure> {
 
 /// A rename between two folders; a power cut after it finds it done.
 fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
-    std::fs::rename(from, to)
-        .map_err(|cause| Failure::new(format!("cannot move {} to {}", from.display(), to.display())).cause(cause))?;
+    std::fs::rename(from, to).map_err(|cause| {
+        Failure::new(format!("cannot move {} to {}", from.display(), to.display())).cause(cause)
+    })?;
     for folder in [from.parent(), to.parent()].into_iter().flatten() {
         files::sync_folder(folder)?;
     }
@@ -122,7 +123,10 @@ mod tests {
         }
         for _ in 0..2 {
             take_back(&live, &side).unwrap();
-            assert_eq!((what(&live), what(&side.join("undone"))), (Some("before".into()), Some("after".into())));
+            assert_eq!(
+                (what(&live), what(&side.join("undone"))),
+                (Some("before".into()), Some("after".into()))
+            );
             assert!(!side.join("old").exists());
         }
     }

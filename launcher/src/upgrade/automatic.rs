@@ -36,7 +36,9 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
     let running = current.rsplit_once('-').map_or(current.as_str(), |(version, _)| version).to_owned();
     let failed = last_failure(&installation.layout.state, &id);
     let holding = match () {
-        () if super::preflight::compare(&pinned.version, &running) == std::cmp::Ordering::Less => Some(Holding::Older),
+        () if super::preflight::compare(&pinned.version, &running) == std::cmp::Ordering::Less => {
+            Some(Holding::Older)
+        }
         () if let Some(why) = failed => Some(Holding::Failed(why)),
         () if !installation.config.bool("upgrade.automatic") => Some(Holding::Setting),
         () if installation.is_external() => Some(Holding::External),
@@ -59,13 +61,19 @@ pub fn lines(installation: &Installation) -> Vec<String> {
     let text = match holding {
         None => format!("upgrade: Mathesar {version} came with this launcher, and is being prepared"),
         Some(Holding::Setting) => {
-            format!("upgrade: Mathesar {version} came with this launcher; `mathesar upgrade` brings it (`upgrade.automatic` is off)")
+            format!(
+                "upgrade: Mathesar {version} came with this launcher; `mathesar upgrade` brings it (`upgrade.automatic` is off)"
+            )
         }
         Some(Holding::External) => {
-            format!("upgrade: Mathesar {version} came with this launcher; on a server of your own it waits for `mathesar upgrade`")
+            format!(
+                "upgrade: Mathesar {version} came with this launcher; on a server of your own it waits for `mathesar upgrade`"
+            )
         }
         Some(Holding::Failed(why)) => {
-            format!("upgrade: the one to Mathesar {version} was taken back: {why}; `mathesar upgrade` tries it again")
+            format!(
+                "upgrade: the one to Mathesar {version} was taken back: {why}; `mathesar upgrade` tries it again"
+            )
         }
         Some(Holding::Older) => return Vec::new(),
     };

@@ -9,7 +9,12 @@ use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, Exits, Service as _};
 
 /// Starts its gunicorn, asks for the page, and ends it again.
-pub fn page(mut settings: Gunicorn, timeout: Duration, cancel: &Cancel, sink: &Arc<dyn Sink>) -> Result<(), Failure> {
+pub fn page(
+    mut settings: Gunicorn,
+    timeout: Duration,
+    cancel: &Cancel,
+    sink: &Arc<dyn Sink>,
+) -> Result<(), Failure> {
     settings.start_timeout = timeout;
     settings.workers = 1;
     let private = settings.run.join("health.sock");

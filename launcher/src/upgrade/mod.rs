@@ -4,8 +4,8 @@
 pub mod automatic;
 pub mod health;
 pub mod preflight;
-pub mod script;
 mod run;
+pub mod script;
 
 use std::time::Duration;
 

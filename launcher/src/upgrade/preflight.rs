@@ -23,7 +23,8 @@ const FIRST_OF_THE_NEW: &str = "0.2.0";
 
 /// From and to, by version.
 pub fn jump(from: &str, to: &str) -> Result<(), Failure> {
-    if compare(from, LAST_OF_THE_OLD) != Ordering::Greater && compare(to, FIRST_OF_THE_NEW) != Ordering::Less {
+    if compare(from, LAST_OF_THE_OLD) != Ordering::Greater && compare(to, FIRST_OF_THE_NEW) != Ordering::Less
+    {
         return Err(Failure::new(format!("Mathesar {from} cannot be upgraded to {to}"))
             .exit(Exit::Refused)
             .cause(format!("its makers give no way from {LAST_OF_THE_OLD} or earlier to {FIRST_OF_THE_NEW} or later"))
@@ -55,10 +56,13 @@ pub fn room(installation: &Installation, progress: &dyn Progress) -> Result<(), 
     let free = free(&data).unwrap_or(u64::MAX);
     if free < needed {
         use crate::terminal::size;
-        return Err(Failure::new(format!("too little room for a copy of the data beside {}", data.display()))
-            .cause(format!("{} are needed, {} are free", size(needed), size(free)))
-            .exit(Exit::Refused)
-            .help("make room, for example by `mathesar backup prune` or `mathesar app prune`"));
+        return Err(Failure::new(format!(
+            "too little room for a copy of the data beside {}",
+            data.display()
+        ))
+        .cause(format!("{} are needed, {} are free", size(needed), size(free)))
+        .exit(Exit::Refused)
+        .help("make room, for example by `mathesar backup prune` or `mathesar app prune`"));
     }
     Ok(())
 }

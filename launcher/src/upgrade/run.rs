@@ -51,7 +51,9 @@ impl Run<'_> {
         let result = self.forward(&mut journal, cluster.as_ref(), &mut held, &mut changed, &limit);
         let databases = match result {
             Ok(databases) => databases,
-            Err(why) => return Err(self.back(&journal, &from, cluster.as_ref(), held.is_some(), changed, why)),
+            Err(why) => {
+                return Err(self.back(&journal, &from, cluster.as_ref(), held.is_some(), changed, why));
+            }
         };
         point("committed");
         transaction::finish(state, &journal)?;
@@ -61,7 +63,8 @@ impl Run<'_> {
             let (database, host) = (one.name.clone(), one.host.clone());
             one.why.clone().map(|why| Unfinished { database, host, why })
         };
-        Pending { databases: databases.iter().filter_map(unfinished).collect(), others: false }.write(state)?;
+        Pending { databases: databases.iter().filter_map(unfinished).collect(), others: false }
+            .write(state)?;
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
         Ok(Done { downtime: held.map(|since: Instant| since.elapsed()), databases })
     }
@@ -126,8 +129,11 @@ impl Run<'_> {
         }
         let databases = run(&Request { migrate: false, sql: Sql::All, write: true, ..migrate })?.databases;
         if let Some(broken) = databases.iter().find(|one| one.own && one.broken) {
-            return Err(Failure::new(format!("the SQL of Mathesar {} failed in database {}", self.target.version, broken.name))
-                .cause(broken.why.clone().unwrap_or_default()));
+            return Err(Failure::new(format!(
+                "the SQL of Mathesar {} failed in database {}",
+                self.target.version, broken.name
+            ))
+            .cause(broken.why.clone().unwrap_or_default()));
         }
         point("sql");
         stage(self.watcher, Step::Health, |_| {
@@ -187,19 +193,26 @@ impl Run<'_> {
         });
         transaction::record(state, journal, "taken back", Some(&in_full(&why)));
         if let Err(undone) = undone {
-            return Failure::new(format!("the upgrade to Mathesar {version} failed, and could not be taken back completely"))
-                .cause(format!("{}; {}", in_full(&why), in_full(&undone)))
-                .help("the next start goes on taking it back: `mathesar stop`, then `mathesar start`");
+            return Failure::new(format!(
+                "the upgrade to Mathesar {version} failed, and could not be taken back completely"
+            ))
+            .cause(format!("{}; {}", in_full(&why), in_full(&undone)))
+            .help("the next start goes on taking it back: `mathesar stop`, then `mathesar start`");
         }
-        let resumed = if held { stage(self.watcher, Step::Server, |_| self.serving.resume()) } else { Ok(()) };
+        let resumed =
+            if held { stage(self.watcher, Step::Server, |_| self.serving.resume()) } else { Ok(()) };
         let text = match (&resumed, held && changed) {
-            (Err(resumed), _) => format!("Mathesar {} does not come back by itself: {}", from.version, in_full(resumed)),
+            (Err(resumed), _) => {
+                format!("Mathesar {} does not come back by itself: {}", from.version, in_full(resumed))
+            }
             (Ok(()), false) => format!("Mathesar {} goes on; nothing was changed", from.version),
             (Ok(()), true) if cluster.is_none() => format!(
-                "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them", from.version
+                "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them",
+                from.version
             ),
             (Ok(()), true) => format!(
-                "application and data are those of Mathesar {} again, as they were when serving stopped; nothing is lost", from.version
+                "application and data are those of Mathesar {} again, as they were when serving stopped; nothing is lost",
+                from.version
             ),
         };
         let failure = Failure::new(format!("the upgrade to Mathesar {version} failed: {}", in_full(&why)))

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
-use crate::application::{self, Variables};
 use crate::app::store::Installed;
+use crate::application::{self, Variables};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::supervise::Cancel;
@@ -97,7 +97,9 @@ pub fn run(
     let (last, log) = (Arc::new(std::sync::Mutex::new(String::new())), Arc::clone(sink));
     let said = Arc::clone(&last);
     thread("upgrade-log".to_owned(), move || {
-        for line in words.into_iter().flat_map(|words| BufReader::new(words).split(b'\n')).map_while(Result::ok) {
+        for line in
+            words.into_iter().flat_map(|words| BufReader::new(words).split(b'\n')).map_while(Result::ok)
+        {
             let line = String::from_utf8_lossy(&line).into_owned();
             log.line("upgrade", &line);
             if !line.trim().is_empty() {
@@ -108,7 +110,8 @@ pub fn run(
     let (sender, lines) = mpsc::channel();
     let output = child.0.stdout.take();
     thread("upgrade-answers".to_owned(), move || {
-        for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok) {
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok)
+        {
             let _ = sender.send(line);
         }
     })?;

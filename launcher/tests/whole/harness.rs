@@ -46,6 +46,7 @@ pub struct Home {
     /// Before every sub-command.
     options: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    changed: std::sync::Mutex<std::collections::BTreeMap<OsString, OsString>>,
     psql: PathBuf,
 }
 
@@ -113,6 +114,7 @@ impl Home {
             port: machine::free_port(),
             options: options.to_args(Path::new("/")),
             variables: Vec::new(),
+            changed: std::sync::Mutex::default(),
             psql: binaries.client("psql"),
             folder,
             layout,
@@ -198,6 +200,11 @@ impl Home {
         self.variables.push((name.into(), value.into()));
     }
 
+    /// The same, from now on another value; through a shared reference, for scopes with threads.
+    pub fn set_variable_to(&self, name: &str, value: &str) {
+        self.changed.lock().unwrap().insert(name.into(), value.into());
+    }
+
     /// Any program as the launcher's user, with no environment but the little that a login has.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -218,6 +225,7 @@ impl Home {
         }
         command.env("HOME", self.folder.path().join("home")).env("LANG", "C.UTF-8");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(self.changed.lock().unwrap().iter());
         if let Some(User { uid, gid }) = self.user {
             command.uid(uid).gid(gid);
         }

@@ -25,4 +25,6 @@ mod stale;
 mod steps;
 mod system;
 mod uninstall;
+mod upgrade;
 mod visitors;
+mod witness;

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::app::digest::Hasher;
 use crate::app::files;
-use crate::app::lookup::{Found, Whence};
+use crate::app::lookup::{self, Found, Whence};
+use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::layout::Scope;
+use crate::user;
 
 /// The file, where root may give it away unseen: no link stands anywhere in its path, so that it is the one that was named,
 /// whoever may write to the folders on the way. None: the service's user opens it by itself, with its own rights.
-pub(super) fn open(path: &Path) -> Option<File> {
+pub(in crate::commands) fn open(path: &Path) -> Option<File> {
     let path = std::path::absolute(path).ok()?;
     let file = open_without_links(&path)?;
     let found = rustix::fs::fstat(&file).ok()?;
@@ -30,6 +33,39 @@ fn open_without_links(path: &Path) -> Option<File> {
         .map(File::from)
 }
 
+/// As root in system mode: this very command again, as the service's user, with the file as its standard input.
+pub(in crate::commands) fn over(context: &Context, from: Option<&Path>) -> Result<(), Failure> {
+    if !user::is_to_become_another(&context.layout, &context.environment) {
+        return Ok(());
+    }
+    user::make_run_folder(&context.layout);
+    let file = from.and_then(open);
+    let more = file.is_some().then(|| "--on-stdin".into());
+    user::become_service_user(std::env::args_os().skip(1).chain(more), file)
+}
+
+/// The tarball that a person has named, and what is recorded as its origin. `copy` keeps one that came by standard input.
+pub(in crate::commands) fn file(
+    path: &Path,
+    on_stdin: bool,
+    context: &Context,
+    settings: &crate::app::Settings,
+    copy: &mut Option<Copy>,
+) -> Result<(Found, String), Failure> {
+    // What is recorded as its origin: the place where a person finds it again.
+    let source = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
+    if on_stdin {
+        let made = copy.insert(Copy::of(std::io::stdin().lock(), path, &settings.downloads())?);
+        return Ok((made.found.clone(), source));
+    }
+    let found = lookup::named(path).map_err(|failure| match context.layout.scope {
+        Scope::System => failure
+            .help("the user `mathesar` has to be able to read it; or as root, name it by a path without links: `readlink -f FILE`"),
+        _ => failure,
+    })?;
+    Ok((found, source))
+}
+
 /// The system's installation is Linux's alone.
 #[cfg(not(target_os = "linux"))]
 fn open_without_links(_: &Path) -> Option<File> {
@@ -37,7 +73,7 @@ fn open_without_links(_: &Path) -> Option<File> {
 }
 
 /// A copy of standard input, removed when it is dropped.
-pub(super) struct Copy {
+pub(in crate::commands) struct Copy {
     folder: PathBuf,
     pub found: Found,
 }

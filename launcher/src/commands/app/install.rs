@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::handed;
-use crate::app::lookup;
 use crate::app::store::Installed;
 use crate::commands::{Context, PATIENCE, walking};
 use crate::control;
@@ -49,12 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    if user::is_to_become_another(&context.layout, &context.environment) {
-        user::make_run_folder(&context.layout);
-        let file = args.from.as_deref().and_then(handed::open);
-        let more = file.is_some().then(|| "--on-stdin".into());
-        user::become_service_user(std::env::args_os().skip(1).chain(more), file)?;
-    }
+    handed::over(context, args.from.as_deref())?;
     user::ordinary(&context.layout, &context.environment)?;
     let offline = [("network.offline", "--offline", "true")];
     let flags = if args.offline { &offline[..] } else { &[] };
@@ -63,12 +57,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
     let mut copy = None;
     let file = match &args.from {
-        Some(path) if args.on_stdin => {
-            let input = std::io::stdin().lock();
-            let made = copy.insert(handed::Copy::of(input, path, &installation.app().downloads())?);
-            Some((made.found.clone(), absolute(path)))
-        }
-        Some(path) => Some((named(path, context)?, absolute(path))),
+        Some(path) => Some(handed::file(path, args.on_stdin, context, &installation.app(), &mut copy)?),
         None => None,
     };
     let repaired = match &args.again {
@@ -124,19 +113,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         None => note("`mathesar start` starts it; `mathesar migrate` makes its tables only"),
     }
     Ok(())
-}
-
-/// What is recorded as its origin: the place where a person finds it again.
-fn absolute(path: &std::path::Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
-}
-
-fn named(path: &std::path::Path, context: &Context) -> Result<lookup::Found, Failure> {
-    lookup::named(path).map_err(|failure| match context.layout.scope {
-        crate::layout::Scope::System => failure
-            .help("the user `mathesar` has to be able to read it; or as root, name it by a path without links: `readlink -f FILE`"),
-        _ => failure,
-    })
 }
 
 /// The release whose files are put back; none: nothing of it is installed, so it is installed as usual.

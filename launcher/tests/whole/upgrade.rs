@@ -1,0 +1,332 @@
+//! Upgrades that go well, and ones that are taken back.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, PATIENCE};
+use crate::http::call;
+use crate::sample::{SampleRelease, release};
+use crate::witness::{Random, Witness, held, kills};
+
+/// Everything that has to survive: rows, roles, settings by a table's number, uploaded files.
+pub fn fill(home: &Home) -> Value {
+    home.create_admin();
+    let table = home.table("people", "cats");
+    let (id, oid) = (table["database_id"].clone(), table["table_oid"].clone());
+    for name in ["100001", "100002", "100003"] {
+        home.admin("records.add", json!({"database_id": id, "table_oid": oid, "record_def": {"name": name}}));
+    }
+    let setting = json!({"database_id": id, "table_oid": oid, "attnum": 2, "duration_min": "s"});
+    home.admin("columns.metadata.set", setting);
+    let exploration =
+        json!({"database_id": id, "name": "names", "base_table_oid": oid, "initial_columns": ["name"]});
+    home.admin("explorations.add", exploration);
+    let role = json!({"database_id": id, "rolename": "reader", "password": "a'b\"c$d\\e )#"});
+    let role = home.admin("roles.add", role)["id"].take();
+    let person = json!({"database_id": id, "username": "rita", "password": "correct-horse", "configured_role_id": role});
+    home.admin("collaborators.add", person);
+    table
+}
+
+/// What has to be the same before and after, whichever release serves.
+pub fn precious(home: &Home) -> Value {
+    let internal = |statement: &str| home.sql("mathesar_django", statement);
+    let media = crate::machine::tree(&home.layout.state.join("media"));
+    json!({
+        "roles": home.sql("postgres", "SELECT rolname, rolpassword FROM pg_authid WHERE rolname !~ '^(pg_|mathesar_backup)' ORDER BY 1"),
+        "settings": internal("SELECT table_oid, attnum, duration_min FROM mathesar_columnmetadata ORDER BY 1, 2"),
+        "explorations": internal("SELECT name, base_table_oid, initial_columns FROM mathesar_exploration ORDER BY id"),
+        "users": internal("SELECT username, password, is_superuser FROM mathesar_user ORDER BY 1"),
+        "passwords": internal("SELECT name, encrypted_password IS NOT NULL FROM mathesar_configuredrole ORDER BY 1"),
+        "cats": home.sql("people", "SELECT count(*) FROM cats WHERE length(name) = 6"),
+        "media": media,
+        "key": fs::read_to_string(home.layout.state.join("secrets/secret-key")).unwrap(),
+    })
+}
+
+/// One start brings it back, with one of the two releases and everything in it.
+fn comes_back(home: &Home, witness: &Witness, before: &Value, table: &Value) -> String {
+    witness.check();
+    let status = home.status();
+    let version = status["version"].as_str().unwrap().to_owned();
+    assert!(["1.0.0", "2.0.0"].contains(&version.as_str()), "{status:#}");
+    assert_eq!(precious(home), *before);
+    rita_reads(home, table);
+    // What an interrupted one has left to do elsewhere is done by itself.
+    home.until("nothing is pending", || home.status()["pending"] == json!([]));
+    assert_eq!(home.admin("databases.sql_version", json!({"database_id": table["database_id"]})), version);
+    assert!(!home.layout.state.join("transaction.json").exists());
+    version
+}
+
+/// Back to the old release, by hand: for the next try.
+fn again(home: &Home, backup: &std::path::Path) {
+    home.ok(&["stop"]);
+    home.nobody_left();
+    let state = &home.layout.state;
+    for name in
+        ["database", "migrated.json", "app/current", "app/hold", "sql-pending.json", "last-upgrade.json"]
+    {
+        let to = state.join(name);
+        let found = to.symlink_metadata();
+        match found {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&to).unwrap(),
+            Ok(_) => fs::remove_file(&to).unwrap(),
+            Err(_) => {}
+        }
+        if backup.join(name).symlink_metadata().is_ok() {
+            crate::machine::copy_tree(&backup.join(name), &to, home.user, false);
+        }
+    }
+}
+
+fn keep(home: &Home) -> std::path::PathBuf {
+    let backup = home.folder().join("kept");
+    fs::create_dir_all(backup.join("app")).unwrap();
+    for name in ["database", "migrated.json", "app/current"] {
+        crate::machine::copy_tree(&home.layout.state.join(name), &backup.join(name), home.user, false);
+    }
+    backup
+}
+
+fn kill_everything(home: &Home) -> usize {
+    let all = home.processes();
+    all.iter().for_each(|(pid, _)| crate::machine::signal(*pid, rustix::process::Signal::KILL));
+    all.len()
+}
+
+/// The moments that have names, in their order.
+const POINTS: &[&str] =
+    &["open", "copied", "held", "exact", "migrated", "sql", "healthy", "committed", "finished"];
+
+#[test]
+fn killed_at_every_named_moment() {
+    let Some(mut home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    home.ok(&["stop"]);
+    home.nobody_left();
+    let kept = keep(&home);
+    let (good, bad) = (tarball(&release("2.0.0", None)), tarball(&release("3.0.0", Some("fails"))));
+    let stopped = home.layout.state.join("stopped");
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    let cases = POINTS.iter().map(|point| (*point, &good)).chain([("undo", &bad), ("undone", &bad)]);
+    for (point, file) in cases {
+        home.set_variable_to("MATHESAR_STOP_AT", point);
+        home.ok(&["start"]);
+        let witness = Witness::new(&home);
+        *held(&witness.table) = table.clone();
+        witness.during(|| {
+            let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", file]);
+            home.until(point, || stopped.exists());
+            let killed = kill_everything(&home);
+            println!("upgrade, at {point}: everything ({killed} processes) after 0 ms");
+            upgrade.wait().unwrap();
+            home.set_variable_to("MATHESAR_STOP_AT", "");
+            let version = comes_back(&home, &witness, &before, &table);
+            let wanted = if ["committed", "finished"].contains(&point) { "2.0.0" } else { "1.0.0" };
+            assert_eq!(version, wanted, "{point}");
+        });
+        fs::remove_file(&stopped).unwrap();
+        again(&home, &kept);
+    }
+}
+
+#[test]
+fn killed_at_random_moments_of_an_upgrade() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    let mut random = Random::new(3);
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    home.ok(&["stop"]);
+    home.nobody_left();
+    let kept = keep(&home);
+    // Installed before, so that the moments fall into the transaction.
+    let (good, bad) = (release("2.0.0", None), release("3.0.0", Some("fails")));
+    home.ok(&["app", "install", "--from", &tarball(&bad)]);
+    home.ok(&["app", "install", "--from", &tarball(&good)]);
+    let mut versions = std::collections::BTreeMap::<String, u32>::new();
+    for number in 0..kills() {
+        let to = if number % 4 == 3 { "3.0.0" } else { "2.0.0" };
+        home.ok(&["start"]);
+        let witness = Witness::new(&home);
+        *held(&witness.table) = table.clone();
+        witness.during(|| {
+            let mut upgrade = home.spawn("upgrade", &["upgrade", "--to", to]);
+            let after = random.pause(6000);
+            let killed = kill_everything(&home);
+            println!("{number}: upgrade to {to}, Everything ({killed} processes) after {after} ms");
+            upgrade.wait().unwrap();
+            let version = comes_back(&home, &witness, &before, &table);
+            *versions.entry(version).or_default() += 1;
+        });
+        again(&home, &kept);
+    }
+    println!("came back with {versions:?}");
+}
+
+fn tarball(release: &SampleRelease) -> String {
+    release.tarball.display().to_string()
+}
+
+/// A collaborator's stored password still opens the database.
+fn rita_reads(home: &Home, table: &Value) {
+    let rows = call(home.port, "rita:correct-horse", "records.list", table, PATIENCE).unwrap().unwrap();
+    assert!(rows["count"].as_u64().unwrap() >= 3, "{rows}");
+}
+
+#[test]
+fn a_newer_release_takes_over_while_somebody_writes() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let witness = Witness::new(&home);
+    *held(&witness.table) = table.clone();
+    let mut output = None;
+    witness.during(|| {
+        output = Some(home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    });
+    let output = output.unwrap();
+    assert!(output.stderr.contains("Upgraded from Mathesar 1.0.0 to 2.0.0 in "), "{}", output.stderr);
+    assert!(output.stderr.contains("; nobody was served for "), "{}", output.stderr);
+    assert!(!held(&witness.acknowledged).is_empty());
+    witness.check();
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(home.status()["pending"], json!([]));
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    // The SQL in the connected database came along, without a dialog.
+    assert_eq!(home.admin("databases.sql_version", json!({"database_id": table["database_id"]})), "2.0.0");
+    assert!(home.admin("tables.row_count", table.clone()).as_u64().unwrap() >= 3);
+    assert_eq!(
+        home.ok(&["upgrade", "--to", "2.0.0"]).stderr.trim(),
+        "Unchanged Mathesar 2.0.0 is the current release already"
+    );
+    // A stop and a start later it is the same.
+    home.ok(&["stop"]);
+    home.nobody_left();
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(precious(&home), before);
+}
+
+#[test]
+fn a_release_that_fails_is_taken_back_while_somebody_writes() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nmigrate-timeout = \"6s\"\nhealth-timeout = \"5s\"\n");
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    for (variant, cause) in [
+        ("fails", "this migration always fails half-way"),
+        ("hangs", "it was not done within 6 s"),
+        ("dead", "gunicorn does not become ready"),
+    ] {
+        let witness = Witness::new(&home);
+        *held(&witness.table) = table.clone();
+        let mut output = None;
+        witness.during(|| {
+            output = Some(home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some(variant)))]));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        });
+        let output = output.unwrap();
+        assert_eq!(output.status, 1, "{variant}: {}", output.stderr);
+        assert!(output.stderr.contains(cause), "{variant}: {}", output.stderr);
+        assert!(
+            output.stderr.contains("as they were when serving stopped; nothing is lost"),
+            "{}",
+            output.stderr
+        );
+        assert!(!held(&witness.acknowledged).is_empty());
+        witness.check();
+        let status = home.status();
+        assert_eq!(
+            (&status["version"], &status["state"]),
+            (&json!("1.0.0"), &json!("running")),
+            "{status:#}"
+        );
+        assert_eq!(precious(&home), before, "{variant}");
+        rita_reads(&home, &table);
+        assert_eq!(
+            home.admin("databases.sql_version", json!({"database_id": table["database_id"]})),
+            "1.0.0"
+        );
+        // No half of it is left.
+        let left = crate::machine::tree(&home.layout.state.join("database/aside"));
+        assert!(left.len() <= 1, "{left:#?}");
+        home.sql("people", "TRUNCATE cats");
+        for name in ["100001", "100002", "100003"] {
+            home.sql("people", &format!("INSERT INTO cats (name) VALUES ('{name}')"));
+        }
+    }
+}
+
+#[test]
+fn a_new_package_upgrades_by_itself_or_waits() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    home.ok(&["stop"]);
+    home.conf("[upgrade]\nautomatic = false\n");
+    home.pin(&release("2.0.0", None));
+    home.ok(&["start"]);
+    let status = home.status();
+    assert_eq!(status["version"], "1.0.0");
+    assert!(status["pending"][0].as_str().unwrap().contains("`mathesar upgrade` brings it"), "{status:#}");
+    home.conf("");
+    home.ok(&["stop"]);
+    home.ok(&["start"]);
+    // It answers at once, with the old one, and changes over by itself.
+    home.until("the new release serves", || {
+        home.status()["version"] == "2.0.0" && home.status()["state"] == "running"
+    });
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+
+    // The next package is broken: the old release serves on, and says why.
+    home.ok(&["stop"]);
+    home.pin(&release("3.0.0", Some("fails")));
+    home.ok(&["start"]);
+    home.until("it was tried", || home.log().contains("the upgrade to Mathesar 3.0.0 failed"));
+    home.until("it is back", || home.status()["state"] == "running");
+    let status = home.status();
+    assert_eq!(status["version"], "2.0.0");
+    assert!(status["pending"][0].as_str().unwrap().contains("always fails half-way"), "{status:#}");
+    assert_eq!(precious(&home), before);
+    // And it is not tried again and again.
+    home.ok(&["stop"]);
+    home.ok(&["start"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(home.log().matches("the upgrade to Mathesar 3.0.0 failed").count(), 1);
+}
+
+#[test]
+fn a_stopped_one_is_upgraded_too() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    home.ok(&["stop"]);
+    let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("fails")))]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("always fails half-way"), "{}", output.stderr);
+    home.nobody_left();
+    home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    home.nobody_left();
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    assert_eq!(home.admin("databases.sql_version", json!({"database_id": table["database_id"]})), "2.0.0");
+    let output = home.mathesar(&["upgrade", "--to", "1.0.0"]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("mathesar rollback"), "{}", output.stderr);
+}
