@@ -17,15 +17,15 @@ use crate::machine::{self, parent, signal};
 /// Of how many kills one falls into a first start.
 const FIRST_STARTS: u64 = 4;
 
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("MATHESAR_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
 /// xorshift64*: reproducible, and nothing depends on its quality.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(salt: u64) -> Random {
+    pub fn new(salt: u64) -> Random {
         let of_now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 % 1_000_000_007;
         let seed =
             std::env::var("MATHESAR_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(of_now);
@@ -33,14 +33,14 @@ impl Random {
         Random((seed ^ (salt << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
     }
 
-    fn pause(&mut self, milliseconds: u64) -> u64 {
+    pub fn pause(&mut self, milliseconds: u64) -> u64 {
         let chosen = self.below(milliseconds);
         std::thread::sleep(Duration::from_millis(chosen));
         chosen

@@ -1,0 +1,17 @@
+//! Backups: made, checked, listed, removed.
+
+pub mod archive;
+pub mod base;
+pub mod catalog;
+pub mod checks;
+pub mod choose;
+pub mod create;
+pub mod drill;
+pub mod dumps;
+pub mod logical;
+pub mod manifest;
+mod parts;
+pub mod place;
+pub mod retention;
+pub mod room;
+pub mod staging;
