@@ -48,9 +48,14 @@ impl Report {
     }
 }
 
-/// Restores an archive beside everything, compares every table, and records the outcome if it is good. An archive that is
-/// damaged, or cannot be restored, is an error; one that holds other rows than it should is a report.
-pub fn verify(installation: &Installation, path: &Path, progress: &dyn Progress) -> Result<Report, Failure> {
+/// Restores an archive beside everything, compares every table, and records the outcome if it is good, under the path that is
+/// `shown`. An archive that is damaged, or cannot be restored, is an error; one that holds other rows than it should is a report.
+pub fn verify(
+    installation: &Installation,
+    path: &Path,
+    shown: &Path,
+    progress: &dyn Progress,
+) -> Result<Report, Failure> {
     let since = Instant::now();
     let state = &installation.layout.state;
     let manifest = archive::read_manifest(path)?;
@@ -104,7 +109,7 @@ pub fn verify(installation: &Installation, path: &Path, progress: &dyn Progress)
     parts.push(("application", asked));
     drop(server);
     let report = Report {
-        path: path.to_owned(),
+        path: shown.to_owned(),
         digest,
         created: manifest.created.clone(),
         version: manifest.app.version.clone(),
@@ -114,7 +119,7 @@ pub fn verify(installation: &Installation, path: &Path, progress: &dyn Progress)
         at: manifest::now(),
     };
     if report.is_good() {
-        catalog::record_verified(state, &report.digest, path, &manifest, &report.at)?;
+        catalog::record_verified(state, &report.digest, shown, &manifest, &report.at)?;
     }
     Ok(report)
 }

@@ -1,6 +1,6 @@
 //! `mathesar app …`
 
-mod handed;
+pub(super) mod handed;
 mod install;
 mod list;
 mod prune;

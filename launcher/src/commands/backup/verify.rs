@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 
 use crate::backup::choose::choose;
 use crate::backup::drill::{self, Outcome, Report};
+use crate::backup::staging;
 use crate::commands::Context;
+use crate::commands::app::handed;
 use crate::failure::{Exit, Failure};
 use crate::terminal::{Terminal, time};
+use crate::user;
 
 /// Restore a backup beside everything, to see that it can be
 ///
@@ -27,14 +30,37 @@ pub(crate) struct Args {
     /// `result`).
     #[arg(long)]
     json: bool,
+
+    /// BACKUP is standard input already, opened by root
+    #[arg(long, hide = true, requires = "backup")]
+    on_stdin: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    crate::user::ordinary(&context.layout, &context.environment)?;
+    if user::is_to_become_another(&context.layout, &context.environment) {
+        user::make_run_folder(&context.layout);
+        let file = args.backup.as_deref().and_then(handed::open);
+        let more = file.is_some().then(|| "--on-stdin".into());
+        user::become_service_user(std::env::args_os().skip(1).chain(more), file)?;
+    }
+    user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
-    let path = choose(&installation, args.backup.as_deref(), &context.environment.current)?;
     let terminal = Terminal::new();
-    let report = drill::verify(&installation, &path, &terminal);
+    let report = match &args.backup {
+        Some(name) if args.on_stdin => {
+            let shown = context.environment.current.join(name);
+            let copy = handed::Copy::of(
+                std::io::stdin().lock(),
+                &shown,
+                &staging::above(&installation.layout.state),
+            )?;
+            drill::verify(&installation, &copy.found.path, &shown, &terminal)
+        }
+        name => {
+            let path = choose(&installation, name.as_deref(), &context.environment.current)?;
+            drill::verify(&installation, &path, &path, &terminal)
+        }
+    };
     terminal.end();
     let report = report?;
     match args.json {
