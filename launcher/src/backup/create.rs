@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::archive::{Sealed, Writer};
 use super::base::{self, Verified};
 use super::checks::{self, Checks, Dump};
-use super::manifest::{self, MadeBy, Manifest};
+use super::manifest::MadeBy;
+use super::moment;
 use super::place::{self, Unfinished};
 use super::room::{self, Need};
 use super::staging::{self, Staging};
@@ -110,7 +111,7 @@ pub fn create(
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
-    writer.bytes("manifest.json", 0o600, &manifest.to_json()?)?;
+    writer.bytes("manifest.json", 0o600, &manifest.to_bytes()?)?;
     progress.start("Packing");
     // Both only read the copy, and its files are in memory for both.
     let verified = std::thread::scope(|scope| {
@@ -146,7 +147,7 @@ pub fn create(
     }
     writer.file(GLOBALS, &staging.path().join(GLOBALS))?;
     let tables_count = tables.len();
-    let checks = Checks { tables, dumps: made, made: manifest::now() };
+    let checks = Checks { tables, dumps: made, made: moment::text(SystemTime::now()) };
     writer.bytes("checks.json", 0o600, &checks.to_json()?)?;
     let Sealed { digest, bytes } = writer.finish()?;
     let path = target.place()?;
@@ -258,9 +259,9 @@ impl Sizes {
         Ok(Sizes { cluster: files::size(&cluster.data()), databases, beside })
     }
 
-    /// Dumps are packed, and so hardly larger than what they hold; never twice as large.
+    /// About: dumps are packed, and so smaller than what they hold, mostly.
     fn unpacked(&self, copy: u64) -> u64 {
-        copy + self.beside + self.databases * 2 + LOG
+        copy + self.beside + self.databases / 2
     }
 
     /// Tables and text pack well, files that people upload do not.
@@ -291,12 +292,5 @@ pub fn existing(installation: &Installation) -> Result<Installed, Failure> {
 impl Checks {
     pub fn to_json(&self) -> Result<Vec<u8>, Failure> {
         serde_json::to_vec(self).map_err(|cause| Failure::new("cannot write checks.json").cause(cause))
-    }
-}
-
-impl Manifest {
-    pub(super) fn to_json(&self) -> Result<Vec<u8>, Failure> {
-        serde_json::to_vec_pretty(self)
-            .map_err(|cause| Failure::new("cannot write manifest.json").cause(cause))
     }
 }

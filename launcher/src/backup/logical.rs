@@ -1,12 +1,13 @@
 //! A copy of what is on a server of the user's: by pg_dump, as its data folder is out of reach.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::archive::{Sealed, Writer};
 use super::checks::{self, Checks, Dump};
 use super::create::{self, Clock, GLOBALS, Made, Opened, Options};
-use super::manifest::{self, Kind, PostgreSQL};
+use super::manifest::Kind;
+use super::moment;
 use super::room::{self, Need};
 use super::staging::{self, Staging};
 use super::{base::Verified, dumps, parts, place};
@@ -99,25 +100,24 @@ pub fn create(
                 .push("the proof that it can be restored: it could not be, on this machine".to_owned());
         }
     }
-    checks.made = manifest::now();
+    checks.made = moment::text(SystemTime::now());
     clock.took("restore");
     for what in &cannot_keep {
         progress.note(&format!("a logical copy does not keep {what}"));
     }
 
     let portable = files::size(&staging.path().join("portable"));
-    let mut manifest = parts::bare(installation, release, &options, portable + beside + (64 << 20))?;
+    let of_server = (server.version.clone(), server.major);
+    let mut manifest = parts::bare(installation, release, &options, of_server, &server.external.address.database)?;
     manifest.kind = Kind::Logical;
-    manifest.postgresql =
-        PostgreSQL { version: server.version.clone(), major: server.major, system_identifier: String::new() };
-    manifest.internal_database.clone_from(&server.external.address.database);
-    manifest.socket = PathBuf::from(&server.external.address.host);
+    manifest.unpacked_bytes = portable + beside;
+    manifest.socket = Some(PathBuf::from(&server.external.address.host));
     manifest.port = server.external.address.port;
     manifest.cannot_keep = cannot_keep;
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
-    writer.bytes("manifest.json", 0o600, &manifest.to_json()?)?;
+    writer.bytes("manifest.json", 0o600, &manifest.to_bytes()?)?;
     progress.start("Packing");
     parts::pack(&mut writer, installation, release, progress)?;
     for name in checks.dumps.iter().map(|dump| dump.file.as_str()).chain([GLOBALS]) {

@@ -10,8 +10,12 @@ pub mod drill;
 pub mod dumps;
 pub mod logical;
 pub mod manifest;
+pub mod moment;
 mod parts;
 pub mod place;
 pub mod retention;
 pub mod room;
 pub mod staging;
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! What goes into an archive besides the database.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::archive::Writer;
 use super::create::Options;
-use super::manifest::{self, Application, Manifest, PostgreSQL};
+use super::manifest::{App, FORMAT, Kind, Manifest, Postgresql};
+use super::moment;
 use crate::app::files;
 use crate::app::store::Installed;
 use crate::database::{Cluster, PORT};
@@ -35,32 +37,32 @@ pub(super) fn manifest(
 ) -> Result<Manifest, Failure> {
     let identifier =
         cluster.admin("postgres", "SELECT system_identifier FROM pg_catalog.pg_control_system();")?;
-    let mut manifest = bare(installation, release, options, unpacked_bytes)?;
-    manifest.postgresql = PostgreSQL {
-        version: cluster.binaries.version.clone(),
-        major: cluster.binaries.major,
-        system_identifier: identifier.trim().to_owned(),
-    };
-    manifest.internal_database = cluster.settings.name.clone();
-    manifest.user_database = cluster.settings.user_database.clone();
+    let server = (cluster.binaries.version.clone(), cluster.binaries.major);
+    let mut manifest = bare(installation, release, options, server, &cluster.settings.name)?;
+    manifest.unpacked_bytes = unpacked_bytes;
+    manifest.postgresql.system_identifier = Some(identifier.trim().to_owned());
+    manifest.user_database = Some(cluster.settings.user_database.clone());
     manifest.os_user.clone_from(&cluster.owner.name);
     Ok(manifest)
 }
 
-/// Everything that has nothing to do with the server.
+/// Everything that is known of any server; `server`: its version and major.
 pub(super) fn bare(
     installation: &Installation,
     release: &Installed,
     options: &Options<'_>,
-    unpacked_bytes: u64,
+    (version, major): (String, u32),
+    internal_database: &str,
 ) -> Result<Manifest, Failure> {
     let layout = &installation.layout;
     Ok(Manifest {
-        created: manifest::now(),
+        format: FORMAT,
+        kind: Kind::Physical,
+        created: moment::text(SystemTime::now()),
         made_by: options.made_by,
         note: options.note.clone(),
         launcher: env!("CARGO_PKG_VERSION").to_owned(),
-        app: Application {
+        app: App {
             version: release.version.clone(),
             sha256: release.sha256.clone(),
             id: release.id.clone(),
@@ -69,22 +71,25 @@ pub(super) fn bare(
         python: python(&release.path),
         scope: layout.scope.name().to_owned(),
         state: layout.state.clone(),
-        socket: layout.database_socket.clone(),
+        postgresql: Postgresql { version, major, system_identifier: None },
+        socket: Some(layout.database_socket.clone()),
         port: PORT,
-        unpacked_bytes,
-        secret_key_fingerprint: fingerprint(&installation.secret_key()?),
-        ..Manifest::default()
+        os_user: crate::database::os_user(rustix::process::geteuid().as_raw())?,
+        internal_database: internal_database.to_owned(),
+        user_database: None,
+        unpacked_bytes: 0,
+        secret_key_fingerprint: Some(fingerprint(&installation.secret_key()?)),
+        cannot_keep: Vec::new(),
     })
 }
 
 /// As the environment of a release says it: `3.11.2`.
-fn python(release: &Path) -> String {
+fn python(release: &Path) -> Option<String> {
     let text = std::fs::read_to_string(release.join("venv/pyvenv.cfg")).unwrap_or_default();
-    let value = text.lines().find_map(|line| {
+    text.lines().find_map(|line| {
         let (name, value) = line.split_once('=')?;
         ["version", "version_info"].contains(&name.trim()).then(|| value.trim().to_owned())
-    });
-    value.unwrap_or_default()
+    })
 }
 
 /// Media, secrets, settings and the release.
@@ -97,7 +102,7 @@ pub(super) fn pack(
     // After the database: a row that names a file was written after the file.
     let media = installation.media();
     if media.is_dir() {
-        writer.living_tree("media", &media, progress)?;
+        writer.tree("media", &media, progress)?;
     }
     secrets(writer, installation)?;
     settings(writer, installation)?;

@@ -6,13 +6,14 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::app::store::Installed;
 use crate::backup::create::{self, Made, Options, Target};
-use crate::backup::manifest::{self, MadeBy};
+use crate::backup::manifest::MadeBy;
+use crate::backup::moment;
 use crate::backup::place::{self, Unfinished};
 use crate::backup::{base::Verified, logical};
 use crate::commands::{Context, walking};
@@ -154,7 +155,7 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     }
     // The service's user writes it down under this name; a second archive of the same second is named otherwise.
     let version = crate::commands::status::current(&context.layout).map(|(version, _)| version);
-    let stem = place::stem(&version.unwrap_or_default(), &manifest::now());
+    let stem = place::stem(&version.unwrap_or_default(), &moment::text(SystemTime::now()));
     let unfinished = Unfinished::new(folder, &stem)?;
     let mut command = user::as_service_user()?;
     let words: [OsString; 4] =
