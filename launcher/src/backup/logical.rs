@@ -108,7 +108,8 @@ pub fn create(
 
     let portable = files::size(&staging.path().join("portable"));
     let of_server = (server.version.clone(), server.major);
-    let mut manifest = parts::bare(installation, release, &options, of_server, &server.external.address.database)?;
+    let mut manifest =
+        parts::bare(installation, release, &options, of_server, &server.external.address.database)?;
     manifest.kind = Kind::Logical;
     manifest.unpacked_bytes = portable + beside;
     manifest.socket = Some(PathBuf::from(&server.external.address.host));

@@ -1,4 +1,5 @@
-//! Backups: made, checked, listed, removed.
+//! Copies of everything: how one is made (`create`, `logical`) and drilled (`drill`), what one is (`archive`, `manifest`), which there
+//! are (`catalog`), and which may go (`retention`).
 
 pub mod archive;
 pub mod base;
@@ -13,7 +14,6 @@ pub mod manifest;
 pub mod moment;
 mod parts;
 pub mod place;
-pub mod retention;
 pub mod room;
 pub mod staging;
 
