@@ -102,7 +102,7 @@ pub(super) fn pack(
     // After the database: a row that names a file was written after the file.
     let media = installation.media();
     if media.is_dir() {
-        writer.tree("media", &media, progress)?;
+        writer.living_tree("media", &media, progress)?;
     }
     secrets(writer, installation)?;
     settings(writer, installation)?;

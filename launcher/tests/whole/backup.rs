@@ -240,7 +240,7 @@ fn a_row_that_is_another_is_found_by_the_drill() {
     let unpacked = Unpacked::new(&home, &second);
     let mixed = home.layout.state.join("backups/mixed.tar.zst");
     let mut writer = archive::Writer::new(fs::File::create(&mixed).unwrap(), 1).unwrap();
-    writer.file("manifest.json", &unpacked.folder.join("manifest.json")).unwrap();
+    writer.bytes("manifest.json", 0o600, unpacked.read("manifest.json").as_bytes()).unwrap();
     for part in ["cluster", "media", "secrets", "config", "release", "portable"] {
         let folder = unpacked.folder.join(part);
         if folder.is_dir() {

@@ -12,7 +12,7 @@ use zstd::stream::write::Encoder;
 
 use super::{ENTRIES, MANIFEST, trailer};
 use crate::app::digest::Hasher;
-use crate::app::{files, unpack};
+use crate::app::unpack;
 use crate::backup::manifest::Manifest;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -26,6 +26,13 @@ pub struct Writer {
     entries: u64,
     bytes: u64,
     most: Option<u64>,
+}
+
+/// Whether somebody may write them meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    Resting,
+    Living,
 }
 
 /// A finished one.
@@ -89,15 +96,36 @@ impl Writer {
     /// A file, or what a link of this name leads to. One that grows or shrinks meanwhile is an error.
     pub fn file(&mut self, name: &str, path: &Path) -> Result<(), Failure> {
         let file = File::open(path).map_err(|cause| Failure::io("read", path, cause))?;
-        self.opened(name.as_bytes(), &file, path, &mut |_| {})
+        self.opened(name.as_bytes(), &file, path, Files::Resting, &mut |_| {})
     }
 
     /// A folder with all in it, below `prefix`. Sockets, pipes and devices are left out, and links that lead out of the folder:
     /// a note names each.
     pub fn tree(&mut self, prefix: &str, folder: &Path, progress: &dyn Progress) -> Result<(), Failure> {
+        self.folder(prefix, folder, Files::Resting, progress)
+    }
+
+    /// The same where others write meanwhile: what a file has become longer by is left out, and one that has become shorter is
+    /// filled with zeros.
+    pub fn living_tree(
+        &mut self,
+        prefix: &str,
+        folder: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.folder(prefix, folder, Files::Living, progress)
+    }
+
+    fn folder(
+        &mut self,
+        prefix: &str,
+        folder: &Path,
+        files: Files,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
         let top = folder.canonicalize().map_err(|cause| Failure::io("read", folder, cause))?;
         let mut found: Vec<(PathBuf, Metadata)> = Vec::new();
-        files::walk(&top, &mut |path, meta| found.push((path.to_owned(), meta.clone())))
+        crate::app::files::walk(&top, &mut |path, meta| found.push((path.to_owned(), meta.clone())))
             .map_err(|cause| Failure::io("read", folder, cause))?;
         let total = found.iter().map(|(_, meta)| if meta.is_file() { meta.len() } else { 0 }).sum();
         let mut done = 0;
@@ -125,7 +153,7 @@ impl Writer {
                             done += count;
                             progress.bytes(done, Some(total));
                         };
-                        self.opened(name, &file, &path, &mut tell)?;
+                        self.opened(name, &file, &path, files, &mut tell)?;
                     }
                     Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                         left_out("it has been removed meanwhile");
@@ -159,6 +187,7 @@ impl Writer {
         name: &[u8],
         mut file: &File,
         path: &Path,
+        files: Files,
         tell: &mut dyn FnMut(u64),
     ) -> Result<(), Failure> {
         let unreadable = |cause| Failure::io("read", path, cause);
@@ -183,6 +212,16 @@ impl Writer {
             };
             left = match (count, left.checked_sub(count as u64)) {
                 (0, _) if left == 0 => break,
+                (_, None) if files == Files::Living => {
+                    // As long as it was when it was opened.
+                    let rest = usize::try_from(left).unwrap_or(count);
+                    self.to.write_all(&buffer[..rest]).map_err(failed)?;
+                    break;
+                }
+                (0, _) if files == Files::Living => {
+                    io::copy(&mut io::repeat(0).take(left), &mut self.to).map_err(failed)?;
+                    break;
+                }
                 (0, _) | (_, None) => return Err(changed()),
                 (_, Some(left)) => left,
             };

@@ -1,5 +1,6 @@
 mod archive;
 mod hostile;
+mod living;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
