@@ -49,6 +49,7 @@ const fn precious(what: &'static str, is: fn(&str) -> bool) -> Known {
 const STATE: &[Known] = &[
     made("releases", |name| name == "app"),
     made("sockets", |name| matches!(name, "run" | "socket")),
+    made("unfinished backups", |name| matches!(name, "staging" | "backup.lock")),
     made("records", |name| matches!(name, "last-run.json" | "migrated.json") || is_unfinished(name)),
     precious("database", |name| name == "database"),
     precious("uploaded files", |name| name == "media"),

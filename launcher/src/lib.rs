@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod application;
+pub mod backup;
 pub mod belongings;
 pub mod cli;
 mod commands;

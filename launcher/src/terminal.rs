@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::progress::Progress;
 use crate::steps::{Event, Kind, Step, Watcher};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -54,7 +55,8 @@ struct Doing {
 
 #[derive(Default)]
 struct Screen {
-    active: BTreeMap<Step, Doing>,
+    /// None: work that is no step of the graph.
+    active: BTreeMap<Option<Step>, Doing>,
     /// A moving line is shown now.
     drawn: bool,
     ended: bool,
@@ -125,10 +127,48 @@ impl Drop for Terminal {
 
 impl Watcher for Terminal {
     fn tell(&self, event: &Event) {
+        self.told(Some(event.step), &event.kind);
+    }
+}
+
+/// A command's own work, which is no walk of the graph. What is done is told with its time.
+impl Progress for Terminal {
+    fn start(&self, what: &str) {
+        let mut screen = self.lock();
+        screen.active.entry(None).or_default().since = Some(Instant::now());
+        drop(screen);
+        self.told(None, &Kind::Doing(what.to_owned()));
+    }
+
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        if self.moving {
+            let mut screen = self.lock();
+            let doing = screen.active.entry(None).or_default();
+            let (first, before) =
+                doing.bytes.map_or((Instant::now(), done), |(_, _, first, before)| (first, before));
+            doing.bytes = Some((done, total, first, before));
+        }
+    }
+
+    fn note(&self, what: &str) {
+        self.told(None, &Kind::Note(what.to_owned()));
+    }
+
+    fn done(&self, what: &str) {
+        let took =
+            self.lock().active.remove(&None).and_then(|doing| doing.since).map(|since| since.elapsed());
         let mut screen = self.lock();
         screen.clear();
-        let doing = screen.active.entry(event.step).or_default();
-        match &event.kind {
+        line(what, took, GOOD);
+    }
+}
+
+impl Terminal {
+    fn told(&self, step: Option<Step>, kind: &Kind) {
+        let mut screen = self.lock();
+        screen.clear();
+        let doing = screen.active.entry(step).or_default();
+        match kind {
             Kind::Begun => doing.since = Some(Instant::now()),
             Kind::Doing(text) => {
                 *doing =
@@ -157,12 +197,12 @@ impl Watcher for Terminal {
                 doing.text.clear();
             }
             Kind::Ended { took, changed } => {
-                screen.active.remove(&event.step);
-                if *changed {
-                    line(&format!("Ready {}", event.step.title()), Some(*took), GOOD);
+                screen.active.remove(&step);
+                if let (true, Some(step)) = (*changed, step) {
+                    line(&format!("Ready {}", step.title()), Some(*took), GOOD);
                 }
             }
-            Kind::Failed(_) => drop(screen.active.remove(&event.step)),
+            Kind::Failed(_) => drop(screen.active.remove(&step)),
         }
         if self.moving && !screen.ended {
             screen.draw();
@@ -210,9 +250,12 @@ impl Screen {
 }
 
 impl Doing {
-    fn shown(&self, step: Step) -> Option<String> {
+    fn shown(&self, step: Option<Step>) -> Option<String> {
         let since = self.since?;
-        let mut text = if self.text.is_empty() { step.title().to_owned() } else { self.text.clone() };
+        let mut text = match step {
+            Some(step) if self.text.is_empty() => step.title().to_owned(),
+            _ => self.text.clone(),
+        };
         if let Some((done, total, first, before)) = self.bytes {
             text.push_str(&match total {
                 Some(total) => format!(" {} of {}", size(done), size(total)),

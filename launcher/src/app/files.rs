@@ -154,11 +154,18 @@ fn change_modes(folder: &Path, change: fn(u32, bool) -> u32) -> Result<(), Failu
 
 /// What killed processes left in a folder: `.NAME.PID.{new,trash}` of processes that are gone.
 pub fn sweep(folder: &Path) {
+    sweep_named(folder, ".");
+}
+
+/// The same where others have files too: only names that begin so.
+pub fn sweep_named(folder: &Path, beginning: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let mut parts = name.rsplit('.');
-        let ours = matches!(parts.next(), Some("new" | "trash")) && name.starts_with('.');
+        let ours = matches!(parts.next(), Some("new" | "trash"))
+            && name.starts_with('.')
+            && name.starts_with(beginning);
         let Some(pid) = parts.next().filter(|_| ours).and_then(|pid| pid.parse().ok()) else { continue };
         if !may_be_at_work(pid) {
             let _ = remove_tree(&entry.path());

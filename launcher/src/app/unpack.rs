@@ -185,17 +185,10 @@ impl Unpacking<'_> {
         if raw.len() > self.limits.path {
             return refuse("has too long a name");
         }
-        if raw.contains(&0) {
-            return refuse("has a name with a zero byte");
-        }
-        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&raw));
-        if path.components().any(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
-            return refuse("is an absolute path");
-        }
-        if path.components().any(|part| part == Component::ParentDir) {
-            return refuse("leads outside, by `..`");
-        }
-        let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        let path = match inside(&raw) {
+            Ok(path) => path,
+            Err(why) => return refuse(why),
+        };
         let mode = entry.header().mode().map_err(|cause| Problem::Failed(path.clone(), cause))?;
         if mode & 0o6000 != 0 {
             return refuse("has a set-user-id or set-group-id bit");
@@ -273,9 +266,24 @@ impl Unpacking<'_> {
     }
 }
 
+/// The path that an entry's name means, if it is below the folder that is unpacked into; else what is wrong with it.
+pub(crate) fn inside(raw: &[u8]) -> Result<PathBuf, &'static str> {
+    if raw.contains(&0) {
+        return Err("has a name with a zero byte");
+    }
+    let path = Path::new(std::ffi::OsStr::from_bytes(raw));
+    if path.components().any(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
+        return Err("is an absolute path");
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err("leads outside, by `..`");
+    }
+    Ok(path.components().filter(|part| *part != Component::CurDir).collect())
+}
+
 /// `..` is allowed at the beginning alone, where it means folders that were made here; after a name it would be
 /// resolved below whatever that name links to.
-fn stays_inside(link: &Path, target: &Path) -> bool {
+pub(crate) fn stays_inside(link: &Path, target: &Path) -> bool {
     let mut depth = link.components().count() - 1;
     let mut named = false;
     for part in target.components() {
@@ -292,13 +300,13 @@ fn stays_inside(link: &Path, target: &Path) -> bool {
 
 /// All that was written in one call where the system has one; a release is hundreds of files.
 #[cfg(target_os = "linux")]
-pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn sync(folder: &Path) -> Result<(), Failure> {
     let synced = File::open(folder).and_then(|file| Ok(rustix::fs::syncfs(file)?));
     synced.map_err(|cause| Failure::io("sync", folder, cause))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn sync(folder: &Path) -> Result<(), Failure> {
     let mut result = Ok(());
     let walked = files::walk(folder, &mut |path, found| {
         if !found.is_symlink() && result.is_ok() {

@@ -112,7 +112,7 @@ fn stopped(context: &Context) -> Map<String, Value> {
 }
 
 /// Version and first digits of the digest, from the link alone: looking into the release would cost a start of its Python.
-fn current(layout: &Layout) -> Option<(String, String)> {
+pub(crate) fn current(layout: &Layout) -> Option<(String, String)> {
     let target = std::fs::read_link(layout.state.join("app/current")).ok()?;
     let (version, digest) = target.to_str()?.rsplit_once('-')?;
     Some((version.to_owned(), digest.to_owned()))

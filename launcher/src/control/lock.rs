@@ -28,14 +28,24 @@ pub struct Holder {
 impl Lock {
     /// Takes the lock of a state folder, for a command named by `verb`; refuses with the holder's pid.
     pub fn take(state: &Path, verb: &str) -> Result<Lock, Failure> {
-        let path = state.join("lock");
+        Lock::take_for(state, "lock", verb, "another launcher is at work here").map_err(|failure| {
+            match failure.exit {
+                Exit::Refused => failure.help("see what it does: `mathesar status`; end it: `mathesar stop`"),
+                _ => failure,
+            }
+        })
+    }
+
+    /// Another lock of the same folder, for work of one kind; `what` is said to whoever comes second.
+    pub fn take_for(state: &Path, name: &str, verb: &str, what: &str) -> Result<Lock, Failure> {
+        let path = state.join(name);
         let mut file = open(&path).map_err(|cause| Failure::io("open", &path, cause))?;
         let end = Instant::now() + DYING;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() >= end => {
-                    return Err(held(&read(&mut file)));
+                    return Err(held(what, &read(&mut file)));
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
                 Err(TryLockError::Error(cause)) => return Err(Failure::io("lock", &path, cause)),
@@ -75,15 +85,12 @@ fn read(file: &mut File) -> Option<Holder> {
     Some(Holder { pid: pid.parse().ok()?, verb: verb.to_owned() })
 }
 
-fn held(holder: &Option<Holder>) -> Failure {
+fn held(what: &str, holder: &Option<Holder>) -> Failure {
     match holder {
-        Some(Holder { pid, verb }) => {
-            Failure::new(format!("another launcher is at work here: `mathesar {verb}` (pid {pid})"))
-        }
-        None => Failure::new("another launcher is at work here"),
+        Some(Holder { pid, verb }) => Failure::new(format!("{what}: `mathesar {verb}` (pid {pid})")),
+        None => Failure::new(what),
     }
     .exit(Exit::Refused)
-    .help("see what it does: `mathesar status`; end it: `mathesar stop`")
 }
 
 #[cfg(test)]

@@ -86,7 +86,11 @@ impl Settings {
 
 /// The major that a cluster in this folder (`state/database`) was made with; none where there is no cluster yet.
 pub fn existing_major(folder: &Path) -> Result<Option<u32>, Failure> {
-    let data = folder.join("data");
+    major_of(&folder.join("data"))
+}
+
+/// The same for a data folder anywhere.
+pub(super) fn major_of(data: &Path) -> Result<Option<u32>, Failure> {
     let path = data.join("PG_VERSION");
     match fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map(Some).map_err(|_| {
@@ -96,14 +100,14 @@ pub fn existing_major(folder: &Path) -> Result<Option<u32>, Failure> {
                 .help("restore a backup: `mathesar backup list`")
         }),
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", &path, cause)),
-        Err(_) => match fs::read_dir(&data).map(|mut entries| entries.next().is_some()) {
+        Err(_) => match fs::read_dir(data).map(|mut entries| entries.next().is_some()) {
             Ok(true) => {
                 Err(Failure::new(format!("{} holds files, but no PostgreSQL cluster", data.display()))
                     .exit(Exit::Refused)
                     .cause("PG_VERSION is missing; nothing was changed")
                     .help(format!("put it aside: `mv {0} {0}.old`, or restore a backup", data.display())))
             }
-            Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", &data, cause)),
+            Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", data, cause)),
             _ => Ok(None),
         },
     }

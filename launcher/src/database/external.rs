@@ -132,6 +132,20 @@ impl External {
         })
     }
 
+    /// pg_dump and its like, reaching this server as Mathesar does.
+    pub fn program(
+        &self,
+        program: &std::path::Path,
+        secrets: &Secrets,
+        database: Option<&str>,
+    ) -> Result<crate::process::Program, Failure> {
+        let mut connection = self.connection(program, secrets, None)?;
+        if let Some(database) = database {
+            database.clone_into(&mut connection.database);
+        }
+        Ok(connection.bare())
+    }
+
     /// Runs SQL in the internal database.
     pub fn query(&self, psql: &std::path::Path, secrets: &Secrets, sql: &str) -> Result<String, Failure> {
         self.connection(psql, secrets, None)?.run(sql)

@@ -27,8 +27,12 @@ impl Psql {
     }
 
     pub fn program(&self, sql: &str) -> Program {
+        self.bare().args(["-XAtqw", "-v", "ON_ERROR_STOP=1", "-f", "-"]).input(sql)
+    }
+
+    /// Without arguments: for pg_dump too.
+    pub fn bare(&self) -> Program {
         let mut program = Program::new(&self.program)
-            .args(["-XAtqw", "-v", "ON_ERROR_STOP=1", "-f", "-"])
             // By variables, as a `database` on the command line could be a connection string.
             .env("PGHOST", &self.host)
             .env("PGPORT", self.port.to_string())
@@ -42,8 +46,7 @@ impl Psql {
             // Causes are told from the words.
             .env("LC_ALL", "C")
             .current_dir("/")
-            .user(self.user)
-            .input(sql);
+            .user(self.user);
         for (name, value) in &self.variables {
             program = program.env(name, value);
         }

@@ -187,7 +187,8 @@ fn supervise(folder: &Path) -> Result<Outcome, Failure> {
     supervisor.listen_to_signals()?;
     supervisor.watchdog(Duration::from_secs(2))?;
     let handle = supervisor.handle();
-    let _control = serve(&folder.join("control.sock"), &lock, handle.clone(), Default::default())?;
+    let orders = std::sync::Arc::new(Nothing);
+    let _control = serve(&folder.join("control.sock"), &lock, handle.clone(), Default::default(), orders)?;
     let board = Board::default();
     board.write("Mathesar is being prepared", "Fetching <b>");
     let settings = Gunicorn {
@@ -332,4 +333,16 @@ pub fn raw(address: &str, request: &[u8]) -> Option<(u16, String)> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
+}
+
+/// These tests order nothing.
+struct Nothing;
+
+impl mathesar::control::Orders for Nothing {
+    fn begin(
+        &self,
+        _: &mathesar::control::Order,
+    ) -> Result<mathesar::control::Begun, mathesar::failure::Failure> {
+        Err(mathesar::failure::Failure::new("nothing is done here"))
+    }
 }

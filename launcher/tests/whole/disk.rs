@@ -13,13 +13,13 @@ use crate::http::{ADMIN, call};
 use crate::machine::{give, make_folder, tree};
 
 /// A small disk. Declared before its home, as a home's folder is removed while the disk is still there.
-struct Disk {
+pub struct Disk {
     place: PathBuf,
     above: PathBuf,
 }
 
 impl Disk {
-    fn mount(home: &Home, place: &Path, size: &str) -> Option<Disk> {
+    pub fn mount(home: &Home, place: &Path, size: &str) -> Option<Disk> {
         make_folder(place, home.folder(), home.user);
         let disk = Disk { place: place.to_owned(), above: home.folder().to_owned() };
         if !rustix::process::geteuid().is_root() || !disk.run("tmpfs", size) {
@@ -37,7 +37,7 @@ impl Disk {
         command.is_ok_and(|status| status.success())
     }
 
-    fn resize(&self, size: &str) {
+    pub fn resize(&self, size: &str) {
         assert!(self.run("tmpfs", &format!("remount,{size}")));
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mathesar::database::Search;
+use mathesar::database::{Binaries, Search};
 use mathesar::layout::{Environment, Layout, Options};
 use mathesar::process::User;
 use mathesar::release::Postgresql;
@@ -47,7 +47,7 @@ pub struct Home {
     options: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     changed: std::sync::Mutex<std::collections::BTreeMap<OsString, OsString>>,
-    psql: PathBuf,
+    binaries: Binaries,
 }
 
 /// How a command ended.
@@ -115,7 +115,7 @@ impl Home {
             options: options.to_args(Path::new("/")),
             variables: Vec::new(),
             changed: std::sync::Mutex::default(),
-            psql: binaries.client("psql"),
+            binaries,
             folder,
             layout,
         };
@@ -175,6 +175,11 @@ impl Home {
     pub fn pin(&self, release: &SampleRelease) {
         self.offer(release);
         fs::write(self.share().join("release.toml"), &release.release_toml).unwrap();
+    }
+
+    /// A program of the machine's PostgreSQL.
+    pub fn server_program(&self, name: &str) -> PathBuf {
+        self.binaries.server(name)
     }
 
     /// Puts a release's tarball beside the program.
@@ -318,7 +323,7 @@ impl Home {
     #[track_caller]
     pub fn sql(&self, database: &str, statement: &str) -> String {
         let password = fs::read_to_string(self.layout.state.join("secrets/database-superuser")).unwrap();
-        let mut psql = self.command(&self.psql);
+        let mut psql = self.command(&self.binaries.client("psql"));
         psql.args(["-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement, "-h"]);
         psql.arg(&self.layout.database_socket).args(["-U", mathesar::database::SUPERUSER]);
         psql.env("PGPASSWORD", password.trim_end());

@@ -107,7 +107,7 @@ pub fn log_in(port: u16, who: &str, patience: Duration) -> Option<String> {
     Some(format!("Cookie: csrftoken={token}; sessionid={}\r\nX-CSRFToken: {token}", cookie("sessionid")?))
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let encode = |chunk: &[u8]| {
         let bits = (0..3).fold(0u32, |bits, at| bits << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));

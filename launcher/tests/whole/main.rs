@@ -5,6 +5,7 @@
 
 mod admin;
 mod autostart;
+mod backup;
 mod disk;
 mod doctor;
 mod external;

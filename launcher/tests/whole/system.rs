@@ -188,3 +188,39 @@ fn doctor_looks_as_the_service_user_and_tells_what_only_root_can_read() {
     drop(listener);
     assert!(mathesar(&home, &["doctor"]).stdout.contains(&format!("127.0.0.1:{} is free", home.port)));
 }
+
+/// Root writes where the service's user cannot, and nobody else reads it there.
+#[test]
+fn root_puts_a_backup_where_the_service_user_cannot_write() {
+    let Some(home) = system() else { return };
+    let running = run(&home, ENTER, "log");
+    ready(&home);
+    let roots = home.folder().join("roots");
+    fs::create_dir(&roots).unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+    let to = roots.to_str().unwrap();
+    let made = mathesar(&home, &["backup", "create", "--json", "--note", "a b", "--to", to]);
+    assert_eq!(made.status, 0, "{made:?}");
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    let path = made["path"].as_str().unwrap();
+    assert!(path.starts_with(to), "{path}");
+    let found = fs::metadata(path).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o600));
+    assert_eq!(fs::read_dir(&roots).unwrap().count(), 1, "something is left beside");
+    let verified = mathesar(&home, &["backup", "verify", path]);
+    assert_eq!(verified.status, 0, "{verified:?}");
+    assert!(verified.stdout.contains("a good backup"), "{verified:?}");
+
+    // A second one, and one that fails: by a link that leads elsewhere.
+    let again = mathesar(&home, &["backup", "create", "--to", to]);
+    assert_eq!(again.status, 0, "{again:?}");
+    assert_eq!(fs::read_dir(&roots).unwrap().count(), 2);
+    let refused = mathesar(&home, &["backup", "create", "--to", "/nonexistent/folder"]);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    // Without `--to` it is the service's user's own.
+    let own = mathesar(&home, &["backup", "create", "--json"]);
+    assert_eq!(own.status, 0, "{own:?}");
+    let own: serde_json::Value = serde_json::from_str(&own.stdout).unwrap();
+    assert!(own["path"].as_str().unwrap().starts_with(home.layout.state.join("backups").to_str().unwrap()));
+    stop(&home, running);
+}

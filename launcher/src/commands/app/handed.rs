@@ -14,7 +14,7 @@ use crate::user;
 
 /// The file, where root may give it away unseen: no link stands anywhere in its path, so that it is the one that was named,
 /// whoever may write to the folders on the way. None: the service's user opens it by itself, with its own rights.
-pub(in crate::commands) fn open(path: &Path) -> Option<File> {
+pub(crate) fn open(path: &Path) -> Option<File> {
     let path = std::path::absolute(path).ok()?;
     let file = open_without_links(&path)?;
     let found = rustix::fs::fstat(&file).ok()?;
@@ -73,14 +73,14 @@ fn open_without_links(_: &Path) -> Option<File> {
 }
 
 /// A copy of standard input, removed when it is dropped.
-pub(in crate::commands) struct Copy {
+pub(crate) struct Copy {
     folder: PathBuf,
     pub found: Found,
 }
 
 impl Copy {
     /// `name`: the file that root opened, for messages.
-    pub fn of(mut input: impl std::io::Read, name: &Path, downloads: &Path) -> Result<Copy, Failure> {
+    pub(crate) fn of(mut input: impl std::io::Read, name: &Path, downloads: &Path) -> Result<Copy, Failure> {
         files::create_folder(downloads)?;
         files::sweep(downloads);
         let folder = files::beside(&downloads.join("handed"), "new");

@@ -1,0 +1,100 @@
+//! A physical copy of the running cluster, with the log that it needs, and the proof that it is whole.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::app::files;
+use crate::database::{Binaries, Cluster};
+use crate::failure::{Exit, Failure};
+use crate::process::Program;
+use crate::progress::Progress;
+
+/// How often progress is told.
+const BETWEEN: Duration = Duration::from_millis(300);
+
+/// Whether the copy was compared with its list of digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    Yes,
+    /// Why not.
+    NotRun(String),
+}
+
+/// What has to be so before a copy can be made.
+pub fn check(cluster: &Cluster) -> Result<(), Failure> {
+    let program = cluster.binaries.client("pg_basebackup");
+    if !program.exists() {
+        return Err(Failure::new(format!("there is no pg_basebackup in {}", cluster.binaries.client.display()))
+            .cause("it belongs to the same PostgreSQL as psql, and some distributions package it apart")
+            .exit(Exit::Refused)
+            .help("install it: on Fedora and RHEL `dnf install postgresql-contrib`, else the package of psql's name with `-contrib` or `-server`"));
+    }
+    let tablespaces = cluster.data().join("pg_tblspc");
+    let elsewhere = std::fs::read_dir(&tablespaces).is_ok_and(|mut entries| entries.next().is_some());
+    if elsewhere {
+        return Err(Failure::new("the cluster has tablespaces, and a backup cannot hold them")
+            .cause(format!("they are listed in {}", tablespaces.display()))
+            .exit(Exit::Refused)
+            .help(
+                "move their tables back: `ALTER TABLE … SET TABLESPACE pg_default`, then `DROP TABLESPACE …`",
+            ));
+    }
+    Ok(())
+}
+
+/// Copies the running cluster into a fresh folder. Nothing of it is on the disk for sure: it is read again soon.
+pub fn copy(cluster: &Cluster, into: &Path, size: u64, progress: &dyn Progress) -> Result<(), Failure> {
+    check(cluster)?;
+    let program = cluster
+        .basebackup()?
+        .args(["--format=plain", "--wal-method=fetch", "--checkpoint=fast", "--no-sync"])
+        .args(["--label=mathesar", "--pgdata"])
+        .arg(into);
+    progress.start("Copying the database");
+    let _log = cluster.hold_log()?;
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::SeqCst) {
+                progress.bytes(files::size(into), Some(size));
+                std::thread::park_timeout(BETWEEN);
+            }
+        });
+        let result = program.run().map(drop).map_err(|failure| explained(failure, into));
+        ended.store(true, Ordering::SeqCst);
+        result
+    })?;
+    progress.done(&format!("Copied the database ({})", crate::terminal::size(files::size(into))));
+    Ok(())
+}
+
+/// Compares every file of a copy with the list that was made with it. Reads only.
+pub fn verify(binaries: &Binaries, data: &Path) -> Result<Verified, Failure> {
+    let places = [binaries.server("pg_verifybackup"), binaries.client("pg_verifybackup")];
+    let Some(program) = places.into_iter().find(|program| program.exists()) else {
+        let why = format!("there is no pg_verifybackup in {}", binaries.bin.display());
+        return Ok(Verified::NotRun(why));
+    };
+    let waldump =
+        [binaries.server("pg_waldump"), binaries.client("pg_waldump")].into_iter().any(|one| one.exists());
+    // It reads the log by pg_waldump.
+    let without = if waldump { &[][..] } else { &["--no-parse-wal"][..] };
+    Program::new(&program)
+        .args(["--exit-on-error", "--quiet"])
+        .args(without)
+        .arg(data)
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .run()
+        .map_err(|failure| explained(failure, data))?;
+    Ok(Verified::Yes)
+}
+
+fn explained(failure: Failure, folder: &Path) -> Failure {
+    let said = std::error::Error::source(&failure).map(ToString::to_string).unwrap_or_default();
+    if said.contains("No space left") || crate::failure::little_room(folder).is_some() {
+        return failure.help(format!("look for room: `df -h {}`", folder.display()));
+    }
+    failure
+}

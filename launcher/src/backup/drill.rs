@@ -1,0 +1,213 @@
+//! The drill: a backup is restored into a place of its own and compared with what was written down when it was made.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::base::{self, Verified};
+use super::checks::{self, Checks, Judgement, Table};
+use super::create::GLOBALS;
+use super::manifest::{Kind, Manifest};
+use super::moment;
+use super::room::{self, Need};
+use super::staging::{self, Staging};
+use super::{archive, catalog, dumps, logical};
+use crate::app::environment;
+use crate::application;
+use crate::database::{Binaries, Durability, ROLE, Scratch};
+use crate::failure::Failure;
+use crate::installation::Installation;
+use crate::progress::Progress;
+use crate::secrets::{self, SECRET_KEY};
+
+/// How one part of the drill ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Good(String),
+    /// Why not.
+    NotRun(String),
+    Bad(String),
+}
+
+/// What the drill has found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub path: PathBuf,
+    pub digest: String,
+    pub created: String,
+    pub version: String,
+    pub parts: Vec<(&'static str, Outcome)>,
+    pub tables: Vec<(Table, Judgement)>,
+    pub took: Duration,
+    /// When it ended: what is recorded of a good one.
+    pub at: String,
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.parts.iter().all(|(_, outcome)| !matches!(outcome, Outcome::Bad(_)))
+            && self.tables.iter().all(|(_, judgement)| judgement.is_good())
+    }
+}
+
+/// Restores an archive beside everything, compares every table, and records the outcome if it is good, under the path that is
+/// `shown`. An archive that is damaged, or cannot be restored, is an error; one that holds other rows than it should is a report.
+pub fn verify(
+    installation: &Installation,
+    path: &Path,
+    shown: &Path,
+    progress: &dyn Progress,
+) -> Result<Report, Failure> {
+    let since = Instant::now();
+    let state = &installation.layout.state;
+    let manifest = archive::read_manifest(path)?;
+    // Before anything is unpacked: without its programs there is no drill.
+    let binaries = match manifest.kind {
+        Kind::Physical => installation.search().for_major(manifest.postgresql.major)?,
+        Kind::Logical => logical::scratch_binaries(installation, manifest.postgresql.major)?,
+    };
+    let above = staging::above(state);
+    room::check(&[Need { folder: &above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }])?;
+    let staging = Staging::new(state, "drill")?;
+    let folder = staging.path().join("backup");
+    progress.start("Unpacking the backup");
+    let manifest = archive::unpack(path, &folder, &|_| true, progress)?;
+    // The one that was found right just now.
+    let digest = archive::claimed(path)?;
+    progress.done("Unpacked the backup: its digest is right");
+    let mut parts = vec![("digest", Outcome::Good(format!("sha256 {digest}")))];
+    let was = Checks::read(&folder)?;
+    let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
+
+    let server = match manifest.kind {
+        Kind::Physical => {
+            let data = folder.join("cluster");
+            let outcome = match base::verify(&binaries, &data)? {
+                Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
+                Verified::NotRun(why) => Outcome::NotRun(why),
+            };
+            parts.push(("pg_verifybackup", outcome));
+            progress.start("Starting a PostgreSQL on it");
+            Scratch::start(&binaries, &data, &above, Durability::ThrownAway, limit)?
+        }
+        Kind::Logical => logical::restore(&binaries, &folder, &was, &staging, limit, progress)?,
+    };
+    progress.start("Comparing every table");
+    let mut is = checks::tables(&server)?;
+    if manifest.kind == Kind::Logical {
+        is = logical::of_dumps(is, &was.dumps);
+    }
+    let tables = checks::compare(&was.tables, &is);
+    let bad = tables.iter().filter(|(_, judgement)| !judgement.is_good()).count();
+    match bad {
+        0 => progress.done(&format!("Compared {} tables: all are the same", tables.len())),
+        bad => progress.note(&format!("{bad} of {} tables are not the same", tables.len())),
+    }
+    parts.push(("key", key(&folder, &manifest)));
+    parts.push(("portable copies", portable(&binaries, &folder, &was)));
+    progress.start("Asking the application");
+    let asked = match manifest.kind {
+        Kind::Physical => application(installation, &manifest, &folder, &server),
+        Kind::Logical => Outcome::NotRun("a logical copy is connected to anew".to_owned()),
+    };
+    parts.push(("application", asked));
+    drop(server);
+    let report = Report {
+        path: shown.to_owned(),
+        digest,
+        created: manifest.created.clone(),
+        version: manifest.app.version.clone(),
+        parts,
+        tables,
+        took: since.elapsed(),
+        at: moment::text(SystemTime::now()),
+    };
+    if report.is_good() {
+        catalog::record_verified(state, &report.digest, shown, &manifest, &report.at)?;
+    }
+    Ok(report)
+}
+
+/// Without the right key every stored password is lost.
+fn key(folder: &Path, manifest: &Manifest) -> Outcome {
+    match secrets::read_file(&folder.join("secrets").join(SECRET_KEY)) {
+        Err(failure) => Outcome::Bad(failure.to_string()),
+        Ok(None) => Outcome::Bad("the secret key is not in the backup".to_owned()),
+        Ok(Some(key)) if manifest.secret_key_fingerprint.as_ref() != Some(&secrets::fingerprint(&key)) => {
+            Outcome::Bad("the secret key is another than the data were made with".to_owned())
+        }
+        Ok(Some(_)) => Outcome::Good("it is the one that the data were made with".to_owned()),
+    }
+}
+
+fn portable(binaries: &Binaries, folder: &Path, checks: &Checks) -> Outcome {
+    if !binaries.client("pg_restore").exists() {
+        return Outcome::NotRun(format!("there is no pg_restore in {}", binaries.client.display()));
+    }
+    for dump in &checks.dumps {
+        if let Err(failure) = dumps::read(binaries, &folder.join(&dump.file)) {
+            let cause =
+                std::error::Error::source(&failure).map(|cause| format!(": {cause}")).unwrap_or_default();
+            return Outcome::Bad(format!("{} of {}: {failure}{cause}", dump.file, dump.database));
+        }
+    }
+    if !folder.join(GLOBALS).is_file() {
+        return Outcome::Bad(format!("{GLOBALS} is missing"));
+    }
+    Outcome::Good(format!("{} can be read to their end", checks.dumps.len()))
+}
+
+/// The release that the backup is of, on the restored database, with the restored key and media.
+fn application(installation: &Installation, manifest: &Manifest, folder: &Path, server: &Scratch) -> Outcome {
+    let release = match installation.store().find(&manifest.app.id) {
+        Ok(release) if release.complete && environment::state(&release.path) == environment::State::Ready => {
+            release
+        }
+        _ => {
+            let version = &manifest.app.version;
+            return Outcome::NotRun(format!("Mathesar {version} is not completely installed here"));
+        }
+    };
+    let ask = || -> Result<String, Failure> {
+        let key = secrets::read_file(&folder.join("secrets").join(SECRET_KEY))?
+            .ok_or_else(|| Failure::new("the secret key is not in the backup"))?;
+        let mut variables = application::of(installation, &key, &application::interpreter(&release.path))?;
+        for (name, value) in [
+            ("POSTGRES_HOST", server.socket().as_os_str()),
+            ("POSTGRES_PORT", "5432".as_ref()),
+            ("POSTGRES_USER", ROLE.as_ref()),
+            ("POSTGRES_DB", manifest.internal_database.as_ref()),
+            ("MEDIA_ROOT", folder.join("media").as_os_str()),
+        ] {
+            variables.insert(name.into(), value.to_owned());
+        }
+        let run =
+            |args: &[&str]| application::program(&release.path, &variables).arg("manage.py").args(args).run();
+        run(&["check", "--database", "default"])?;
+        let output = run(&["showmigrations", "--plan"])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let count = |mark: &str| text.lines().filter(|line| line.starts_with(mark)).count();
+        Ok(format!(
+            "`manage.py check` is content; {} migrations are applied, {} are not",
+            count("[X]"),
+            count("[ ]")
+        ))
+    };
+    match ask() {
+        Ok(said) => Outcome::Good(said),
+        Err(failure) => {
+            let cause =
+                std::error::Error::source(&failure).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Outcome::Bad(format!("{failure}{cause}"))
+        }
+    }
+}
+
+impl Checks {
+    /// Of an unpacked archive.
+    pub fn read(folder: &Path) -> Result<Checks, Failure> {
+        let path = folder.join("checks.json");
+        let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
+        serde_json::from_slice(&text)
+            .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))
+    }
+}

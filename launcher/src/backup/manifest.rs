@@ -1,0 +1,142 @@
+//! What a backup says of itself, in `manifest.json`, its first entry.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Exit, Failure};
+
+/// The format that this launcher writes, and the newest that it reads.
+pub const FORMAT: u64 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The files of a cluster.
+    Physical,
+    /// What `pg_dump` gives of somebody else's server.
+    Logical,
+}
+
+/// Who wanted it: what nobody but the launcher wanted may be removed by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MadeBy {
+    Person,
+    Timer,
+    Upgrade,
+    Restore,
+}
+
+impl MadeBy {
+    pub fn name(self) -> &'static str {
+        match self {
+            MadeBy::Person => "person",
+            MadeBy::Timer => "timer",
+            MadeBy::Upgrade => "upgrade",
+            MadeBy::Restore => "restore",
+        }
+    }
+}
+
+impl std::str::FromStr for MadeBy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<MadeBy, String> {
+        [MadeBy::Person, MadeBy::Timer, MadeBy::Upgrade, MadeBy::Restore]
+            .into_iter()
+            .find(|known| known.name() == name)
+            .ok_or_else(|| "one of person, timer, upgrade, restore".to_owned())
+    }
+}
+
+/// The release of Mathesar that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    pub version: String,
+    /// Of its tarball.
+    pub sha256: String,
+    pub id: String,
+    pub source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postgresql {
+    /// `15.18`
+    pub version: String,
+    pub major: u32,
+    /// As text: it does not fit into a number of JSON's. None: an external server did not say.
+    pub system_identifier: Option<String>,
+}
+
+/// Fields that a later launcher adds without a new format are passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u64,
+    pub kind: Kind,
+    /// RFC 3339, UTC.
+    pub created: String,
+    pub made_by: MadeBy,
+    pub note: Option<String>,
+    /// The launcher's version.
+    pub launcher: String,
+    pub app: App,
+    pub postgresql: Postgresql,
+    /// `3.11.2`
+    pub python: Option<String>,
+    /// `system`, `user` or `home`
+    pub scope: String,
+    /// The state folder that it was made of.
+    pub state: PathBuf,
+    /// What Mathesar has stored as the host of its server: the folder of the database's socket.
+    pub socket: Option<PathBuf>,
+    pub port: u16,
+    pub os_user: String,
+    pub internal_database: String,
+    pub user_database: Option<String>,
+    /// About: no more than `most()` is ever packed or unpacked.
+    pub unpacked_bytes: u64,
+    pub secret_key_fingerprint: Option<String>,
+    /// Sentences for a person: what a logical copy has not.
+    #[serde(default)]
+    pub cannot_keep: Vec<String>,
+}
+
+impl Manifest {
+    /// The first entry's bytes. `path` is the archive's, for messages.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Manifest, Failure> {
+        let wrong = |cause: serde_json::Error| {
+            Failure::new(format!("{} is no backup that can be read: its manifest is wrong", path.display()))
+                .cause(cause)
+                .exit(Exit::Refused)
+                .help("see which others there are: `mathesar backup list`")
+        };
+        let value: Value = serde_json::from_slice(text).map_err(wrong)?;
+        // Before anything else of it is understood.
+        if value["format"].as_u64().is_some_and(|format| format > FORMAT) {
+            return Err(newer(path, &value["format"].to_string()));
+        }
+        serde_json::from_value(value).map_err(wrong)
+    }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|cause| Failure::new("cannot write the backup's manifest").cause(cause))?;
+        Ok(format!("{text}\n").into_bytes())
+    }
+
+    /// Bytes that all files together may have: what is packed last is not known when this is written, and one that unpacks to
+    /// much more is no backup of ours.
+    pub fn most(&self) -> u64 {
+        const SLACK: u64 = 64 << 20;
+        self.unpacked_bytes.saturating_mul(2).saturating_add(SLACK)
+    }
+}
+
+pub(super) fn newer(path: &Path, format: &str) -> Failure {
+    Failure::new(format!("{} was made by a newer launcher", path.display()))
+        .cause(format!("it has the format {format}, and this launcher knows none after {FORMAT}"))
+        .exit(Exit::Refused)
+        .help("install at least the package that has made it; `mathesar --version` shows yours")
+}

@@ -1,0 +1,21 @@
+//! Copies of everything: how one is made (`create`, `logical`) and drilled (`drill`), what one is (`archive`, `manifest`), which there
+//! are (`catalog`), and which may go (`retention`).
+
+pub mod archive;
+pub mod base;
+pub mod catalog;
+pub mod checks;
+pub mod choose;
+pub mod create;
+pub mod drill;
+pub mod dumps;
+pub mod logical;
+pub mod manifest;
+pub mod moment;
+mod parts;
+pub mod place;
+pub mod room;
+pub mod staging;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Whether a backup has room, before anything is written.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::failure::{Exit, Failure};
+use crate::terminal::size;
+
+/// What a disk has to keep for everybody else.
+const SPARE: u64 = 32 << 20;
+
+/// So much is needed on the disk that holds this folder, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need<'a> {
+    pub folder: &'a Path,
+    pub bytes: u64,
+    pub what: &'static str,
+}
+
+/// Refuses where a disk has less free than is needed on it, all needs of one disk added up.
+pub fn check(needs: &[Need<'_>]) -> Result<(), Failure> {
+    for need in needs {
+        let Some((device, free)) = disk(need.folder) else { continue };
+        let same: Vec<&Need<'_>> = needs
+            .iter()
+            .filter(|other| disk(other.folder).is_some_and(|(other, _)| other == device))
+            .collect();
+        let needed = same.iter().map(|need| need.bytes).sum::<u64>().saturating_add(SPARE);
+        if needed > free {
+            return Err(too_little(need.folder, needed, free, &same));
+        }
+    }
+    Ok(())
+}
+
+fn too_little(folder: &Path, needed: u64, free: u64, needs: &[&Need<'_>]) -> Failure {
+    let parts: Vec<String> = needs
+        .iter()
+        .map(|need| format!("{} for {} in {}", size(need.bytes), need.what, need.folder.display()))
+        .collect();
+    Failure::new(format!("there is too little room on the disk of {}", folder.display()))
+        .cause(format!("about {} are needed and {} are free: {}", size(needed), size(free), parts.join(", ")))
+        .exit(Exit::Refused)
+        .help(format!("look for room: `df -h {}`", folder.display()))
+        .help("or put the backup elsewhere: `mathesar backup create --to DIR`")
+}
+
+/// The disk of a folder, or of the nearest one above that exists, with its free bytes for whoever is not root.
+fn disk(folder: &Path) -> Option<(u64, u64)> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let found = rustix::fs::statvfs(there).ok()?;
+    Some((there.metadata().ok()?.dev(), found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+/// Whether one broken disk takes both.
+pub fn same_disk(one: &Path, other: &Path) -> bool {
+    match (disk(one), disk(other)) {
+        (Some((one, _)), Some((other, _))) => one == other,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_of_one_disk_add_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, free) = disk(folder.path()).unwrap();
+        let need = |bytes| Need { folder: folder.path(), bytes, what: "x" };
+        assert!(check(&[need(1000), need(1000)]).is_ok());
+        let half = free / 2;
+        assert!(check(&[need(half)]).is_ok());
+        let refused = check(&[need(half), need(half)]).unwrap_err();
+        assert_eq!(refused.exit, Exit::Refused);
+        let cause = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(cause.contains("are needed and") && cause.contains(&size(half)), "{cause}");
+        assert!(same_disk(folder.path(), &folder.path().join("not/yet")));
+    }
+}
