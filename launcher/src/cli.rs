@@ -119,6 +119,7 @@ pub(crate) enum Command {
     Layout(commands::layout::Args),
     Proxy(commands::proxy::Args),
     Upgrade(commands::upgrade::Args),
+    Rollback(commands::rollback::Args),
     Uninstall(commands::uninstall::Args),
 }
 

@@ -86,9 +86,16 @@ pub fn compare(was: &[Table], is: &[Table]) -> Vec<(Table, Judgement)> {
     judged.chain(extra.map(|table| (table.clone(), Judgement::Extra))).collect()
 }
 
+/// Runs SQL in a database as superuser.
+pub type Ask<'a> = dyn Fn(&str, &str) -> Result<String, Failure> + 'a;
+
 /// Databases that somebody can connect to, templates left out.
 pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
-    let answer = server.sql(
+    databases_by(&|database, statement| server.sql(database, statement))
+}
+
+fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+    let answer = ask(
         "postgres",
         "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\
          WHERE datallowconn AND NOT datistemplate ORDER BY datname;",
@@ -98,9 +105,14 @@ pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
 
 /// Every table of every database: the same rows give the same numbers, on every server.
 pub fn tables(server: &Scratch) -> Result<Vec<Table>, Failure> {
+    tables_by(&|database, statement| server.sql(database, statement))
+}
+
+/// The same of any server.
+pub fn tables_by(ask: &Ask<'_>) -> Result<Vec<Table>, Failure> {
     let mut all = Vec::new();
-    for database in databases(server)? {
-        let answer = server.sql(&database, &statements(database == "postgres"))?;
+    for database in databases_by(ask)? {
+        let answer = ask(&database, &statements(database == "postgres"))?;
         for line in answer.lines() {
             let mut table: Table = serde_json::from_str(line).map_err(|cause| odd(line, cause))?;
             table.database.clone_from(&database);

@@ -16,7 +16,7 @@ use crate::supervise::log::Sink;
 use crate::supervise::supervisor::Handle;
 use crate::supervise::{Cancel, Request};
 use crate::upgrade::script::Sql;
-use crate::upgrade::{self, Run, Serving};
+use crate::upgrade::{self, Back, Run, Serving};
 
 #[derive(Clone)]
 pub(super) struct Tasks(Arc<Inner>);
@@ -151,7 +151,17 @@ impl Inner {
                 }
                 Ok(json!({ "version": version, "from": from, "downtime": downtime, "unfinished": left }))
             }
-            Order::Rollback => Err(Failure::new("this launcher cannot do that yet")),
+            Order::Rollback => {
+                let from = self.world.release()?.version;
+                self.board_text("It goes back to before its last upgrade.");
+                let (sink, cancel) = (Arc::clone(&self.sink), self.cancel.clone());
+                let done = Back { world: &self.world, serving: self, watcher: &watcher, sink, cancel }.run()?;
+                let version = self.world.release()?.version;
+                self.sink.line("launcher", &format!("went back from {from} to {version}"));
+                Ok(json!({
+                    "version": version, "from": from, "downtime": done.downtime.map(|time| time.as_secs_f64()),
+                }))
+            }
             Order::FinishSql => {
                 let databases = stage(&watcher, Step::Sql, |progress| {
                     upgrade::finish_sql(&self.world, Sql::All, &self.cancel, &self.sink, progress)

@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    fn parse(name: &str) -> Option<Kind> {
+    pub(super) fn parse(name: &str) -> Option<Kind> {
         [Kind::Upgrade, Kind::Rollback, Kind::Restore].into_iter().find(|kind| kind.name() == name)
     }
 }

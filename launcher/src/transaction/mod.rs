@@ -6,16 +6,18 @@
 
 pub mod copy;
 mod journal;
+mod kept;
 mod pending;
 mod point;
 mod recover;
 mod swap;
 
 pub use journal::{Journal, Kind, Stage};
+pub use kept::{Kept, nothing_kept};
 pub use pending::{Pending, Unfinished};
 pub use point::point;
 pub(crate) use recover::record;
-pub use recover::{Recovered, finish, recover, undo};
+pub use recover::{Recovered, finish, recover, take_kept, undo};
 pub use swap::{Part, swap_in, take_back};
 
 /// In the state folder: how the last one ended, for `status` and whoever asks why.

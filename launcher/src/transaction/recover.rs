@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::journal::{Journal, Kind, Stage, now};
+use super::kept::Kept;
 use super::pending::Pending;
 use super::swap::{Part, take_back};
 use crate::app::files;
@@ -107,18 +108,26 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
                 files::remove_tree(&entry.path())?;
             }
         }
-        if side.join("old").exists() {
-            let what = json!({
-                "id": journal.id, "kind": journal.kind.name(), "release": journal.from, "replaced_by": journal.to, "at": journal.begun,
-            });
-            files::write(&side.with_file_name("copy.json"), format!("{what:#}\n").as_bytes())?;
-        }
+    }
+    if journal.parts.contains(&Part::Database) && Part::Database.side(state, &journal.id).join("old").exists() {
+        Kept::mark(state, journal)?;
     }
     Journal::remove(state)
 }
 
 fn remove_side(state: &Path, part: Part, id: &str) -> Result<(), Failure> {
     files::remove_tree(&part.aside(state).join(id))
+}
+
+/// A rollback's copy moves from the upgrade that has made it to where it is put in place from.
+pub fn take_kept(state: &Path, journal: &Journal, kept: &super::Kept) -> Result<(), Failure> {
+    for part in &kept.parts {
+        let (from, side) = (part.side(state, &kept.id).join("old"), part.side(state, &journal.id));
+        files::create_folder(&side)?;
+        std::fs::rename(&from, side.join("new")).map_err(|cause| Failure::io("move", &from, cause))?;
+        files::sync_folder(&side)?;
+    }
+    Ok(())
 }
 
 /// For `status`; a full disk is no reason to fail.

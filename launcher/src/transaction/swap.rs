@@ -19,6 +19,8 @@ pub enum Part {
 }
 
 impl Part {
+    pub const ALL: [Part; 3] = [Part::Database, Part::Media, Part::Secrets];
+
     pub fn name(self) -> &'static str {
         match self {
             Part::Database => "database",
@@ -28,7 +30,7 @@ impl Part {
     }
 
     pub fn parse(name: &str) -> Option<Part> {
-        [Part::Database, Part::Media, Part::Secrets].into_iter().find(|part| part.name() == name)
+        Part::ALL.into_iter().find(|part| part.name() == name)
     }
 
     /// Where it is used.

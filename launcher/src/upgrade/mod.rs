@@ -2,6 +2,7 @@
 //! again, as they were when serving stopped.
 
 pub mod automatic;
+pub mod back;
 pub mod health;
 pub mod preflight;
 mod run;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
+pub use back::Back;
 pub use run::{Run, finish_sql};
 
 /// Whoever serves visitors meanwhile.

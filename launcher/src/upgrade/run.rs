@@ -14,7 +14,7 @@ use crate::serving::gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
-use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
+use crate::transaction::{self, Journal, Kept, Kind, Part, Pending, Stage, Unfinished, copy, point};
 
 /// One upgrade, to a release that is installed completely.
 pub struct Run<'a> {
@@ -226,7 +226,7 @@ impl Run<'_> {
 fn sweep(state: &std::path::Path, parts: &[Part]) {
     for part in parts {
         for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
-            if !entry.path().join("copy.json").exists() {
+            if !Kept::is_marked(&entry.path()) {
                 let _ = files::remove_tree(&entry.path());
             }
         }

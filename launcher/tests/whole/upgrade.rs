@@ -330,3 +330,70 @@ fn a_stopped_one_is_upgraded_too() {
     assert_eq!(output.status, 4, "{}", output.stderr);
     assert!(output.stderr.contains("mathesar rollback"), "{}", output.stderr);
 }
+
+#[test]
+fn the_way_back_and_forth_again() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let output = home.mathesar(&["rollback"]);
+    assert_eq!((output.status, output.stderr.contains("no copy of the data")), (4, true), "{}", output.stderr);
+    let table = fill(&home);
+    let before = precious(&home);
+    home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    let mut row = table.clone();
+    row["record_def"] = json!({"name": "newer"});
+    home.admin("records.add", row);
+    // Somebody has written: what would be lost is counted.
+    let output = home.mathesar(&["rollback"]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("people.public.cats: 1 rows that came since (4 now, 3 then)"), "{}", output.stderr);
+    assert_eq!(home.status()["version"], "2.0.0");
+    let output = home.ok(&["rollback", "--discard-newer"]);
+    assert!(output.stderr.contains("Went back from Mathesar 2.0.0 to 1.0.0"), "{}", output.stderr);
+    assert_eq!(home.status()["version"], "1.0.0");
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    assert_eq!(home.sql("people", "SELECT count(*) FROM cats"), "3");
+    assert_eq!(home.admin("databases.sql_version", json!({"database_id": table["database_id"]})), "1.0.0");
+    // Held: a new package does not bring it by itself.
+    home.pin(&release("2.0.0", None));
+    home.ok(&["stop"]);
+    home.ok(&["start"]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(home.status()["version"], "1.0.0");
+    // Nothing was written since: nothing stands in the way of going forth again, with the row that had come.
+    home.ok(&["rollback", "--discard-newer"]);
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(home.sql("people", "SELECT count(*) FROM cats"), "4");
+    assert_eq!(precious(&home), before);
+}
+
+#[test]
+fn killed_at_every_named_moment_of_the_way_back() {
+    let Some(mut home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let stopped = home.layout.state.join("stopped");
+    home.ok(&["stop"]);
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    home.ok(&["start"]);
+    home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    for point in ["back-open", "back-taken", "back-swapped", "back-healthy", "back-committed"] {
+        home.ok(&["stop"]);
+        home.set_variable_to("MATHESAR_STOP_AT", point);
+        home.ok(&["start"]);
+        let mut back = home.spawn("rollback", &["rollback", "--discard-newer"]);
+        home.until(point, || stopped.exists());
+        kill_everything(&home);
+        back.wait().unwrap();
+        home.set_variable_to("MATHESAR_STOP_AT", "");
+        fs::remove_file(&stopped).unwrap();
+        home.ok(&["start"]);
+        let wanted = if point == "back-committed" { "1.0.0" } else { "2.0.0" };
+        assert_eq!(home.status()["version"], wanted, "{point}");
+        assert_eq!(precious(&home), before, "{point}");
+        rita_reads(&home, &table);
+        home.until("nothing is pending", || home.status()["pending"] == json!([]));
+    }
+}

@@ -1,0 +1,186 @@
+//! The way back to before the last upgrade, by the copy that it has left: a transaction of its own, which can fail and be taken
+//! back as an upgrade can.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::script::{self, Request, Sql};
+use super::{Done, Serving, health};
+use crate::app::store::Installed;
+use crate::backup::checks::{self, Judgement, Table};
+use crate::database::{Cluster, Durability, Scratch};
+use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
+use crate::serving::gunicorn;
+use crate::steps::{Step, Watcher, World, stage};
+use crate::supervise::log::Sink;
+use crate::supervise::{Cancel, in_full};
+use crate::transaction::{self, Journal, Kept, Kind, Part, Stage, nothing_kept, point, swap_in};
+
+/// One rollback.
+pub struct Back<'a> {
+    pub world: &'a World,
+    pub serving: &'a dyn Serving,
+    pub watcher: &'a dyn Watcher,
+    pub sink: Arc<dyn Sink>,
+    pub cancel: Cancel,
+}
+
+/// What there is to go back to: the copy, and its release.
+pub fn kept(world: &World) -> Result<(Kept, Installed), Failure> {
+    let kept = Kept::find(&world.installation.layout.state).ok_or_else(nothing_kept)?;
+    let id = kept.release.clone().ok_or_else(nothing_kept)?;
+    let release = world.installation.store().find(&id).map_err(|failure| {
+        failure.help(format!("its data are there; put its tarball back: `mathesar app install --from FILE` (of {id})"))
+    })?;
+    Ok((kept, release))
+}
+
+/// What would be lost, a line a table: everything that was written since. The database runs.
+pub fn losses(world: &World, cluster: &Cluster, kept: &Kept, progress: &dyn Progress) -> Result<Vec<String>, Failure> {
+    let state = &world.installation.layout.state;
+    progress.start("Comparing the data with the copy from before the upgrade");
+    let limit = world.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
+    let folder = Part::Database.side(state, &kept.id).join("old");
+    let then = {
+        let server = Scratch::start(&cluster.binaries, &folder, state, Durability::Kept, limit)?;
+        let tables = checks::tables(&server)?;
+        server.stop()?;
+        tables
+    };
+    let now = checks::tables_by(&|database, statement| cluster.admin(database, statement))?;
+    let internal = &cluster.settings.name;
+    Ok(checks::compare(&then, &now).iter().filter_map(|(table, how)| loss(table, how, internal)).collect())
+}
+
+/// Mathesar's own tables change by migrations, and its sessions all the time: of those only people's rows count.
+const OF_NOBODY: &[&str] = &["django_session", "django_migrations", "django_content_type", "auth_permission"];
+
+fn loss(table: &Table, how: &Judgement, internal: &str) -> Option<String> {
+    let own = table.database == internal;
+    // `postgres` holds the catalogs of all databases; sequences and functions of Mathesar's are no rows of anybody's.
+    if table.schema == "pg_catalog" && table.table != "pg_authid" || table.schema.starts_with("msar") {
+        return None;
+    }
+    if own && (OF_NOBODY.contains(&table.table.as_str()) || table.table.ends_with("_seq")) {
+        return None;
+    }
+    let name = format!("{}.{}.{}", table.database, table.schema, table.table);
+    match how {
+        Judgement::Rows { was, is } if is > was => Some(format!("{name}: {} rows that came since ({is} now, {was} then)", is - was)),
+        Judgement::Rows { was, is } => Some(format!("{name}: {} rows were removed since ({is} now, {was} then)", was - is)),
+        // Without a row more or less, a migration alone may have done it.
+        Judgement::Content if own || table.table == "pg_authid" => None,
+        Judgement::Content => Some(format!("{name}: rows that were changed since ({} rows)", table.rows)),
+        Judgement::Extra if own => None,
+        Judgement::Extra => Some(format!("{name}: the whole table, {} rows", table.rows)),
+        Judgement::Missing if own => None,
+        Judgement::Missing => Some(format!("{name}: it was removed since, and comes back")),
+        Judgement::Same => None,
+    }
+}
+
+/// The refusal, where something would be lost.
+pub fn refusal(losses: &[String], version: &str) -> Failure {
+    const SHOWN: usize = 20;
+    let mut lines: Vec<String> = losses.iter().take(SHOWN).cloned().collect();
+    if losses.len() > SHOWN {
+        lines.push(format!("and {} tables more", losses.len() - SHOWN));
+    }
+    let tables = if losses.len() == 1 { "1 table has".to_owned() } else { format!("{} tables have", losses.len()) };
+    Failure::new(format!("{tables} changed since the upgrade; going back to Mathesar {version} would lose that"))
+        .exit(Exit::Refused)
+        .cause(lines.join("\n             "))
+        .help("go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade)")
+        .help("make a backup before: `mathesar backup create`")
+}
+
+impl Back<'_> {
+    pub fn run(&self) -> Result<Done, Failure> {
+        let state = &self.world.installation.layout.state;
+        let from = self.world.release()?;
+        let (kept, target) = kept(self.world)?;
+        let mut journal = Journal::new(state, Kind::Rollback, Some(from.id.clone()), target.id.clone(), kept.parts.clone());
+        // The pinned release must not come back by itself.
+        journal.hold = Some(target.id.clone());
+        journal.took = Some(kept.id.clone());
+        journal.write(state)?;
+        point("back-open");
+        let held = Instant::now();
+        match self.forward(&mut journal, &kept, &target) {
+            Ok(databases) => {
+                point("back-committed");
+                transaction::finish(state, &journal)?;
+                transaction::record(state, &journal, "done", None);
+                stage(self.watcher, Step::Server, |_| self.serving.resume())?;
+                Ok(Done { downtime: Some(held.elapsed()), databases })
+            }
+            Err(why) => Err(self.undo(&journal, &from, &target, why)),
+        }
+    }
+
+    fn forward(&self, journal: &mut Journal, kept: &Kept, target: &Installed) -> Result<Vec<script::Database>, Failure> {
+        let state = &self.world.installation.layout.state;
+        stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
+        self.world.postgres.pause();
+        stage(self.watcher, Step::Exact, |_| {
+            transaction::take_kept(state, journal, kept)?;
+            point("back-taken");
+            for part in &journal.parts {
+                swap_in(&part.live(state), &part.side(state, &journal.id))?;
+                point("back-swapped");
+            }
+            Ok(())
+        })?;
+        journal.others = true;
+        journal.write(state)?;
+        // Other secrets, and perhaps another major's programs, may have come with the data.
+        let installation = self.world.installation.again()?;
+        let cluster = installation.existing_cluster()?.ok_or_else(|| Failure::new("there is no database"))?;
+        self.world.postgres.bring_up(&cluster)?;
+        let world = World::like(installation, self.world)?;
+        world.change_release(target.clone());
+        let own_host = Some(cluster.socket.to_string_lossy().into_owned());
+        let request = Request { migrate: false, sql: Sql::Others, write: true, own_host };
+        let config = &self.world.installation.config;
+        let limit = config.duration("upgrade.migrate-timeout").unwrap_or(Duration::from_secs(3600));
+        let databases = stage(self.watcher, Step::Sql, |progress| {
+            script::run(target, &world.variables()?, &request, limit, &self.cancel, &self.sink, progress)
+        })?
+        .databases;
+        stage(self.watcher, Step::Health, |_| {
+            let limit = config.duration("upgrade.health-timeout").unwrap_or(Duration::from_secs(120));
+            health::page(gunicorn(&world)?, limit, &self.cancel, &self.sink)
+        })?;
+        world.remember_tables(&target.id)?;
+        point("back-healthy");
+        if self.cancel.cancelled() {
+            return Err(Failure::new("it was told to stop"));
+        }
+        stage(self.watcher, Step::Commit, |_| {
+            journal.stage = Stage::Committed;
+            journal.others = false;
+            journal.write(state)?;
+            self.world.change_release(target.clone());
+            Ok(())
+        })?;
+        Ok(databases)
+    }
+
+    fn undo(&self, journal: &Journal, from: &Installed, target: &Installed, why: Failure) -> Failure {
+        let state = &self.world.installation.layout.state;
+        let undone = stage(self.watcher, Step::Undo, |_| {
+            self.world.postgres.pause();
+            transaction::undo(state, journal)?;
+            self.world.change_release(from.clone());
+            self.serving.resume()
+        });
+        transaction::record(state, journal, "taken back", Some(&in_full(&why)));
+        let failure = Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, in_full(&why)));
+        match undone {
+            Ok(()) => failure.help(format!("Mathesar {} goes on with its data; nothing is lost", from.version)),
+            Err(undone) => failure.help(format!("the next start goes on taking it back: {}", in_full(&undone))),
+        }
+        .help("what happened: `mathesar logs`")
+    }
+}
