@@ -6,6 +6,7 @@
 mod admin;
 mod autostart;
 mod backup;
+mod backup_external;
 mod disk;
 mod doctor;
 mod external;
