@@ -1,6 +1,7 @@
 //! `mathesar backup …`
 
 mod create;
+mod timer;
 mod verify;
 
 use clap::Subcommand;
@@ -19,11 +20,13 @@ pub(crate) struct Args {
 enum Command {
     Create(create::Args),
     Verify(verify::Args),
+    Timer(timer::Args),
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     match &args.command {
         Command::Create(args) => create::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Timer(args) => timer::run(args, context),
     }
 }
