@@ -1,5 +1,7 @@
 mod archive;
+mod catalog;
 mod hostile;
+mod retention;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
