@@ -110,6 +110,7 @@ pub(crate) enum Command {
     Run(commands::run::Args),
     Admin(commands::admin::Args),
     Autostart(commands::autostart::Args),
+    Backup(commands::backup::Args),
     Config(commands::config::Args),
     App(commands::app::Args),
     Db(commands::db::Args),

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod autostart;
+pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod doctor;
@@ -73,6 +74,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::App(args) => app::run(&args, &context),
         Command::Admin(args) => admin::run(&args, &context),
         Command::Autostart(args) => autostart::run(&args, &context),
+        Command::Backup(args) => backup::run(&args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Db(args) => db::run(&args, &context),
         Command::Doctor(args) => doctor::run(&args, &context),
