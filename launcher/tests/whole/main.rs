@@ -5,6 +5,7 @@
 
 mod admin;
 mod autostart;
+mod backups;
 mod disk;
 mod doctor;
 mod external;
