@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::archive::{Sealed, Writer};
 use super::base::{self, Verified};
+use super::catalog::{self, Known};
 use super::checks::{self, Checks, Dump};
 use super::manifest::MadeBy;
 use super::moment;
@@ -65,11 +66,6 @@ pub struct Made {
     pub rows: u64,
     pub verified: Verified,
     pub took: Vec<(&'static str, Duration)>,
-}
-
-/// `backup.directory`, or the folder in state.
-pub fn folder(installation: &Installation) -> PathBuf {
-    installation.config.path("backup.directory").unwrap_or_else(|| installation.layout.state.join("backups"))
 }
 
 /// Never two at the same time: each needs the room of the database once more. Refuses with the holder.
@@ -152,7 +148,7 @@ pub fn create(
     let Sealed { digest, bytes } = writer.finish()?;
     let path = target.place()?;
     clock.took("seal");
-    super::catalog::record(state, &digest, &path, &manifest)?;
+    remember(state, &digest, &path, options.made_by)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(bytes)));
     Ok(Made {
         path,
@@ -166,6 +162,11 @@ pub fn create(
         verified,
         took: clock.took,
     })
+}
+
+/// So that it is listed wherever it lies.
+pub(super) fn remember(state: &Path, digest: &str, path: &Path, made_by: MadeBy) -> Result<(), Failure> {
+    catalog::remember(state, digest, Known { path: path.to_owned(), verified: None, made_by })
 }
 
 /// In an archive: roles, and what belongs to no database.

@@ -131,7 +131,7 @@ pub fn create(
     let Sealed { digest, bytes: packed } = writer.finish()?;
     let path = target.place()?;
     clock.took("pack");
-    super::catalog::record(state, &digest, &path, &manifest)?;
+    create::remember(state, &digest, &path, manifest.made_by)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(packed)));
     Ok(Made {
         path,
