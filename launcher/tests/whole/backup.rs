@@ -222,6 +222,11 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     ] {
         assert!(verified.stdout.contains(line), "{line}\n{}", verified.stdout);
     }
+    let listed: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
+    assert_eq!(listed[0]["path"], json!(archive));
+    assert_eq!(listed[0]["digest"], made["digest"]);
+    assert!(listed[0]["verified"].is_string(), "{listed:#}");
+    assert_eq!(home.status()["last_backup"]["verified"], listed[0]["verified"]);
     nothing_left(&home, archive.parent().unwrap());
     assert_eq!(tree(&home.layout.state.join("database")).len(), before.len());
     assert_eq!(home.status()["state"], "running");
@@ -238,7 +243,7 @@ fn a_row_that_is_another_is_found_by_the_drill() {
     home.sql("people", "UPDATE cats SET name = 'Mio' WHERE name = 'Mia'");
     let second = path(&create(&home, &[]));
     let unpacked = Unpacked::new(&home, &second);
-    let mixed = home.layout.state.join("backups/mixed.tar.zst");
+    let mixed = home.layout.state.join("backups/mathesar-mixed.tar.zst");
     let mut writer = archive::Writer::new(fs::File::create(&mixed).unwrap(), 1).unwrap();
     writer.bytes("manifest.json", 0o600, unpacked.read("manifest.json").as_bytes()).unwrap();
     for part in ["cluster", "media", "secrets", "config", "release", "portable"] {
@@ -254,6 +259,12 @@ fn a_row_that_is_another_is_found_by_the_drill() {
     println!("{}", found.stderr);
     assert_eq!(found.status, 1, "{found:?}");
     assert!(found.stderr.contains("people.public.cats: its rows are others"), "{}", found.stderr);
+    let listed = |path: &Path| {
+        let all: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
+        let found = all.as_array().unwrap().iter().find(|entry| entry["path"] == json!(path));
+        found.unwrap()["verified"].clone()
+    };
+    assert!(listed(&mixed).is_null());
     assert_eq!(found.stderr.matches("its rows are others").count(), 1, "{}", found.stderr);
     let good = home.ok(&["backup", "verify", second.file_name().unwrap().to_str().unwrap()]);
     assert!(good.stdout.contains("a good backup"));
