@@ -7,6 +7,7 @@ mod admin;
 mod autostart;
 mod backup;
 mod backup_external;
+mod backup_faults;
 mod backups;
 mod disk;
 mod doctor;
