@@ -49,11 +49,11 @@ const fn precious(what: &'static str, is: fn(&str) -> bool) -> Known {
 const STATE: &[Known] = &[
     made("releases", |name| name == "app"),
     made("sockets", |name| matches!(name, "run" | "socket")),
-    made("unfinished backups", |name| matches!(name, "staging" | "backup.lock")),
     made("records", |name| matches!(name, "last-run.json" | "migrated.json") || is_unfinished(name)),
+    made("unfinished work", |name| matches!(name, "staging" | "backup.lock")),
     precious("database", |name| name == "database"),
     precious("uploaded files", |name| name == "media"),
-    precious("backups", |name| name == "backups"),
+    precious("backups", |name| matches!(name, "backups" | "backups.json")),
     precious("secrets", |name| name == "secrets"),
     // Held while all this is removed, so it goes last.
     precious("lock", |name| name == "lock"),

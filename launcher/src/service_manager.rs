@@ -4,6 +4,7 @@ pub mod autostart;
 mod launchd;
 mod plist;
 mod systemd;
+pub mod timer;
 mod unit;
 
 use std::path::{Path, PathBuf};

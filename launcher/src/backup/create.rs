@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::archive::{Sealed, Writer};
 use super::base::{self, Verified};
+use super::catalog::{self, Known};
 use super::checks::{self, Checks, Dump};
 use super::manifest::MadeBy;
 use super::moment;
@@ -67,11 +68,6 @@ pub struct Made {
     pub took: Vec<(&'static str, Duration)>,
 }
 
-/// `backup.directory`, or the folder in state.
-pub fn folder(installation: &Installation) -> PathBuf {
-    installation.config.path("backup.directory").unwrap_or_else(|| installation.layout.state.join("backups"))
-}
-
 /// Never two at the same time: each needs the room of the database once more. Refuses with the holder.
 pub fn lock(installation: &Installation) -> Result<Lock, Failure> {
     crate::installation::private_folder(&installation.layout.state)?;
@@ -105,9 +101,9 @@ pub fn create(
     let copy = staging.path().join("cluster");
     base::copy(cluster, &copy, sizes.cluster, progress)?;
     clock.took("copy");
+    let copied = files::size(&copy);
 
-    let manifest =
-        parts::manifest(installation, cluster, release, &options, sizes.unpacked(files::size(&copy)))?;
+    let manifest = parts::manifest(installation, cluster, release, &options, sizes.unpacked(copied))?;
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
@@ -134,32 +130,27 @@ pub fn create(
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let above = staging::above(state);
     let server = Scratch::start(&cluster.binaries, &copy, &above, Durability::ThrownAway, limit)?;
-    let (tables, made) = look(&server, staging.path(), progress)?;
+    let (tables, made) = look(&server, staging.path(), &mut writer, &sizes, progress)?;
     drop(server);
-    files::remove_tree(&copy)?;
     clock.took("restore");
 
     let rows = tables.iter().map(|table| table.rows).sum();
     progress.done(&format!("Restored the copy: {} tables, {rows} rows", tables.len()));
     let databases = made.len();
-    for dump in &made {
-        writer.file(&dump.file, &staging.path().join(&dump.file))?;
-    }
-    writer.file(GLOBALS, &staging.path().join(GLOBALS))?;
     let tables_count = tables.len();
     let checks = Checks { tables, dumps: made, made: moment::text(SystemTime::now()) };
     writer.bytes("checks.json", 0o600, &checks.to_json()?)?;
     let Sealed { digest, bytes } = writer.finish()?;
     let path = target.place()?;
     clock.took("seal");
-    super::catalog::record(state, &digest, &path, &manifest)?;
+    remember(state, &digest, &path, options.made_by)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(bytes)));
     Ok(Made {
         path,
         digest,
         bytes,
         created: manifest.created.clone(),
-        copied: sizes.cluster,
+        copied,
         databases,
         tables: tables_count,
         rows,
@@ -168,27 +159,37 @@ pub fn create(
     })
 }
 
+/// So that it is listed wherever it lies.
+pub(super) fn remember(state: &Path, digest: &str, path: &Path, made_by: MadeBy) -> Result<(), Failure> {
+    catalog::remember(state, digest, Known { path: path.to_owned(), verified: None, made_by })
+}
+
 /// In an archive: roles, and what belongs to no database.
 pub const GLOBALS: &str = "portable/globals.sql";
 
-/// Counts every table and dumps every database, both at the same time.
+/// Counts every table, and dumps and packs every database meanwhile: one at a time, so that only one of them needs room.
 fn look(
     server: &Scratch,
     staging: &Path,
+    writer: &mut Writer,
+    sizes: &Sizes,
     progress: &dyn Progress,
 ) -> Result<(Vec<checks::Table>, Vec<Dump>), Failure> {
-    files::create_folder(&staging.join("portable"))?;
+    let to = staging.join("dump");
     std::thread::scope(|scope| {
         let tables = scope.spawn(|| checks::tables(server));
-        let dumped = || {
+        let mut dumped = || {
             let mut made = Vec::new();
             for (number, database) in checks::databases(server)?.into_iter().enumerate() {
                 progress.start(&format!("Making a portable copy of {database}"));
                 let file = format!("portable/{}.dump", number + 1);
-                dumps::dump(server, &database, &staging.join(&file))?;
+                dumps::dump(server, &database, &to, sizes.of_database(&database) * 2 + LOG)?;
+                writer.file(&file, &to)?;
+                files::remove_tree(&to)?;
                 made.push(Dump { file, database });
             }
-            dumps::globals(server, &staging.join(GLOBALS)).map(|()| made)
+            dumps::globals(server, &to)?;
+            writer.file(GLOBALS, &to).map(|()| made)
         };
         let dumped = dumped();
         let tables = tables.join().unwrap_or_else(|_| Err(Failure::new("the counting of rows has panicked")));
@@ -246,29 +247,39 @@ impl<'a> Opened<'a> {
 
 /// What is there, in bytes.
 struct Sizes {
+    /// Without its log, most of which is kept to be used again.
     cluster: u64,
-    /// Of all databases: what dumps may come to.
-    databases: u64,
+    databases: Vec<(String, u64)>,
     beside: u64,
 }
 
 impl Sizes {
     fn of(installation: &Installation, cluster: &Cluster, release: &Installed) -> Result<Sizes, Failure> {
-        let databases = cluster.database_sizes()?.iter().map(|(_, bytes)| bytes).sum();
         let beside = files::size(&installation.media()) + files::size(&release.path.join("tree"));
-        Ok(Sizes { cluster: files::size(&cluster.data()), databases, beside })
+        let data = cluster.data();
+        let log = files::size(&data.join("pg_wal"));
+        let cluster_bytes = files::size(&data).saturating_sub(log) + LOG;
+        Ok(Sizes { cluster: cluster_bytes, databases: cluster.database_sizes()?, beside })
     }
 
-    /// About: dumps are packed, and so smaller than what they hold, mostly.
+    fn of_database(&self, name: &str) -> u64 {
+        self.databases.iter().find(|(known, _)| known == name).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// About: the copy, and the dumps, which as text are about as large as what they hold.
     fn unpacked(&self, copy: u64) -> u64 {
-        copy + self.beside + self.databases / 2
+        copy + self.beside + self.databases.iter().map(|(_, bytes)| bytes).sum::<u64>() + LOG
     }
 
     /// Tables and text pack well, files that people upload do not.
     fn check(&self, state: &Path, target: &Path) -> Result<(), Failure> {
-        let staging = self.cluster + self.databases / 2 + LOG;
+        let dump = self.databases.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
         room::check(&[
-            Need { folder: &staging::above(state), bytes: staging, what: "a copy of the database" },
+            Need {
+                folder: &staging::above(state),
+                bytes: self.cluster + dump,
+                what: "a copy of the database",
+            },
             Need { folder: target, bytes: self.cluster / 3 + self.beside, what: "the archive" },
         ])
     }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::base::{self, Verified};
+use super::catalog::{self, Known};
 use super::checks::{self, Checks, Judgement, Table};
 use super::create::GLOBALS;
 use super::manifest::{Kind, Manifest};
 use super::moment;
 use super::room::{self, Need};
 use super::staging::{self, Staging};
-use super::{archive, catalog, dumps, logical};
+use super::{archive, dumps, logical};
 use crate::app::environment;
 use crate::application;
 use crate::database::{Binaries, Durability, ROLE, Scratch};
@@ -122,7 +123,11 @@ pub fn verify(
         at: moment::text(SystemTime::now()),
     };
     if report.is_good() {
-        catalog::record_verified(state, &report.digest, shown, &manifest, &report.at)?;
+        catalog::remember(
+            state,
+            &report.digest,
+            Known { path: shown.to_owned(), verified: Some(report.at.clone()), made_by: manifest.made_by },
+        )?;
     }
     Ok(report)
 }

@@ -19,14 +19,28 @@ pub fn check(client: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One database, for `pg_restore`.
-pub fn dump(server: &Scratch, database: &str, to: &Path) -> Result<(), Failure> {
-    run(custom(server.program("pg_dump", database), to), database)
+/// Plain is fastest, as the whole is packed by several threads; only where that is far larger than its database, it is packed
+/// by pg_dump, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Plain,
+    /// By zlib, which every pg_restore can read.
+    Packed,
 }
 
-/// In pg_dump's own format, which any pg_restore reads, whatever it was built with. A fast level: the whole is packed again.
-pub(super) fn custom(program: Program, to: &Path) -> Program {
-    program.args(["--format=custom", "--compress=1", "--no-password", "--file"]).arg(to)
+/// One database, for `pg_restore`. `most`: as many bytes a plain one may have.
+pub fn dump(server: &Scratch, database: &str, to: &Path, most: u64) -> Result<(), Failure> {
+    run(custom(server.program("pg_dump", database), to, Level::Plain), database)?;
+    if to.metadata().is_ok_and(|found| found.len() > most) {
+        run(custom(server.program("pg_dump", database), to, Level::Packed), database)?;
+    }
+    Ok(())
+}
+
+/// In pg_dump's own format.
+pub(super) fn custom(program: Program, to: &Path, level: Level) -> Program {
+    let level = if level == Level::Plain { "--compress=0" } else { "--compress=1" };
+    program.args(["--format=custom", level, "--no-password", "--file"]).arg(to)
 }
 
 /// Roles with their passwords, and what belongs to no database.

@@ -66,7 +66,8 @@ pub fn create(
         progress.start(&format!("Dumping {database}"));
         let file = format!("portable/{}.dump", number + 1);
         let program = server.program("pg_dump", Some(database))?;
-        match dumps::run(dumps::custom(program, &staging.path().join(&file)), database) {
+        match dumps::run(dumps::custom(program, &staging.path().join(&file), dumps::Level::Packed), database)
+        {
             Ok(()) => made.push(Dump { file, database: database.clone() }),
             // Without the internal one it is no backup of Mathesar.
             Err(failure) if number == 0 => return Err(failure),
@@ -131,7 +132,7 @@ pub fn create(
     let Sealed { digest, bytes: packed } = writer.finish()?;
     let path = target.place()?;
     clock.took("pack");
-    super::catalog::record(state, &digest, &path, &manifest)?;
+    create::remember(state, &digest, &path, manifest.made_by)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(packed)));
     Ok(Made {
         path,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::moment;
 use crate::failure::{Exit, Failure};
 
 /// The format that this launcher writes, and the newest that it reads.
@@ -106,18 +107,22 @@ pub struct Manifest {
 impl Manifest {
     /// The first entry's bytes. `path` is the archive's, for messages.
     pub fn parse(text: &[u8], path: &Path) -> Result<Manifest, Failure> {
-        let wrong = |cause: serde_json::Error| {
+        let wrong = |cause: String| {
             Failure::new(format!("{} is no backup that can be read: its manifest is wrong", path.display()))
                 .cause(cause)
                 .exit(Exit::Refused)
                 .help("see which others there are: `mathesar backup list`")
         };
-        let value: Value = serde_json::from_slice(text).map_err(wrong)?;
+        let value: Value = serde_json::from_slice(text).map_err(|cause| wrong(cause.to_string()))?;
         // Before anything else of it is understood.
         if value["format"].as_u64().is_some_and(|format| format > FORMAT) {
             return Err(newer(path, &value["format"].to_string()));
         }
-        serde_json::from_value(value).map_err(wrong)
+        let manifest: Manifest = serde_json::from_value(value).map_err(|cause| wrong(cause.to_string()))?;
+        match moment::parse(&manifest.created) {
+            Some(_) => Ok(manifest),
+            None => Err(wrong(format!("`created` is no moment: {:?}", manifest.created))),
+        }
     }
 
     pub fn to_bytes(&self) -> Result<Vec<u8>, Failure> {

@@ -5,7 +5,6 @@ pub mod archive;
 pub mod base;
 pub mod catalog;
 pub mod checks;
-pub mod choose;
 pub mod create;
 pub mod drill;
 pub mod dumps;
@@ -14,6 +13,8 @@ pub mod manifest;
 pub mod moment;
 mod parts;
 pub mod place;
+mod records;
+pub mod retention;
 pub mod room;
 pub mod staging;
 

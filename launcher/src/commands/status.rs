@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
+use crate::backup::catalog;
+use crate::backup::manifest::MadeBy;
 use crate::config::Outside;
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
@@ -21,7 +23,8 @@ pub(crate) struct Args {
     /// As one JSON object, for scripts
     ///
     /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
-    /// strings), `database` (object), `last_backup` (object or null), `autostart` (true, false; null where nothing could do it).
+    /// strings), `database` (object), `last_backup` (null, or an object with `path`, `created`, `verified`, `made_by`), `last_verified_backup`
+    /// (when the newest one was made whose drill went well, or null), `autostart` (true, false; null where nothing could do it).
     #[arg(long)]
     json: bool,
 }
@@ -66,11 +69,28 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         pending.extend(lines.into_iter().map(Value::from));
     }
     status.insert("database".to_owned(), database);
-    status.insert("last_backup".to_owned(), Value::Null);
+    status.extend(backups(context));
     let autostart = service_manager::starts_by_itself(layout, &context.environment);
     status.insert("autostart".to_owned(), json!(autostart));
     status.insert("disk_free".to_owned(), json!(free(&layout.state)));
     Ok(status)
+}
+
+/// The newest one, and when the newest that a drill was content with was made. Where the folder cannot be read, none is known.
+fn backups(context: &Context) -> [(String, Value); 2] {
+    let outside = Outside { environment: context.environment.clone(), service_variables: false, flags: &[] };
+    let directory = crate::config::load(&context.layout, &outside).config.path("backup.directory");
+    let all = catalog::list_in(&context.layout.state, directory.as_deref()).unwrap_or_default();
+    let last = catalog::newest(&all).map(|entry| {
+        json!({
+            "path": entry.path.to_string_lossy(),
+            "created": entry.created,
+            "verified": entry.verified,
+            "made_by": entry.made_by.map(MadeBy::name),
+        })
+    });
+    let verified = catalog::newest_verified(&all).map(|entry| entry.created.clone());
+    [("last_backup".to_owned(), json!(last)), ("last_verified_backup".to_owned(), json!(verified))]
 }
 
 fn running(value: Value) -> Map<String, Value> {
@@ -160,8 +180,47 @@ fn text(status: &Map<String, Value>) -> String {
     if let Some(on) = status.get("autostart").and_then(Value::as_bool) {
         line("autostart", if on { "on" } else { "off" }.to_owned());
     }
+    line("last backup", last_backup(&status["last_backup"], status["last_verified_backup"].as_str()));
     if let Some(free) = status.get("disk_free").and_then(Value::as_u64) {
         line("disk free", size(free));
     }
     text
+}
+
+fn last_backup(last: &Value, verified: Option<&str>) -> String {
+    let Some(created) = last["created"].as_str() else {
+        return "none: `mathesar backup create`".to_owned();
+    };
+    let tried = match (last["verified"].as_str(), verified) {
+        (Some(when), _) => format!("verified {when}"),
+        (None, Some(other)) => format!("not verified; the last that was is of {other}"),
+        (None, None) => "not verified: `mathesar backup verify`".to_owned(),
+    };
+    format!("{created} ({}), {tried}", last["made_by"].as_str().unwrap_or("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_backup_in_words() {
+        let last = |verified: Option<&str>| json!({"created": "2026-11-23T06:50:00Z", "verified": verified, "made_by": "timer"});
+        let said = [
+            last_backup(&Value::Null, None),
+            last_backup(&last(None), None),
+            last_backup(&last(None), Some("2026-11-20T06:50:00Z")),
+            last_backup(&last(Some("2026-11-24T01:00:00Z")), Some("2026-11-23T06:50:00Z")),
+        ];
+        let begin = "2026-11-23T06:50:00Z (timer)";
+        assert_eq!(
+            said,
+            [
+                "none: `mathesar backup create`".to_owned(),
+                format!("{begin}, not verified: `mathesar backup verify`"),
+                format!("{begin}, not verified; the last that was is of 2026-11-20T06:50:00Z"),
+                format!("{begin}, verified 2026-11-24T01:00:00Z"),
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! them, so that a test can break one fact and see the check fail. Nothing here changes anything.
 
 mod ask;
+mod backup;
 pub(crate) mod bundle;
 mod database;
 mod disk;
@@ -63,6 +64,7 @@ pub enum Group {
     Release,
     Python,
     Database,
+    Backups,
     Web,
     Service,
     Machine,
@@ -76,6 +78,7 @@ impl Group {
             Group::Release => "Mathesar's release",
             Group::Python => "Python",
             Group::Database => "Database",
+            Group::Backups => "Backups",
             Group::Web => "Web",
             Group::Service => "Service and processes",
             Group::Machine => "Machine",
@@ -163,6 +166,7 @@ static ALL: &[&[&Entry]] = &[
     release::ENTRIES,
     python::ENTRIES,
     database::ENTRIES,
+    backup::ENTRIES,
     web::ENTRIES,
     service::ENTRIES,
     others::ENTRIES,
@@ -186,6 +190,7 @@ pub(crate) fn examine(look: &Look) -> Vec<Check> {
     all.extend(release::checks(&release::Facts::gather(look)));
     all.extend(python::checks(&python::Facts::gather(look)));
     all.extend(database::checks(&database::Facts::gather(look)));
+    all.extend(backup::checks(&backup::Facts::gather(look)));
     all.extend(web::checks(&web::Facts::gather(look)));
     all.extend(service::checks(&service::Facts::gather(look)));
     all.extend(others::checks(&others::Facts::gather(look)));

@@ -55,7 +55,7 @@ pub fn no_manager(program: &Path, global: &[OsString]) -> Failure {
 }
 
 /// For a shell, quoted where it has to be.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._=+:@,-".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),
@@ -119,9 +119,9 @@ pub fn existing(place: &Place) -> Result<Option<String>, Failure> {
         Ok(_) => {}
     }
     let text = fs::read_to_string(&place.file).map_err(|cause| Failure::io("read", &place.file, cause))?;
-    match text.contains(unit::MARK) || text.contains(plist::MARK) {
+    match [unit::MARK, unit::MARK_TIMER, plist::MARK].iter().any(|mark| text.contains(mark)) {
         true => Ok(Some(text)),
-        false => Err(foreign("was not written by `mathesar autostart on`")),
+        false => Err(foreign("was not written by `mathesar`")),
     }
 }
 

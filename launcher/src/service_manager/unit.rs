@@ -90,6 +90,61 @@ WantedBy=default.target
     )
 }
 
+/// The first line of a timer and its service.
+pub(super) const MARK_TIMER: &str = "# Written by `mathesar backup timer on`, which writes it again";
+
+/// What a user's timer starts. `job` is of the installation itself, whose last words say to run it.
+pub(super) fn render_backup(job: &Job) -> String {
+    let environment: String = job
+        .environment
+        .iter()
+        .map(|(name, value)| format!("Environment={}\n", word(&format!("{name}={value}"), false)))
+        .collect();
+    let global = job.args.iter().take_while(|arg| *arg != "run").map(|arg| format!(" {}", word(arg, true)));
+    let command = format!("{}{}", word(&job.program, false), global.collect::<String>());
+    format!(
+        "\
+{MARK_TIMER}. `mathesar backup timer off` removes it.
+[Unit]
+Description=Backup of {description}
+Documentation=man:mathesar-backup(1) https://docs.mathesar.org
+
+[Service]
+Type=oneshot
+ExecStart={command} backup create --made-by timer
+ExecStart={command} backup prune
+{environment}UMask=0077
+Nice=10
+IOSchedulingClass=idle
+KillMode=mixed
+TimeoutStopSec=5min
+LimitCORE=0
+NoNewPrivileges=yes
+",
+        description = job.description.replace('%', "%%"),
+    )
+}
+
+pub(super) fn render_timer(job: &Job) -> String {
+    format!(
+        "\
+{MARK_TIMER}. `mathesar backup timer off` removes it.
+[Unit]
+Description=Daily backup of {description}
+Documentation=man:mathesar-backup(1) https://docs.mathesar.org
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=2h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+",
+        description = job.description.replace('%', "%%"),
+    )
+}
+
 /// One word, quoted where it has to be. `%` begins a specifier everywhere, `$` a variable in a command's arguments.
 fn word(text: &str, argument: bool) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._=+:@,-".contains(c);

@@ -6,23 +6,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use mathesar::backup::archive;
 use mathesar::backup::checks::Checks;
-use mathesar::control::Lock;
 use mathesar::progress::Silent;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::disk::Disk;
 use crate::harness::{Home, PATIENCE};
 use crate::http::{ADMIN, base64, call_with, log_in, request};
-use crate::witness::{Random, kills};
-use crate::machine::{self, give, make_folder, tree};
+use crate::machine::{self, give, tree};
 
 /// What a person had in it.
-struct Filled {
+pub struct Filled {
     /// `database_id`, `table_oid` of people.cats.
     table: Value,
     /// An uploaded file, from the media folder.
@@ -33,7 +29,7 @@ const CSV: &str = "name;age\nRex;3\n";
 const ROLE_PASSWORD: &str = "p|'\"\\ass";
 
 /// Rows, a role with a password and its collaborator, a column's display setting, an exploration, an uploaded file.
-fn fill(home: &Home) -> Filled {
+pub fn fill(home: &Home) -> Filled {
     home.create_admin();
     let table = home.table("people", "cats");
     let (id, oid) = (&table["database_id"], &table["table_oid"]);
@@ -67,17 +63,17 @@ fn fill(home: &Home) -> Filled {
 
 /// `backup create`, and what it says of itself.
 #[track_caller]
-fn create(home: &Home, more: &[&str]) -> Value {
+pub fn create(home: &Home, more: &[&str]) -> Value {
     let output = home.ok(&[&["backup", "create", "--json"], more].concat());
     serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-fn path(made: &Value) -> PathBuf {
+pub fn path(made: &Value) -> PathBuf {
     PathBuf::from(made["path"].as_str().unwrap())
 }
 
 /// Names below a folder; none where it is not there.
-fn names(folder: &Path) -> Vec<String> {
+pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -87,7 +83,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Nothing of a backup that was not finished.
 #[track_caller]
-fn nothing_left(home: &Home, folder: &Path) {
+pub fn nothing_left(home: &Home, folder: &Path) {
     assert_eq!(names(&home.layout.state.join("staging")), [""; 0]);
     let half: Vec<String> = names(folder).into_iter().filter(|name| name.starts_with('.')).collect();
     assert!(half.is_empty(), "{half:?}");
@@ -222,6 +218,11 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     ] {
         assert!(verified.stdout.contains(line), "{line}\n{}", verified.stdout);
     }
+    let listed: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
+    assert_eq!(listed[0]["path"], json!(archive));
+    assert_eq!(listed[0]["digest"], made["digest"]);
+    assert!(listed[0]["verified"].is_string(), "{listed:#}");
+    assert_eq!(home.status()["last_backup"]["verified"], listed[0]["verified"]);
     nothing_left(&home, archive.parent().unwrap());
     assert_eq!(tree(&home.layout.state.join("database")).len(), before.len());
     assert_eq!(home.status()["state"], "running");
@@ -238,7 +239,7 @@ fn a_row_that_is_another_is_found_by_the_drill() {
     home.sql("people", "UPDATE cats SET name = 'Mio' WHERE name = 'Mia'");
     let second = path(&create(&home, &[]));
     let unpacked = Unpacked::new(&home, &second);
-    let mixed = home.layout.state.join("backups/mixed.tar.zst");
+    let mixed = home.layout.state.join("backups/mathesar-mixed.tar.zst");
     let mut writer = archive::Writer::new(fs::File::create(&mixed).unwrap(), 1).unwrap();
     writer.bytes("manifest.json", 0o600, unpacked.read("manifest.json").as_bytes()).unwrap();
     for part in ["cluster", "media", "secrets", "config", "release", "portable"] {
@@ -254,6 +255,12 @@ fn a_row_that_is_another_is_found_by_the_drill() {
     println!("{}", found.stderr);
     assert_eq!(found.status, 1, "{found:?}");
     assert!(found.stderr.contains("people.public.cats: its rows are others"), "{}", found.stderr);
+    let listed = |path: &Path| {
+        let all: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
+        let found = all.as_array().unwrap().iter().find(|entry| entry["path"] == json!(path));
+        found.unwrap()["verified"].clone()
+    };
+    assert!(listed(&mixed).is_null());
     assert_eq!(found.stderr.matches("its rows are others").count(), 1, "{}", found.stderr);
     let good = home.ok(&["backup", "verify", second.file_name().unwrap().to_str().unwrap()]);
     assert!(good.stdout.contains("a good backup"));
@@ -324,151 +331,4 @@ fn where_nothing_is_there_is_nothing_to_back_up() {
     assert_eq!(refused.status, 4, "{refused:?}");
     assert!(refused.stderr.contains("nothing to back up yet"), "{}", refused.stderr);
     assert!(!home.layout.state.join("database/data").exists());
-}
-
-#[test]
-fn a_second_one_is_refused_while_one_is_made() {
-    let Some(home) = Home::prepared() else { return };
-    let state = &home.layout.state;
-    let held = Lock::take_for(state, "backup.lock", "backup create", "x").unwrap();
-    give(&state.join("backup.lock"), home.user);
-    let refused = home.mathesar(&["backup", "create"]);
-    assert_eq!(refused.status, 4, "{refused:?}");
-    let said = format!("a backup is being made: `mathesar backup create` (pid {})", std::process::id());
-    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
-    home.nobody_left();
-    drop(held);
-    create(&home, &[]);
-}
-
-#[test]
-fn a_target_that_is_full_or_read_only_is_said_and_left_as_it_was() {
-    let (small, large);
-    let Some(home) = Home::prepared() else { return };
-    home.ok(&["start"]);
-    let closed = home.folder().join("closed");
-    make_folder(&closed, home.folder(), home.user);
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-    let failed = home.mathesar(&["backup", "create", "--to", closed.to_str().unwrap()]);
-    assert_eq!(failed.status, 1, "{failed:?}");
-    assert!(
-        failed.stderr.contains("Permission denied") && failed.stderr.contains("--to DIR"),
-        "{}",
-        failed.stderr
-    );
-    nothing_left(&home, &closed);
-
-    let folder = home.folder().join("small");
-    small = match Disk::mount(&home, &folder, "size=2m") {
-        Some(disk) => disk,
-        None => return,
-    };
-    let refused = home.mathesar(&["backup", "create", "--to", folder.to_str().unwrap()]);
-    assert_eq!(refused.status, 4, "{refused:?}");
-    println!("{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("too little room") && refused.stderr.contains("2.1 MB are free"),
-        "{}",
-        refused.stderr
-    );
-    nothing_left(&home, &folder);
-
-    // It had room enough when it was asked, and somebody else takes it.
-    let folder = home.folder().join("large");
-    large = Disk::mount(&home, &folder, "size=120m").unwrap();
-    let fill = folder.join("fill");
-    let mut running = home.spawn("full", &["backup", "create", "--to", folder.to_str().unwrap()]);
-    home.until("it writes", || names(&folder).iter().any(|name| name.starts_with(".mathesar-")));
-    let filled =
-        Command::new("dd").args(["if=/dev/zero", "bs=1M"]).arg(format!("of={}", fill.display())).output();
-    assert!(!filled.unwrap().status.success(), "the disk is not full");
-    let status = running.wait().unwrap();
-    println!("{}", home.words("full"));
-    // It may have been faster: then it is whole.
-    if status.success() {
-        println!("it was faster than the disk was full");
-    } else {
-        assert!(home.words("full").contains("No space left on device"), "{}", home.words("full"));
-        assert_eq!(names(&folder), ["fill"]);
-    }
-    nothing_left(&home, &folder);
-    fs::remove_file(&fill).unwrap();
-    let made = create(&home, &["--to", folder.to_str().unwrap()]);
-    home.ok(&["backup", "verify", path(&made).to_str().unwrap()]);
-    assert_eq!(home.status()["state"], "running");
-    home.ok(&["stop"]);
-    drop((small, large));
-}
-
-#[test]
-fn a_full_disk_of_the_state_stops_the_backup_and_not_the_server() {
-    let disk;
-    let Some(home) = Home::prepared() else { return };
-    let staging = home.layout.state.join("staging");
-    disk = match Disk::mount(&home, &staging, "size=40m") {
-        Some(disk) => disk,
-        None => return,
-    };
-    home.ok(&["start"]);
-    let refused = home.mathesar(&["backup", "create"]);
-    assert_eq!(refused.status, 4, "{refused:?}");
-    assert!(refused.stderr.contains("for a copy of the database in"), "{}", refused.stderr);
-    disk.resize("size=400m");
-    let mut running = home.spawn("full", &["backup", "create"]);
-    home.until("it copies", || names(&staging).iter().any(|name| name.starts_with(".backup.")));
-    let fill = staging.join("fill");
-    let _ = Command::new("dd").args(["if=/dev/zero", "bs=1M"]).arg(format!("of={}", fill.display())).output();
-    let status = running.wait().unwrap();
-    println!("{}", home.words("full"));
-    assert!(
-        status.success() || home.words("full").contains("No space left on device"),
-        "{}",
-        home.words("full")
-    );
-    assert_eq!(names(&staging), ["fill"]);
-    fs::remove_file(&fill).unwrap();
-    create(&home, &[]);
-    assert_eq!(home.status()["state"], "running");
-    home.ok(&["stop"]);
-}
-
-#[test]
-fn killed_at_any_moment_it_leaves_no_half_archive() {
-    let Some(home) = Home::prepared() else { return };
-    home.ok(&["start"]);
-    fill(&home);
-    let folder = home.layout.state.join("backups");
-    let begun = Instant::now();
-    create(&home, &[]);
-    let usual = u64::try_from(begun.elapsed().as_millis()).unwrap() + 200;
-    let mut random = Random::new(7);
-    for number in 0..kills() {
-        let before = names(&folder);
-        let mut running = home.spawn("killed", &["backup", "create"]);
-        let after = random.pause(usual);
-        // All of it, or the launcher alone, whose children have to notice.
-        let whole = random.below(2) == 0;
-        match whole {
-            true => drop(kill_process_group(Pid::from_child(&running), Signal::KILL)),
-            false => machine::signal(running.id() as i32, Signal::KILL),
-        }
-        running.wait().unwrap();
-        let new: Vec<String> = names(&folder)
-            .into_iter()
-            .filter(|name| !before.contains(name) && !name.starts_with('.'))
-            .collect();
-        println!("{number}: {} killed after {after} ms; {new:?}", if whole { "all" } else { "the launcher" });
-        for name in new {
-            archive::check(&folder.join(&name), &Silent).unwrap_or_else(|why| panic!("{name}: {why}"));
-            fs::remove_file(folder.join(name)).unwrap();
-        }
-        home.until("nobody works on it any more", || home.pids("/staging/").is_empty());
-        if number % 5 == 4 {
-            let made = create(&home, &[]);
-            nothing_left(&home, &folder);
-            fs::remove_file(path(&made)).unwrap();
-        }
-    }
-    home.ok(&["backup", "verify"]);
-    assert_eq!(home.status()["state"], "running");
 }

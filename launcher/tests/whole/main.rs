@@ -6,6 +6,9 @@
 mod admin;
 mod autostart;
 mod backup;
+mod backup_external;
+mod backup_faults;
+mod backups;
 mod disk;
 mod doctor;
 mod external;

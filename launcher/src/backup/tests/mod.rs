@@ -1,6 +1,8 @@
 mod archive;
+mod catalog;
 mod hostile;
 mod living;
+mod retention;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

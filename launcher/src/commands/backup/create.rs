@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::app::store::Installed;
+use crate::backup::catalog;
 use crate::backup::create::{self, Made, Options, Target};
 use crate::backup::manifest::MadeBy;
 use crate::backup::moment;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let installation = context.installation(false)?;
     let release = create::existing(&installation)?;
     let folder = args.to.as_ref().map(|folder| absolute(folder, context));
-    let folder = folder.unwrap_or_else(|| create::folder(&installation));
+    let folder = folder.unwrap_or_else(|| catalog::folder(&installation));
     let to = match &args.handed {
         Some(path) => Target::Handed { file: from_stdin()?, path },
         None => Target::Folder(&folder),

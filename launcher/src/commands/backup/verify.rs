@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::backup::choose::choose;
+use crate::backup::catalog;
 use crate::backup::drill::{self, Outcome, Report};
 use crate::backup::staging;
 use crate::commands::Context;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             drill::verify(&installation, &copy.found.path, &shown, &terminal)
         }
         name => {
-            let path = choose(&installation, name.as_deref(), &context.environment.current)?;
+            let path = catalog::find(&installation, name.as_deref())?;
             drill::verify(&installation, &path, &path, &terminal)
         }
     };

@@ -51,6 +51,7 @@ fn every_check_can_fail() {
     all.extend(upper::disk());
     all.extend(upper::secrets());
     all.extend(upper::release());
+    all.extend(upper::backup());
     all.extend(deep::python());
     all.extend(deep::database());
     all.extend(deep::web());

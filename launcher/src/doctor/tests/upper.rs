@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Broken, NOT_CHECKED, PROBLEM, WARNING, break_each};
 use crate::app::store::Differences;
-use crate::doctor::{disk, network, places, release, secrets, settings};
+use crate::doctor::{backup, disk, network, places, release, secrets, settings};
 
 const GB: u64 = 1_000_000_000;
 
@@ -228,6 +228,45 @@ pub fn release() -> Vec<Broken> {
             ("pinned-release", "a newer package", WARNING, |f| current(f).is_pinned = false),
             ("pinned-release", "release.toml broken", PROBLEM, |f| f.pin = Err("`sha256` is missing".into())),
             ("static-files", "tree/static removed", PROBLEM, |f| current(f).static_files = false),
+        ],
+    )
+}
+
+pub fn backup() -> Vec<Broken> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_416_600);
+    let made = |days: u64| backup::Made { at: now - Duration::from_secs(days * 86_400), path: "/b/x".into() };
+    let good = backup::Facts {
+        found: Ok(backup::Found { newest: Some(made(0)), verified: Some(made(1)), damaged: Vec::new() }),
+        now,
+        folder: "/b".into(),
+        same_disk: Some(false),
+    };
+    fn found(facts: &mut backup::Facts) -> &mut backup::Found {
+        facts.found.as_mut().unwrap()
+    }
+    break_each(
+        &good,
+        backup::checks,
+        &[
+            ("last-backup", "none was ever made", WARNING, |f| {
+                (found(f).newest, found(f).verified) = (None, None);
+            }),
+            ("last-backup", "none was ever verified", WARNING, |f| found(f).verified = None),
+            ("last-backup", "the last verified one is of last week", WARNING, |f| {
+                found(f).verified.as_mut().unwrap().at -= Duration::from_secs(7 * 86_400);
+            }),
+            ("last-backup", "the folder is root's alone", WARNING, |f| {
+                f.found = Err(backup::Unknown::Unreadable("cannot read /b: permission denied".into()));
+            }),
+            ("last-backup", "before the first start", NOT_CHECKED, |f| {
+                f.found = Err(backup::Unknown::Fresh);
+            }),
+            ("damaged-backups", "one was cut off", WARNING, |f| found(f).damaged.push("/b/y".into())),
+            ("damaged-backups", "before the first start", NOT_CHECKED, |f| {
+                f.found = Err(backup::Unknown::Fresh);
+            }),
+            ("backup-disk", "the data's own disk", WARNING, |f| f.same_disk = Some(true)),
+            ("backup-disk", "before the first start", NOT_CHECKED, |f| f.same_disk = None),
         ],
     )
 }

@@ -1,0 +1,192 @@
+//! What is listed, in which order, and what is said of archives that cannot be read.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{manifest, packed};
+use crate::backup::catalog::{
+    Entry, Kind, Known, forget, free_name, known, list_in, newest, newest_verified, remember,
+};
+use crate::backup::manifest::{self, MadeBy};
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["state/backups", "disk", "usb"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        Place(folder)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join("state")
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join("disk")
+    }
+
+    /// An archive of that day; its digest.
+    fn make(&self, name: &str, day: u32, made_by: MadeBy) -> (PathBuf, String) {
+        let path = self.0.path().canonicalize().unwrap().join(name);
+        let mut manifest = manifest();
+        manifest.created = format!("2026-11-{day:02}T06:50:00Z");
+        manifest.made_by = made_by;
+        let sealed = packed(&path, &manifest, |_| Ok(())).unwrap();
+        (path, sealed.digest)
+    }
+
+    fn list(&self) -> Vec<Entry> {
+        list_in(&self.state(), Some(&self.disk())).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.list().iter().map(Entry::name).collect()
+    }
+}
+
+#[test]
+fn the_newest_come_first_from_wherever_they_are() {
+    let place = Place::new();
+    assert_eq!(list_in(Path::new("/nowhere"), Some(Path::new("/nowhere/else"))).unwrap(), []);
+    place.make("state/backups/mathesar-1-b.tar.zst", 3, MadeBy::Upgrade);
+    place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Timer);
+    place.make("disk/mathesar-1-c.tar.zst", 4, MadeBy::Person);
+    // Neither is one of ours: unfinished, or of somebody else's.
+    fs::write(place.disk().join(".mathesar-1-d.tar.zst.1.new"), "x").unwrap();
+    fs::write(place.disk().join("photos.tar.zst"), "x").unwrap();
+    fs::create_dir(place.disk().join("mathesar-folder.tar.zst")).unwrap();
+    let expected = ["mathesar-1-a.tar.zst", "mathesar-1-c.tar.zst", "mathesar-1-b.tar.zst"];
+    assert_eq!(place.names(), expected);
+    // Both settings name the same folder, one of them by a link.
+    std::os::unix::fs::symlink(place.state().join("backups"), place.disk().join("link")).unwrap();
+    let all = list_in(&place.state(), Some(&place.disk().join("link"))).unwrap();
+    assert_eq!(all.len(), 1);
+
+    // One that was made elsewhere is known while it is there.
+    let (path, digest) = place.make("usb/mathesar-1-e.tar.zst", 9, MadeBy::Person);
+    let new = Known { path: path.clone(), verified: None, made_by: MadeBy::Person };
+    remember(&place.state(), &digest, new).unwrap();
+    assert_eq!(place.names()[0], "mathesar-1-e.tar.zst");
+    fs::remove_file(path).unwrap();
+    assert_eq!(place.names(), expected);
+}
+
+#[test]
+fn damaged_ones_are_listed_and_never_the_newest_good_one() {
+    let place = Place::new();
+    let (good, _) = place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Timer);
+    let whole = fs::read(&good).unwrap();
+    for (name, content) in [
+        ("mathesar-cut.tar.zst", &whole[..whole.len() - 1]),
+        ("mathesar-empty.tar.zst", b"" as &[u8]),
+        ("mathesar-text.tar.zst", &b"x".repeat(500)),
+    ] {
+        fs::write(place.disk().join(name), content).unwrap();
+    }
+    let newer = whole.clone();
+    let at = newer.len() - 98 + 8 + "mathesar-backup-".len();
+    fs::write(place.disk().join("mathesar-newer.tar.zst"), [&newer[..at], b"2", &newer[at + 1..]].concat())
+        .unwrap();
+    let all = place.list();
+    let damaged: Vec<String> = all
+        .iter()
+        .filter_map(|entry| Some(format!("{}: {}", entry.name(), entry.damaged.as_ref()?)))
+        .collect();
+    assert_eq!(all.len(), 5);
+    assert_eq!(damaged.len(), 4, "{damaged:?}");
+    let why = |name: &str| damaged.iter().find(|text| text.starts_with(name)).unwrap();
+    assert!(why("mathesar-cut").contains("is damaged: it does not end with its digest"), "{damaged:?}");
+    assert!(why("mathesar-newer").contains("was made by a newer launcher"), "{damaged:?}");
+    assert_eq!(newest(&all).unwrap().path, good);
+    assert_eq!(newest_verified(&all), None);
+    let json = all.iter().find(|entry| entry.path == good).unwrap().to_json();
+    assert_eq!(
+        (&json["made_by"], &json["version"], &json["kind"], &json["verified"], &json["damaged"]),
+        (&"timer".into(), &"0.12.0".into(), &"physical".into(), &().into(), &().into())
+    );
+    let json = all.iter().find(|entry| entry.damaged.is_some()).unwrap().to_json();
+    assert_eq!((&json["made_by"], &json["version"]), (&().into(), &().into()));
+}
+
+#[test]
+fn a_drill_is_remembered_by_digest() {
+    let place = Place::new();
+    let (first, digest) = place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Timer);
+    place.make("disk/mathesar-1-b.tar.zst", 6, MadeBy::Timer);
+    let at = |when: Option<&str>| Known {
+        path: first.clone(),
+        verified: when.map(str::to_owned),
+        made_by: MadeBy::Timer,
+    };
+    remember(&place.state(), &digest, at(Some("2026-11-06T00:00:00Z"))).unwrap();
+    // Seen again without a drill: it was verified all the same.
+    remember(&place.state(), &digest, at(None)).unwrap();
+    let all = place.list();
+    assert_eq!(newest_verified(&all).unwrap().path, first);
+    assert_eq!(all[1].verified.as_deref(), Some("2026-11-06T00:00:00Z"));
+    // A copy under another name is the same backup.
+    let renamed = place.disk().join("mathesar-renamed.tar.zst");
+    fs::rename(&first, &renamed).unwrap();
+    assert_eq!(newest_verified(&place.list()).unwrap().path, renamed);
+    // Nonsense there costs that knowledge only.
+    fs::write(place.state().join("backups.json"), "{").unwrap();
+    assert_eq!((place.list().len(), newest_verified(&place.list())), (2, None));
+    remember(&place.state(), &digest, at(None)).unwrap();
+    forget(&place.state(), &["other"]).unwrap();
+    assert_eq!(known(&place.state()).len(), 1);
+    forget(&place.state(), &[&digest]).unwrap();
+    assert!(known(&place.state()).is_empty());
+}
+
+#[test]
+fn what_an_upgrade_names_is_needed() {
+    let place = Place::new();
+    let (a, _) = place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Upgrade);
+    let (_, digest) = place.make("disk/mathesar-1-b.tar.zst", 6, MadeBy::Restore);
+    place.make("disk/mathesar-1-c.tar.zst", 7, MadeBy::Upgrade);
+    let aside = place.state().join("database/aside/7");
+    fs::create_dir_all(&aside).unwrap();
+    fs::write(place.state().join("transaction.json"), format!("{{\"x\": [{{\"backup\": {a:?}}}]}}")).unwrap();
+    let copy = serde_json::json!({"created": "2026-11-08T00:00:00Z", "version": "0.11.0", "digest": digest});
+    fs::write(aside.join("copy.json"), copy.to_string()).unwrap();
+    let all = place.list();
+    let needed: Vec<_> = all.iter().map(|entry| (entry.name(), entry.needed, entry.kind)).collect();
+    let (name, physical) = (|text: &str| text.to_owned(), Some(Kind::Physical));
+    assert_eq!(
+        needed,
+        [
+            (name("7"), true, Some(Kind::Copy)),
+            (name("mathesar-1-c.tar.zst"), false, physical),
+            (name("mathesar-1-b.tar.zst"), true, physical),
+            (name("mathesar-1-a.tar.zst"), true, physical),
+        ]
+    );
+    // A copy on the data's own disk is no backup.
+    assert_eq!(newest(&all).unwrap().name(), "mathesar-1-c.tar.zst");
+    // What cannot be understood may name any of them.
+    fs::write(aside.join("copy.json"), "{").unwrap();
+    assert!(list_in(&place.state(), None).is_err());
+}
+
+#[test]
+fn logical_ones_say_so_and_names_are_free() {
+    let place = Place::new();
+    let mut logical = manifest();
+    logical.kind = manifest::Kind::Logical;
+    logical.postgresql.system_identifier = None;
+    packed(&place.disk().join("mathesar-x.tar.zst"), &logical, |_| Ok(())).unwrap();
+    let entry = &place.list()[0];
+    assert_eq!(entry.kind, Some(Kind::Logical));
+    assert_eq!(entry.origin.as_deref(), Some("/home/me/state/socket:5432/mathesar_django"));
+
+    let time = UNIX_EPOCH + Duration::from_secs(1_795_416_600);
+    for expected in ["", "-2", "-3"] {
+        let path = free_name(&place.disk(), "0.12.0", time);
+        assert_eq!(path, place.disk().join(format!("mathesar-0.12.0-20261123T065000Z{expected}.tar.zst")));
+        File::create_new(path).unwrap();
+    }
+}

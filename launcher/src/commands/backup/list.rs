@@ -1,0 +1,123 @@
+//! `mathesar backup list`
+
+use serde_json::Value;
+
+use crate::backup::catalog::{self, Entry};
+use crate::backup::manifest::MadeBy;
+use crate::commands::{Context, note, print, print_json};
+use crate::terminal::size;
+
+/// Say which backups there are, the newest first
+///
+/// Those in `backup.directory` and in the state folder, those that were made elsewhere and still lie there, and what an upgrade keeps to be rolled
+/// back to. One that is damaged at its beginning or its end is listed as such; whether the rest is whole says `mathesar backup verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// As one JSON array, for scripts
+    ///
+    /// Of objects with at least: `path`, `created` (RFC 3339, UTC), `version` (of Mathesar), `kind` (physical, logical, copy), `made_by` (person,
+    /// timer, upgrade, restore), `note`, `bytes`, `verified` (when its drill went well at last, or null), `digest`, `damaged` (why it cannot be
+    /// read, or null), `needed` (by an upgrade that may be rolled back). Of a damaged one, `version`, `kind`, `made_by` and `digest` are null.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    crate::user::ordinary(&context.layout, &context.environment)?;
+    let installation = context.installation(false)?;
+    let all = catalog::list(&installation)?;
+    if args.json {
+        return print_json(&Value::Array(all.iter().map(Entry::to_json).collect()));
+    }
+    if all.is_empty() {
+        note("there is no backup: `mathesar backup create` makes one");
+    }
+    print(&text(&all))
+}
+
+fn text(all: &[Entry]) -> String {
+    let rows: Vec<[String; 5]> = all.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let line = |row: &[String; 5]| {
+        let [created, size, version, what, path] = row;
+        let [_, b, c, d] = widths;
+        format!("{created}  {size:>b$}  {version:<c$}  {what:<d$}  {path}\n")
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(entry: &Entry) -> [String; 5] {
+    let mut what: Vec<String> = Vec::new();
+    what.extend(entry.made_by.map(|made_by| made_by.name().to_owned()));
+    what.extend(
+        entry.kind.filter(|kind| *kind != catalog::Kind::Physical).map(|kind| kind.name().to_owned()),
+    );
+    what.extend(match (&entry.damaged, &entry.verified) {
+        (Some(_), _) => Some("damaged".to_owned()),
+        (_, Some(verified)) => Some(format!("verified {}", day(verified))),
+        (_, None) => None,
+    });
+    what.extend((entry.needed && entry.made_by != Some(MadeBy::Upgrade)).then(|| "needed".to_owned()));
+    let note = entry.note.as_ref().map(|note| format!("  {note:?}")).unwrap_or_default();
+    [
+        entry.created.clone(),
+        size(entry.bytes),
+        entry.version.clone().unwrap_or_else(|| "?".to_owned()),
+        what.join(", "),
+        format!("{}{note}", entry.path.display()),
+    ]
+}
+
+fn day(moment: &str) -> &str {
+    moment.split('T').next().unwrap_or(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let good = Entry {
+            path: "/b/mathesar-0.12.0-20261123T065000Z.tar.zst".into(),
+            created: "2026-11-23T06:50:00Z".to_owned(),
+            version: Some("0.12.0".to_owned()),
+            kind: Some(catalog::Kind::Physical),
+            made_by: Some(MadeBy::Person),
+            note: Some("before \"the\" move".to_owned()),
+            bytes: 123_400_000,
+            verified: Some("2026-11-24T01:02:03Z".to_owned()),
+            digest: None,
+            origin: None,
+            damaged: None,
+            needed: false,
+        };
+        let logical = Entry {
+            kind: Some(catalog::Kind::Logical),
+            made_by: Some(MadeBy::Timer),
+            verified: None,
+            note: None,
+            ..good.clone()
+        };
+        let damaged = Entry {
+            version: None,
+            kind: None,
+            made_by: None,
+            note: None,
+            bytes: 7,
+            damaged: Some("cut off".to_owned()),
+            ..good.clone()
+        };
+        let path = "/b/mathesar-0.12.0-20261123T065000Z.tar.zst";
+        assert_eq!(
+            text(&[good, logical, damaged]),
+            format!(
+                "2026-11-23T06:50:00Z  123.4 MB  0.12.0  person, verified 2026-11-24  {path}  \"before \\\"the\\\" move\"
+2026-11-23T06:50:00Z  123.4 MB  0.12.0  timer, logical               {path}
+2026-11-23T06:50:00Z       7 B  ?       damaged                      {path}
+"
+            )
+        );
+    }
+}

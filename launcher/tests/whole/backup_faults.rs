@@ -1,0 +1,164 @@
+//! What may happen to a backup while it is made: it is refused, ends with a clear word, or leaves nothing that looks whole.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::Instant;
+
+use mathesar::backup::archive;
+use mathesar::control::Lock;
+use mathesar::progress::Silent;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::backup::{create, fill, names, nothing_left, path};
+use crate::disk::Disk;
+use crate::harness::Home;
+use crate::witness::{Random, kills};
+use crate::machine::{self, give, make_folder};
+
+#[test]
+fn a_second_one_is_refused_while_one_is_made() {
+    let Some(home) = Home::prepared() else { return };
+    let state = &home.layout.state;
+    let held = Lock::take_for(state, "backup.lock", "backup create", "x").unwrap();
+    give(&state.join("backup.lock"), home.user);
+    let refused = home.mathesar(&["backup", "create"]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    let said = format!("a backup is being made: `mathesar backup create` (pid {})", std::process::id());
+    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
+    home.nobody_left();
+    drop(held);
+    create(&home, &[]);
+}
+
+#[test]
+fn a_target_that_is_full_or_read_only_is_said_and_left_as_it_was() {
+    let (small, large);
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let closed = home.folder().join("closed");
+    make_folder(&closed, home.folder(), home.user);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    let failed = home.mathesar(&["backup", "create", "--to", closed.to_str().unwrap()]);
+    assert_eq!(failed.status, 1, "{failed:?}");
+    assert!(
+        failed.stderr.contains("Permission denied") && failed.stderr.contains("--to DIR"),
+        "{}",
+        failed.stderr
+    );
+    nothing_left(&home, &closed);
+
+    let folder = home.folder().join("small");
+    small = match Disk::mount(&home, &folder, "size=2m") {
+        Some(disk) => disk,
+        None => return,
+    };
+    let refused = home.mathesar(&["backup", "create", "--to", folder.to_str().unwrap()]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    println!("{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("too little room") && refused.stderr.contains("2.1 MB are free"),
+        "{}",
+        refused.stderr
+    );
+    nothing_left(&home, &folder);
+
+    // It had room enough when it was asked, and somebody else takes it.
+    let folder = home.folder().join("large");
+    large = Disk::mount(&home, &folder, "size=120m").unwrap();
+    let fill = folder.join("fill");
+    let mut running = home.spawn("full", &["backup", "create", "--to", folder.to_str().unwrap()]);
+    home.until("it writes", || names(&folder).iter().any(|name| name.starts_with(".mathesar-")));
+    let filled =
+        Command::new("dd").args(["if=/dev/zero", "bs=1M"]).arg(format!("of={}", fill.display())).output();
+    assert!(!filled.unwrap().status.success(), "the disk is not full");
+    let status = running.wait().unwrap();
+    println!("{}", home.words("full"));
+    // It may have been faster: then it is whole.
+    if status.success() {
+        println!("it was faster than the disk was full");
+    } else {
+        assert!(home.words("full").contains("No space left on device"), "{}", home.words("full"));
+        assert_eq!(names(&folder), ["fill"]);
+    }
+    nothing_left(&home, &folder);
+    fs::remove_file(&fill).unwrap();
+    let made = create(&home, &["--to", folder.to_str().unwrap()]);
+    home.ok(&["backup", "verify", path(&made).to_str().unwrap()]);
+    assert_eq!(home.status()["state"], "running");
+    home.ok(&["stop"]);
+    drop((small, large));
+}
+
+#[test]
+fn a_full_disk_of_the_state_stops_the_backup_and_not_the_server() {
+    let disk;
+    let Some(home) = Home::prepared() else { return };
+    let staging = home.layout.state.join("staging");
+    disk = match Disk::mount(&home, &staging, "size=40m") {
+        Some(disk) => disk,
+        None => return,
+    };
+    home.ok(&["start"]);
+    let refused = home.mathesar(&["backup", "create"]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    assert!(refused.stderr.contains("for a copy of the database in"), "{}", refused.stderr);
+    disk.resize("size=400m");
+    let mut running = home.spawn("full", &["backup", "create"]);
+    home.until("it copies", || names(&staging).iter().any(|name| name.starts_with(".backup.")));
+    let fill = staging.join("fill");
+    let _ = Command::new("dd").args(["if=/dev/zero", "bs=1M"]).arg(format!("of={}", fill.display())).output();
+    let status = running.wait().unwrap();
+    println!("{}", home.words("full"));
+    assert!(
+        status.success() || home.words("full").contains("No space left on device"),
+        "{}",
+        home.words("full")
+    );
+    assert_eq!(names(&staging), ["fill"]);
+    fs::remove_file(&fill).unwrap();
+    create(&home, &[]);
+    assert_eq!(home.status()["state"], "running");
+    home.ok(&["stop"]);
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_no_half_archive() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    fill(&home);
+    let folder = home.layout.state.join("backups");
+    let begun = Instant::now();
+    create(&home, &[]);
+    let usual = u64::try_from(begun.elapsed().as_millis()).unwrap() + 200;
+    let mut random = Random::new(7);
+    for number in 0..kills() {
+        let before = names(&folder);
+        let mut running = home.spawn("killed", &["backup", "create"]);
+        let after = random.pause(usual);
+        // All of it, or the launcher alone, whose children have to notice.
+        let whole = random.below(2) == 0;
+        match whole {
+            true => drop(kill_process_group(Pid::from_child(&running), Signal::KILL)),
+            false => machine::signal(running.id() as i32, Signal::KILL),
+        }
+        running.wait().unwrap();
+        let new: Vec<String> = names(&folder)
+            .into_iter()
+            .filter(|name| !before.contains(name) && !name.starts_with('.'))
+            .collect();
+        println!("{number}: {} killed after {after} ms; {new:?}", if whole { "all" } else { "the launcher" });
+        for name in new {
+            archive::check(&folder.join(&name), &Silent).unwrap_or_else(|why| panic!("{name}: {why}"));
+            fs::remove_file(folder.join(name)).unwrap();
+        }
+        home.until("nobody works on it any more", || home.pids("/staging/").is_empty());
+        if number % 5 == 4 {
+            let made = create(&home, &[]);
+            nothing_left(&home, &folder);
+            fs::remove_file(path(&made)).unwrap();
+        }
+    }
+    home.ok(&["backup", "verify"]);
+    assert_eq!(home.status()["state"], "running");
+}
