@@ -19,6 +19,7 @@ pub mod process;
 pub mod progress;
 pub mod prompt;
 mod raw;
+mod relay;
 pub mod release;
 pub mod secrets;
 pub mod server;

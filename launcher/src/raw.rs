@@ -94,3 +94,17 @@ pub(crate) fn detach(command: &mut Command) {
         });
     }
 }
+
+/// Lets the child have no terminal but this one: never the terminal of whoever started it.
+pub(crate) fn own_terminal(command: &mut Command, terminal: Option<Arc<OwnedFd>>) {
+    // SAFETY: plain system calls between fork and exec. The descriptor is kept open by the closure itself.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::setsid()?;
+            if let Some(terminal) = &terminal {
+                rustix::process::ioctl_tiocsctty(terminal)?;
+            }
+            Ok(())
+        });
+    }
+}

@@ -12,13 +12,13 @@ use crate::http::request;
 use crate::machine;
 use crate::visitors::{Address, ask, form, get};
 
-const ENTER: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
+pub const ENTER: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
 /// As ProcSubset=pid of the unit.
 const ENTER_WITHOUT_NET: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && \
                                  mount -t proc -o subset=pid proc /proc && shift && exec \"$@\"";
 
 /// The home's launcher as root would call it; it becomes `mathesar` by itself.
-fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
+pub fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-ec", enter, "sh"]).arg(home.folder().join("passwd"));
     command.arg(home.program()).arg("--system").args(args);
@@ -35,7 +35,7 @@ fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
     command
 }
 
-fn mathesar(home: &Home, args: &[&str]) -> Output {
+pub fn mathesar(home: &Home, args: &[&str]) -> Output {
     let output = command(home, ENTER, args).output().unwrap();
     Output {
         status: output.status.code().unwrap_or(-1),
@@ -44,18 +44,18 @@ fn mathesar(home: &Home, args: &[&str]) -> Output {
     }
 }
 
-fn run(home: &Home, enter: &str, log: &str) -> Child {
+pub fn run(home: &Home, enter: &str, log: &str) -> Child {
     let words = fs::File::create(home.folder().join(log)).unwrap();
     command(home, enter, &["run"]).stdout(Stdio::null()).stderr(words).process_group(0).spawn().unwrap()
 }
 
-fn stop(home: &Home, mut child: Child) {
+pub fn stop(home: &Home, mut child: Child) {
     machine::signal(child.id() as i32, Signal::TERM);
     assert!(child.wait().unwrap().success());
     home.nobody_left();
 }
 
-fn system() -> Option<Home> {
+pub fn system() -> Option<Home> {
     if !rustix::process::geteuid().is_root() {
         println!("not run: only root can make a mount namespace");
         return None;
@@ -79,7 +79,7 @@ fn system() -> Option<Home> {
 
 /// Until the application answers; before it does, nobody may be led to the first page.
 #[track_caller]
-fn ready(home: &Home) {
+pub fn ready(home: &Home) {
     home.until("the login page answers", || {
         let answer = request(home.port, "GET /auth/login/ HTTP/1.1", b"", PATIENCE);
         let status = answer.map_or(0, |answer| answer.status);
