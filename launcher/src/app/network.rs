@@ -22,6 +22,8 @@ pub struct Network {
     /// How often a fetch is tried, and how long to wait before the second time; doubled each time.
     pub attempts: u32,
     pub pause: Duration,
+    /// So many bytes have to come in such a time: else a server could keep somebody waiting for days.
+    pub least: (u64, Duration),
 }
 
 impl Default for Network {
@@ -34,6 +36,7 @@ impl Default for Network {
             offline: false,
             attempts: 5,
             pause: Duration::from_millis(500),
+            least: (60_000, Duration::from_secs(60)),
         }
     }
 }
