@@ -5,6 +5,7 @@ pub mod admin;
 pub mod app;
 pub mod application;
 pub mod belongings;
+mod careful;
 pub mod cli;
 mod commands;
 pub mod config;

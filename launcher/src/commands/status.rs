@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
 use crate::app::store::Store;
+use crate::careful;
 use crate::config::Outside;
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
@@ -81,8 +82,8 @@ fn running(value: Value) -> Map<String, Value> {
 
 fn stopped(context: &Context) -> Map<String, Value> {
     let layout = &context.layout;
-    let last: Option<Value> =
-        std::fs::read(layout.state.join(LAST_RUN)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let last = careful::read(&layout.state.join(LAST_RUN)).ok();
+    let last: Option<Value> = last.and_then(|text| serde_json::from_slice(&text).ok());
     let mut fields = Map::new();
     let mut state = "stopped";
     if let Some(last) = &last
@@ -93,10 +94,7 @@ fn stopped(context: &Context) -> Map<String, Value> {
         fields.insert("since".to_owned(), last["at"].clone());
     }
     if let Some(holder) = Lock::holder(&layout.state) {
-        fields.insert(
-            "message".to_owned(),
-            json!(format!("`mathesar {}` is at work (pid {})", holder.verb, holder.pid)),
-        );
+        fields.insert("message".to_owned(), json!(format!("{holder} is at work")));
     }
     let loaded = crate::config::load(
         layout,
@@ -135,7 +133,7 @@ pub(crate) fn free(folder: &std::path::Path) -> Option<u64> {
 fn text(status: &Map<String, Value>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12} {value}\n"));
-    let word = |name: &str| status.get(name).and_then(Value::as_str).map(str::to_owned);
+    let word = |name: &str| status.get(name).and_then(Value::as_str).map(careful::harmless);
     line("state", word("state").unwrap_or_default());
     match (word("state").as_deref(), word("message").filter(|message| !message.is_empty())) {
         (Some("running"), _) | (_, None) => {}
@@ -146,11 +144,12 @@ fn text(status: &Map<String, Value>) -> String {
     }
     line("version", word("version").unwrap_or_else(|| "none is installed".to_owned()));
     for pending in status.get("pending").and_then(Value::as_array).into_iter().flatten() {
-        line("pending", pending.as_str().unwrap_or_default().to_owned());
+        line("pending", careful::harmless(pending.as_str().unwrap_or_default()));
     }
     let database = &status["database"];
-    let version = database["postgresql"].as_str().map(|version| format!(" {version}")).unwrap_or_default();
-    let state = database["state"].as_str().unwrap_or_default();
+    let version = database["postgresql"].as_str().map(|version| format!(" {}", careful::harmless(version)));
+    let version = version.unwrap_or_default();
+    let state = careful::harmless(database["state"].as_str().unwrap_or_default());
     line(
         "database",
         match database["kind"].as_str() {

@@ -115,6 +115,66 @@ fn the_service_user_cannot_type_on_the_terminal_of_root() {
     }
 }
 
+/// What lies in the folders of the service's user is that user's to choose.
+#[test]
+fn root_is_neither_held_up_nor_led_by_the_service_user() {
+    let Some(home) = system() else { return };
+    let state = &home.layout.state;
+    let mathesar = |word: &str| {
+        let root = command(&home, ENTER, &[word]);
+        let mut limited = Command::new("timeout");
+        limited.arg("20").arg(root.get_program()).args(root.get_args()).env_clear().stdin(Stdio::null());
+        limited.envs(root.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = limited.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    fs::create_dir_all(state.join("database/data")).unwrap();
+    for name in
+        ["lock", "last-run.json", "app/hold", "database/data/PG_VERSION", "database/data/postmaster.pid"]
+    {
+        let made = Command::new("mkfifo").arg(state.join(name)).status().unwrap();
+        assert!(made.success());
+        assert_eq!(mathesar("status").0, 3, "{name}");
+        assert_eq!(mathesar("stop"), (0, "   Unchanged Mathesar does not run\n".to_owned()), "{name}");
+        fs::remove_file(state.join(name)).unwrap();
+    }
+
+    let words = r#"{"ended": "failed", "why": "\u001b[2J", "at": "x"}"#;
+    home.write(&state.join("last-run.json"), words);
+    assert!(mathesar("status").1.contains("because      \\u{1b}[2J\n"));
+    fs::remove_file(state.join("last-run.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", state.join("last-run.json")).unwrap();
+    assert_eq!(mathesar("status").0, 3);
+
+    // The lock is held, by one who does not say who that is, or says it wrongly.
+    let lock = fs::File::create(state.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    for said in ["", "1 run", "1 run\u{1b}[8m"] {
+        fs::write(state.join("lock"), said).unwrap();
+        let (code, status) = mathesar("status");
+        assert!(code == 3 && status.contains(" is at work\n") && !status.contains('\u{1b}'), "{status}");
+        let (code, stop) = mathesar("stop");
+        assert!(code == 1 && stop.contains("`fuser -v ") && !stop.contains("`kill "), "{stop}");
+    }
+
+    // It speaks for the supervisor.
+    fs::create_dir_all(&home.layout.run).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(home.layout.run.join("control.sock")).unwrap();
+    std::thread::spawn(move || {
+        for stream in socket.incoming() {
+            let answer =
+                br#"{"v":1,"ok":{"state":"running","address":"http-evil\u001b[2J","version":"\u001b[31m"}}"#;
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(answer).and_then(|()| stream.write_all(b"\n"));
+        }
+    });
+    for word in ["status", "start", "open"] {
+        let (_, said) = mathesar(word);
+        assert!(said.contains("http-evil\\u{1b}[2J") && !said.contains('\u{1b}'), "{word}: {said}");
+    }
+}
+
 #[test]
 fn root_is_asked_and_answers_through_the_terminal_of_its_own() {
     let Some(home) = system() else { return };
