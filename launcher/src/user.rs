@@ -75,18 +75,18 @@ fn go_on_as_service_user(
     stdin: Option<File>,
     service: bool,
 ) -> Result<(), Failure> {
-    let mut run = as_service_user(service)?;
-    run.command.args(args);
+    let mut program = as_service_user(service)?;
+    program.command.args(args);
     if relay::is_needed() {
-        let code = run.to_end(stdin.map_or(Input::Ours, Input::File), None)?;
+        let code = program.run(stdin.map_or(Input::Ours, Input::File), None)?;
         std::process::exit(code);
     }
     // Nobody sits there: a service manager knows the process by its number.
     if let Some(file) = stdin {
-        run.command.stdin(file);
+        program.command.stdin(file);
     }
-    let cause = run.command.exec();
-    Err(run.failure(cause))
+    let cause = program.command.exec();
+    Err(program.failure(cause))
 }
 
 /// One run of this very program as the service's user.
@@ -97,7 +97,7 @@ pub(crate) struct AsServiceUser {
 
 impl AsServiceUser {
     /// Away from the terminal of root; the exit code as a shell would tell it.
-    pub(crate) fn to_end(self, stdin: Input, stdout: Option<File>) -> Result<i32, Failure> {
+    pub(crate) fn run(self, stdin: Input, stdout: Option<File>) -> Result<i32, Failure> {
         let program = self.command.get_program().to_owned();
         relay::run(self.command, self.uid, stdin, stdout).map_err(|cause| cannot_run(&program, cause))
     }

@@ -115,8 +115,8 @@ fn from_stdin() -> Result<RootFacts, Failure> {
 /// Reads what only root may read, and lets the service's user do the rest. The archive is written by root, who may write
 /// where that user may not.
 fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(), Failure> {
-    let mut run = crate::user::as_service_user(false)?;
-    let command = &mut run.command;
+    let mut program = crate::user::as_service_user(false)?;
+    let command = &mut program.command;
     command.args(context.global_args()).args(["doctor", "--from-root"]);
     command.args(args.json.then_some("--json"));
     command.args(args.bundle.as_ref().map(|_| "--bundle=-"));
@@ -128,7 +128,7 @@ fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(),
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
         file.map_err(|cause| Failure::io("write", beside, cause))
     });
-    let result = run.to_end(Input::Text(root.to_json().to_string().into_bytes()), output.transpose()?);
+    let result = program.run(Input::Text(root.to_json().to_string().into_bytes()), output.transpose()?);
     let code = result.as_ref().ok().copied();
     if let (Some(beside), Some(path)) = (&beside, to_file) {
         // With a code of 1 it may have found problems and written all the same.

@@ -78,7 +78,7 @@ fn is_web_address(text: &str) -> bool {
             (plain && host.starts_with(|first: char| first.is_ascii_alphanumeric()), after)
         }
     };
-    let port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| is_port(port));
+    let port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
     host && port
 }
 
