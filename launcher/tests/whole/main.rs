@@ -24,5 +24,6 @@ mod shared;
 mod stale;
 mod steps;
 mod system;
+mod tables;
 mod uninstall;
 mod visitors;
