@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::release::Release;
 use crate::service_manager;
-use crate::serving::LAST_RUN;
+use crate::serving::last::{self, LAST_RUN};
 use crate::supervise::Request;
 use crate::terminal::size;
 
@@ -50,7 +50,7 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         Err(failure) => return Err(failure),
     };
     let folder = layout.state.join("database");
-    let external = matches!(status.get("external"), Some(Value::Bool(true)));
+    let external = status.remove("external") == Some(Value::Bool(true));
     let database = json!({
         "kind": if external { "external" } else { "private" },
         "postgresql": status.remove("postgresql").filter(|version| !version.is_null()).or_else(|| {
@@ -58,8 +58,16 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         }),
         "data": (!external).then(|| folder.join("data").display().to_string()),
         "socket": (!external).then(|| layout.database_socket.display().to_string()),
-        "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        // Of a server of the user's nobody here knows it.
+        "state": match external {
+            true => Value::Null,
+            false => status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        },
     });
+    // Scripts find the same names whether it runs or not.
+    for name in ["message", "pid", "release", "services", "since", "workers"] {
+        status.entry(name).or_insert(Value::Null);
+    }
     let pending = status.entry("pending").or_insert_with(|| json!([]));
     if let (Some(pending), Some(upgrade)) = (pending.as_array_mut(), upgrade(layout)) {
         pending.push(json!(upgrade));
@@ -85,14 +93,13 @@ fn stopped(context: &Context) -> Map<String, Value> {
         std::fs::read(layout.state.join(LAST_RUN)).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let mut fields = Map::new();
     let mut state = "stopped";
-    if let Some(last) = &last
-        && last["ended"] == "failed"
-    {
+    let holder = Lock::holder(&layout.state);
+    if let Some((why, at)) = last.as_ref().filter(|_| holder.is_none()).and_then(last::failure) {
         state = "failed";
-        fields.insert("message".to_owned(), last["why"].clone());
-        fields.insert("since".to_owned(), last["at"].clone());
+        fields.insert("message".to_owned(), why);
+        fields.insert("since".to_owned(), at);
     }
-    if let Some(holder) = Lock::holder(&layout.state) {
+    if let Some(holder) = holder {
         fields.insert(
             "message".to_owned(),
             json!(format!("`mathesar {}` is at work (pid {})", holder.verb, holder.pid)),

@@ -97,6 +97,15 @@ impl Listener {
         Ok(Listener { fd: nonblocking(listener.into())?, place, made: false })
     }
 
+    /// Whether another address can be listened on instead of this one: tried, and given back.
+    pub fn could_be(&self, listen: &str) -> Result<(), Failure> {
+        // The port is ours until then, whatever the address.
+        if self.local_addr().is_some_and(|own| listen.ends_with(&format!(":{}", own.port()))) {
+            return Ok(());
+        }
+        Listener::open(listen).map(drop)
+    }
+
     pub fn fd(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.fd)
     }
@@ -245,6 +254,18 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, "mine").unwrap();
         assert!(Listener::open(&listen).unwrap_err().to_string().ends_with("another file is there"));
+    }
+
+    #[test]
+    fn another_address_is_tried_and_given_back() {
+        let (own, other) = (Listener::open("127.0.0.1:0").unwrap(), Listener::open("127.0.0.1:0").unwrap());
+        let port = |listener: &Listener| listener.local_addr().unwrap().port();
+        let taken = format!("127.0.0.1:{}", port(&other));
+        assert_eq!(own.could_be(&taken).unwrap_err().exit, Exit::Refused);
+        own.could_be(&format!("0.0.0.0:{}", port(&own))).unwrap();
+        drop(other);
+        own.could_be(&taken).unwrap();
+        own.could_be(&taken).unwrap();
     }
 
     #[test]

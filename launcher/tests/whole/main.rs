@@ -18,6 +18,7 @@ mod leftovers;
 mod logs;
 mod machine;
 mod own_server;
+mod restart;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
