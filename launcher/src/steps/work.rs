@@ -112,6 +112,10 @@ impl World {
             Wanted::File { found, source } => install::unpack_file(found, source, &app, progress)?,
             _ => install::unpack(&self.installation.pinned, None, &app, progress)?,
         };
+        if self.holds {
+            let _lock = store.lock(progress)?;
+            store.hold(Some(&release.id))?;
+        }
         self.set_release(release);
         Ok(store.list()?.len() != before)
     }
