@@ -125,7 +125,7 @@ fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(),
     let beside = to_file.map(|path| files::beside(path, "new"));
     if let Some(beside) = &beside {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
-        command.stdout(file.map_err(|cause| Failure::io("write", beside, cause))?);
+        command.stdout(file.map_err(|cause| bundle::not_written(to_file.unwrap_or(beside), cause))?);
     }
     let failed = |cause| Failure::new("cannot run this program as the service's user").cause(cause);
     let result = command.stdin(Stdio::piped()).spawn().map_err(failed).and_then(|mut child| {

@@ -128,8 +128,13 @@ fn current(layout: &Layout) -> Option<(String, String)> {
 fn upgrade(layout: &Layout) -> Option<String> {
     let (version, digest) = current(layout)?;
     let (pinned, _) = Release::pinned().ok()?;
-    let held = Store::new(&layout.state.join("app")).held();
-    let same = pinned.sha256.starts_with(&digest) || held == Some(format!("{version}-{digest}"));
+    // The one that a person has named by a file comes before the launcher's own.
+    if let Some(held) = Store::new(&layout.state.join("app")).held() {
+        let next = held.rsplit_once('-').map_or(held.as_str(), |(version, _)| version);
+        let other = held != format!("{version}-{digest}");
+        return other.then(|| format!("upgrade: Mathesar {next} is installed and held"));
+    }
+    let same = pinned.sha256.starts_with(&digest);
     (!same).then(|| format!("upgrade: this launcher brings Mathesar {}", pinned.version))
 }
 

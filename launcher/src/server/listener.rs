@@ -184,14 +184,25 @@ fn taken(listen: &str, addresses: &[SocketAddr], port: u16) -> Failure {
         Some(holder) => format!("is used by {holder}"),
         None => "is used by a process of another user".to_owned(),
     };
+    let other = another(listen, addresses, port);
+    Failure::new(format!("cannot listen on {listen}: port {port} {by}"))
+        .exit(Exit::Refused)
+        .help(format!("end that process, or take a free port: `mathesar config set server.listen {other}`"))
+}
+
+/// A free one near a taken address.
+pub(crate) fn free_near(listen: &str) -> Option<String> {
+    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().ok()?.collect();
+    Some(another(listen, &addresses, addresses.first()?.port()))
+}
+
+fn another(listen: &str, addresses: &[SocketAddr], port: u16) -> String {
     let free = |port: &u16| {
         addresses.iter().all(|address| TcpListener::bind(SocketAddr::new(address.ip(), *port)).is_ok())
     };
     let other = (port.saturating_add(1)..=port.saturating_add(50)).find(free).unwrap_or(8000);
     let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
-    Failure::new(format!("cannot listen on {listen}: port {port} {by}")).exit(Exit::Refused).help(format!(
-        "end that process, or take a free port: `mathesar config set server.listen {host}:{other}`"
-    ))
+    format!("{host}:{other}")
 }
 
 fn unix(path: &Path) -> Result<Listener, Failure> {
