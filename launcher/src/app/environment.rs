@@ -198,10 +198,11 @@ pub fn interpreter(
                     progress.note(&format!("using Python {}: {failure}", python.version_text()));
                     Ok(python)
                 }
-                (Err(failure), None) => Err(python::none_found(
-                    pythons.supported,
-                    &[format!("uv could not fetch one ({failure})")],
-                )),
+                (Err(failure), None) => {
+                    let said = crate::supervise::in_full(&failure);
+                    Err(python::none_found(pythons.supported, &[])
+                        .cause(format!("and uv could not fetch one: {said}")))
+                }
             }
         }
     }

@@ -46,11 +46,20 @@ pub(super) fn find(
         Ok(uv) => Ok(Some(uv)),
         // Somebody has changed the file: that is no reason to go on by another way.
         Err(failure) if failure.exit == Exit::Refused => Err(failure),
+        // On a full disk pip would fail too, and say less.
+        Err(failure) if is_full(&failure) => {
+            Err(failure.help(format!("look for room: `df -h {}`", settings.cache.display())))
+        }
         Err(failure) => {
             progress.note(&format!("pip does what uv would do, slower: {failure}"));
             Ok(None)
         }
     }
+}
+
+fn is_full(failure: &Failure) -> bool {
+    let cause = std::error::Error::source(failure).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::StorageFull)
 }
 
 fn version(uv: &Path) -> Result<(u32, u32), String> {

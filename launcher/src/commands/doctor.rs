@@ -126,7 +126,7 @@ fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(),
     let beside = to_file.map(|path| files::beside(path, "new"));
     let output = beside.as_ref().map(|beside| {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
-        file.map_err(|cause| Failure::io("write", beside, cause))
+        file.map_err(|cause| bundle::not_written(to_file.unwrap_or(beside), cause))
     });
     let result = program.run(Input::Text(root.to_json().to_string().into_bytes()), output.transpose()?);
     let code = result.as_ref().ok().copied();

@@ -50,6 +50,9 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
         match answer.value["state"].as_str() {
             Some("running" | "degraded") => {
                 verb("Running", format_args!("already, at {address}"));
+                for pending in answer.value["pending"].as_array().into_iter().flatten() {
+                    super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
+                }
                 return Ok(());
             }
             Some(state) if is_coming(state) => {
@@ -161,6 +164,9 @@ impl Started {
             _ => Exit::Failed,
         };
         match said.trim().is_empty() {
+            true if code == Some(0) => {
+                Failure::new("Mathesar was stopped while it started").help("start it again: `mathesar start`")
+            }
             true => Failure::new("Mathesar ended while it started")
                 .exit(exit)
                 .help("what happened: `mathesar logs`"),

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::release::Release;
 use crate::service_manager;
-use crate::serving::LAST_RUN;
+use crate::serving::last::{self, LAST_RUN};
 use crate::supervise::Request;
 use crate::terminal::size;
 
@@ -51,7 +51,7 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         Err(failure) => return Err(failure),
     };
     let folder = layout.state.join("database");
-    let external = matches!(status.get("external"), Some(Value::Bool(true)));
+    let external = status.remove("external") == Some(Value::Bool(true));
     let database = json!({
         "kind": if external { "external" } else { "private" },
         "postgresql": status.remove("postgresql").filter(|version| !version.is_null()).or_else(|| {
@@ -59,8 +59,16 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         }),
         "data": (!external).then(|| folder.join("data").display().to_string()),
         "socket": (!external).then(|| layout.database_socket.display().to_string()),
-        "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        // Of a server of the user's nobody here knows it.
+        "state": match external {
+            true => Value::Null,
+            false => status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        },
     });
+    // Scripts find the same names whether it runs or not.
+    for name in ["message", "pid", "release", "services", "since", "workers"] {
+        status.entry(name).or_insert(Value::Null);
+    }
     let pending = status.entry("pending").or_insert_with(|| json!([]));
     if let (Some(pending), Some(upgrade)) = (pending.as_array_mut(), upgrade(layout)) {
         pending.push(json!(upgrade));
@@ -86,14 +94,13 @@ fn stopped(context: &Context) -> Map<String, Value> {
     let last: Option<Value> = last.and_then(|text| serde_json::from_slice(&text).ok());
     let mut fields = Map::new();
     let mut state = "stopped";
-    if let Some(last) = &last
-        && last["ended"] == "failed"
-    {
+    let holder = Lock::holder(&layout.state);
+    if let Some((why, at)) = last.as_ref().filter(|_| holder.is_none()).and_then(last::failure) {
         state = "failed";
-        fields.insert("message".to_owned(), last["why"].clone());
-        fields.insert("since".to_owned(), last["at"].clone());
+        fields.insert("message".to_owned(), why);
+        fields.insert("since".to_owned(), at);
     }
-    if let Some(holder) = Lock::holder(&layout.state) {
+    if let Some(holder) = holder {
         fields.insert("message".to_owned(), json!(format!("{holder} is at work")));
     }
     let loaded = crate::config::load(
@@ -119,8 +126,13 @@ fn current(layout: &Layout) -> Option<(String, String)> {
 fn upgrade(layout: &Layout) -> Option<String> {
     let (version, digest) = current(layout)?;
     let (pinned, _) = Release::pinned().ok()?;
-    let held = Store::new(&layout.state.join("app")).held();
-    let same = pinned.sha256.starts_with(&digest) || held == Some(format!("{version}-{digest}"));
+    // The one that a person has named by a file comes before the launcher's own.
+    if let Some(held) = Store::new(&layout.state.join("app")).held() {
+        let next = held.rsplit_once('-').map_or(held.as_str(), |(version, _)| version);
+        let other = held != format!("{version}-{digest}");
+        return other.then(|| format!("upgrade: Mathesar {next} is installed and held"));
+    }
+    let same = pinned.sha256.starts_with(&digest);
     (!same).then(|| format!("upgrade: this launcher brings Mathesar {}", pinned.version))
 }
 

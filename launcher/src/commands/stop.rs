@@ -8,7 +8,8 @@ use crate::database;
 use crate::failure::{Exit, Failure};
 use crate::server::Web;
 use crate::service_manager::Manager;
-use crate::supervise::Request;
+use crate::serving::last;
+use crate::supervise::{Outcome, Request};
 
 /// Stop Mathesar and its database in good order
 ///
@@ -79,5 +80,7 @@ fn leftover(context: &Context) -> Result<bool, Failure> {
         verb("Stopping", format_args!("PostgreSQL, which runs without its launcher (pid {})", postgres.pid));
         postgres.stop(DATABASE)?;
     }
+    // However the launcher ended: this is an end in good order.
+    last::ended(state, &Outcome::Stopped);
     Ok(true)
 }

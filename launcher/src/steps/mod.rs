@@ -6,6 +6,7 @@ mod event;
 mod feed;
 mod graph;
 mod outlook;
+mod tables;
 mod work;
 mod world;
 
@@ -14,6 +15,7 @@ pub use event::{Event, Kind, Watcher};
 pub use feed::Feed;
 pub use graph::walk;
 pub use outlook::{Download, Outlook, State, outlook};
+pub use tables::compare;
 pub use work::{FIRST_ADMIN, FIRST_PASSWORD, MIGRATED, migrated_by};
 pub use world::{Wanted, World};
 

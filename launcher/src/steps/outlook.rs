@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::access::{self, Exposure};
-use super::{SETUP, Step};
+use super::{SETUP, Step, tables};
 use crate::app::download::Wanted;
 use crate::app::environment::{self, Requirements};
 use crate::app::install;
@@ -126,21 +126,19 @@ fn config(installation: &Installation) -> Outlook {
 
 /// The release that `start` would take, where it is unpacked already: the same choice as in the step itself.
 fn to_run(installation: &Installation) -> Result<Option<Installed>, Failure> {
-    let store = installation.store();
-    if let Some(current) = store.current()? {
-        return Ok(Some(current));
+    if let Some(chosen) = tables::chosen(installation)? {
+        return Ok(Some(chosen));
     }
-    let held = store.held();
-    let all = store.list()?;
     let pinned = &installation.pinned.sha256;
-    let found = all.iter().find(|there| held.as_ref() == Some(&there.id));
-    Ok(found.or_else(|| all.iter().find(|there| there.sha256 == *pinned)).cloned())
+    Ok(installation.store().list()?.into_iter().find(|there| there.sha256 == *pinned))
 }
 
 fn release(installation: &Installation) -> Result<Outlook, Failure> {
     let store = installation.store();
     let pinned = &installation.pinned;
-    if let Some(release) = to_run(installation)? {
+    let to_run = to_run(installation)?;
+    tables::refuse_others(installation, to_run.as_ref())?;
+    if let Some(release) = to_run {
         let held = store.held().as_ref() == Some(&release.id);
         let mut text = format!("Mathesar {} in {}", release.version, release.path.display());
         if held {

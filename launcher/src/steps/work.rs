@@ -6,8 +6,9 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::access::{self, Exposure};
-use super::{Step, Wanted, World};
+use super::{Step, Wanted, World, tables};
 use crate::admin::{self, Account};
+use crate::app::store::Installed;
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
 use crate::config;
@@ -89,7 +90,7 @@ impl World {
         let app = self.installation.app();
         let held = || store.held().and_then(|id| store.find(&id).ok());
         let there = match &self.wanted {
-            Wanted::ToRun => store.current()?.or_else(held),
+            Wanted::ToRun => tables::chosen(&self.installation)?,
             Wanted::Next => held(),
             Wanted::Installed(id) => Some(store.find(id)?),
             Wanted::File { .. } => None,
@@ -99,6 +100,9 @@ impl World {
                 return Ok(true);
             }
         };
+        if let Wanted::ToRun = &self.wanted {
+            tables::refuse_others(&self.installation, there.as_ref())?;
+        }
         if let Some(there) = there {
             self.set_release(there);
             return Ok(false);
@@ -108,6 +112,10 @@ impl World {
             Wanted::File { found, source } => install::unpack_file(found, source, &app, progress)?,
             _ => install::unpack(&self.installation.pinned, None, &app, progress)?,
         };
+        if self.holds {
+            let _lock = store.lock(progress)?;
+            store.hold(Some(&release.id))?;
+        }
         self.set_release(release);
         Ok(store.list()?.len() != before)
     }
@@ -245,6 +253,7 @@ impl World {
         {
             return Ok(false);
         }
+        self.refuse_tables_of_others(&release)?;
         progress.start("Bringing Mathesar's tables up to date");
         application::program(&release.path, &self.variables()?)
             .args(["-m", "mathesar.install"])
@@ -260,6 +269,20 @@ impl World {
         }
         progress.done("Migrated Mathesar's own tables");
         Ok(true)
+    }
+
+    /// Where nothing was written down, the database itself knows what was applied.
+    fn refuse_tables_of_others(&self, release: &Installed) -> Result<(), Failure> {
+        const ASK: &str = "SELECT app || '|' || name FROM django_migrations ORDER BY id;";
+        let record = migrated_by(&self.installation.layout.state)?.filter(|id| id.contains('-'));
+        if release.current || record.is_some() {
+            return Ok(());
+        }
+        match self.query(ASK) {
+            Ok(applied) => tables::refuse_unknown(release, &applied),
+            // There are no tables yet, or it cannot be asked.
+            Err(_) => Ok(()),
+        }
     }
 
     /// What the database says was migrated; none where it cannot tell, or nothing was.

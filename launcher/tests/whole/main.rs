@@ -18,6 +18,7 @@ mod leftovers;
 mod logs;
 mod machine;
 mod own_server;
+mod restart;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
@@ -25,5 +26,6 @@ mod stale;
 mod steps;
 mod system;
 mod system_terminal;
+mod tables;
 mod uninstall;
 mod visitors;
