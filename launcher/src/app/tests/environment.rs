@@ -114,7 +114,8 @@ fn pip_does_it_where_there_is_no_uv() {
     let text = said(ensure(&release, &pythons, &settings, &Silent).unwrap_err());
     assert!(text.starts_with("exit 4\nerror: cannot install the Python packages"), "{text}");
     assert!(text.contains("No matching distribution found for idna==3.10"), "{text}");
-    assert!(text.contains("help: `network.offline` is set: put the wheels into "), "{text}");
+    assert!(text.contains("help: `network.offline` is set: put the files into "), "{text}");
+    assert!(text.contains("-m pip download -d DIR -r app.lock && "), "{text}");
 
     let download = Program::new("python3")
         .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d"])
@@ -133,6 +134,69 @@ fn pip_does_it_where_there_is_no_uv() {
     let first = pip.lines().take(2).collect::<Vec<_>>().join(" ");
     assert!(first.contains(&*release.join("venv/bin/python").to_string_lossy()), "{first}");
     assert!(!pip.contains(".new"), "{pip}");
+}
+
+/// What the help says is done word by word; django-allauth is there as source alone.
+#[test]
+fn what_the_help_makes_elsewhere_suffices() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut settings, places) = with_pip(folder.path());
+    let release = release(folder.path(), "django-allauth==65.4.1\n");
+    let supported = supported();
+    let pythons = Pythons { supported: &supported, places };
+    settings.network.offline = true;
+    let text = said(ensure(&release, &pythons, &settings, &Silent).unwrap_err());
+    let help = text.lines().find(|line| line.starts_with("help: `network.offline` is set: ")).unwrap();
+    let (before, command) = help.rsplit_once(": `").unwrap();
+    assert!(before.ends_with(&*release.join("tree/requirements.txt").to_string_lossy()), "{help}");
+    let to = settings.cache.join("wheels");
+    assert!(before.contains(&*to.to_string_lossy()) && before.contains(std::env::consts::ARCH), "{help}");
+    let command = command.trim_end_matches('`').replace("DIR", &to.to_string_lossy());
+    let found = python::choose(&supported, None, false, &pythons.places).unwrap();
+    let Choice::System(python) = found else { panic!("{found:?}") };
+    let own = python.path.canonicalize().unwrap().parent().unwrap().to_owned();
+    let path = std::env::join_paths([own, PathBuf::from("/usr/bin"), PathBuf::from("/bin")]).unwrap();
+    let run = |script: &str, folder: &Path| {
+        let program = Program::new("/bin/sh").args(["-c", script]).current_dir(folder).env("PATH", &path);
+        // How this machine reaches the index is its own business.
+        program.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_"))).run()
+    };
+    if let Err(failure) = run(&command, &release.join("tree")) {
+        eprintln!("not run: {}", said(failure));
+        return;
+    }
+    ensure(&release, &pythons, &settings, &Silent).unwrap();
+
+    // The same with uv.
+    let Some(mut settings) = with_uv(folder.path()) else { return };
+    settings.network.offline = true;
+    fs::remove_dir_all(release.join("venv")).unwrap();
+    ensure(&release, &pythons, &settings, &Silent).unwrap();
+}
+
+/// Nobody can be reached: then what the brought files lack is the news.
+#[test]
+fn without_network_what_the_files_at_hand_lack_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut settings, places) = with_pip(folder.path());
+    let release = release(folder.path(), "idna==3.10\n");
+    settings.index_url = Some("http://127.0.0.1:9/simple".to_owned());
+    fs::create_dir_all(folder.path().join("share/wheels")).unwrap();
+    let supported = supported();
+    let pythons = Pythons { supported: &supported, places };
+    let check = |settings: &Settings| {
+        let text = said(ensure(&release, &pythons, settings, &Silent).unwrap_err());
+        assert!(text.starts_with("exit 1"), "{text}");
+        let wheels = folder.path().join("share/wheels");
+        let at_hand = format!("before that, with what lies in {} alone: exit status: ", wheels.display());
+        let (network, before) = text.split_once(&at_hand).unwrap_or_else(|| panic!("{text}"));
+        assert!(network.contains("127.0.0.1") && before.contains("idna"), "{text}");
+        assert!(text.contains("help: without a network: put the files into "), "{text}");
+    };
+    check(&settings);
+    let Some(mut settings) = with_uv(folder.path()) else { return };
+    settings.index_url = Some("http://127.0.0.1:9/simple".to_owned());
+    check(&settings);
 }
 
 #[test]
