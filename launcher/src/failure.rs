@@ -46,6 +46,17 @@ impl Failure {
         Failure { exit, message: text, help: Vec::new(), cause: None, rendered: true }
     }
 
+    /// In one line with its causes: for a note, where what happened is no failure of the whole.
+    pub fn whole(&self) -> String {
+        let (mut text, mut next) = (self.message.clone(), self.source());
+        while let Some(cause) = next {
+            let said: Vec<String> = cause.to_string().lines().map(|line| line.trim().to_owned()).collect();
+            text.push_str(&format!(": {}", said.join(" ")));
+            next = cause.source();
+        }
+        text
+    }
+
     pub fn exit(mut self, exit: Exit) -> Failure {
         self.exit = exit;
         self

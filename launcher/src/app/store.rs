@@ -230,7 +230,13 @@ impl Store {
         if release.current {
             return Ok(());
         }
-        files::switch_link(&self.folder.join("current"), Path::new(&release.id))
+        let link = self.folder.join("current");
+        files::switch_link(&link, Path::new(&release.id)).map_err(|failure| match link.symlink_metadata() {
+            Ok(found) if found.is_dir() => {
+                failure.help(format!("it is to be a link; put it aside: `mv {0} {0}.old`", link.display()))
+            }
+            _ => failure,
+        })
     }
 
     /// Compares a release's files with what was unpacked. Static files and bytecode were made here, and are not compared.

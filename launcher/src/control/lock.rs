@@ -66,7 +66,16 @@ impl Lock {
     /// Takes the lock of a state folder, for a command named by `verb`; refuses with the holder's pid.
     pub fn take(state: &Path, verb: &str) -> Result<Lock, Failure> {
         let path = state.join("lock");
-        let mut file = open(&path).map_err(|cause| Failure::io("open", &path, cause))?;
+        let mut file = open(&path).map_err(|cause| {
+            let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
+            let failure = Failure::io("open", &path, cause);
+            match denied {
+                true => {
+                    failure.help(format!("see whose it is: `ls -ld {} {}`", state.display(), path.display()))
+                }
+                false => failure,
+            }
+        })?;
         let end = Instant::now() + DYING;
         loop {
             match file.try_lock() {

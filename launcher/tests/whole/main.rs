@@ -7,6 +7,7 @@ mod admin;
 mod autostart;
 mod disk;
 mod doctor;
+mod embedded;
 mod external;
 mod first;
 mod first_page;

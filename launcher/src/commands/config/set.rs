@@ -16,6 +16,7 @@ use crate::layout::Scope;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// `section.key`, or `env.NAME`
+    #[arg(value_parser = super::Names, hide_possible_values = true)]
     name: String,
 
     /// The value; of a list, each item as one argument
