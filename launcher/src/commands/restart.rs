@@ -6,6 +6,7 @@ use super::{Context, note, verb};
 use crate::control;
 use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
+use crate::server::Listener;
 use crate::service_manager::Manager;
 use crate::serving::refused_over_the_wire;
 use crate::steps::refused_elsewhere;
@@ -39,11 +40,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             Err(failure) => return Err(understood(failure).into()),
         }
     }
+    let manager = Manager::of(&context.layout, &context.environment);
     // The service's settings may be nobody else's to read.
     if context.layout.scope != Scope::System {
-        context.installation(false)?;
+        let installation = context.installation(false)?;
+        if !manager.is_active()
+            && let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE)
+            && let Some(url) = answer.value["address"].as_str()
+        {
+            Listener::could_replace(url, installation.listen())?;
+        }
     }
-    let manager = Manager::of(&context.layout, &context.environment);
     if manager.is_active() {
         manager.restart()?;
         verb("Restarted", "Mathesar and its database");

@@ -99,8 +99,14 @@ impl Listener {
 
     /// Whether another address can be listened on instead of this one: tried, and given back.
     pub fn could_be(&self, listen: &str) -> Result<(), Failure> {
-        // The port is ours until then, whatever the address.
-        if self.local_addr().is_some_and(|own| listen.ends_with(&format!(":{}", own.port()))) {
+        Listener::could_replace(&self.url(), listen)
+    }
+
+    /// The same for a listener of another process, by its `url`.
+    pub fn could_replace(url: &str, listen: &str) -> Result<(), Failure> {
+        let port = |text: &str| text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        // The port is that one's until then, whatever the address; and so is its unix socket.
+        if url == listen || port(url).is_some_and(|own| port(listen) == Some(own)) {
             return Ok(());
         }
         Listener::open(listen).map(drop)

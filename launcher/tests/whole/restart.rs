@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::external::{External, PASSWORD};
 use crate::harness::Home;
-use crate::machine::signal;
+use crate::machine::{alive, signal};
 use crate::steps::refused;
 
 #[test]
@@ -27,6 +27,7 @@ fn what_a_restart_would_fail_at_is_said_while_it_runs() {
     set("server.listen", &other.local_addr().unwrap().to_string());
     let said = ["it runs on as before: cannot listen on", "is used by", "help: ", "config set server.listen"];
     refused(&home, &["restart"], 4, &said);
+    refused(&home, &["restart", "--everything"], 4, &said[1..]);
     assert_eq!(home.status()["pid"], pid);
     set("server.listen", &format!("127.0.0.1:{}", home.port));
 
@@ -41,7 +42,9 @@ fn what_a_restart_would_fail_at_is_said_while_it_runs() {
     refused(&home, &["restart"], 4, &["it runs on as before: no server listens on 127.0.0.1:"]);
     assert_eq!(home.status()["pid"], pid);
 
-    signal(i32::try_from(pid).unwrap(), Signal::KILL);
+    let launcher = i32::try_from(pid).unwrap();
+    signal(launcher, Signal::KILL);
+    home.until("it is dead", || !alive(launcher));
     home.until("it is seen as killed", || home.status()["state"] == "failed");
     let status = home.status();
     assert_eq!(status["message"], format!("the launcher was killed (pid {pid})"));
