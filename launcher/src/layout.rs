@@ -80,6 +80,7 @@ const RESERVED: &[&str] = &[
     "secrets",
     "socket",
     "state",
+    "tools",
     "wheels",
     "downloads",
 ];
@@ -143,7 +144,7 @@ pub struct Layout {
     pub instance: Option<Instance>,
     /// Holds mathesar.conf and conf.d.
     pub config: PathBuf,
-    /// Releases, database, media, backups, secrets, lock: what must not be lost.
+    /// Releases, programs, database, media, backups, secrets, lock: what must not be lost while Mathesar runs.
     pub state: PathBuf,
     /// Downloads and wheels: what can be fetched again.
     pub cache: PathBuf,
@@ -158,6 +159,11 @@ pub struct Layout {
 impl Layout {
     pub fn config_file(&self) -> PathBuf {
         self.config.join("mathesar.conf")
+    }
+
+    /// Unpacked programs that a running server needs.
+    pub fn tools(&self) -> PathBuf {
+        self.state.join("tools")
     }
 
     pub fn config_drop_ins(&self) -> PathBuf {
@@ -180,6 +186,7 @@ impl Layout {
             ("config-written-by-set", Some(self.writable_config())),
             ("state", Some(self.state.clone())),
             ("app", Some(self.state.join("app"))),
+            ("tools", Some(self.tools())),
             ("database", Some(self.state.join("database"))),
             ("database-socket", Some(self.database_socket.clone())),
             ("media", Some(self.state.join("media"))),

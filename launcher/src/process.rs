@@ -24,7 +24,7 @@ pub struct Program {
 }
 
 /// Variables that children inherit; the rest of a person's shell is none of their business.
-const INHERITED: &[&str] = &[
+pub(crate) const INHERITED: &[&str] = &[
     "HOME",
     "LANG",
     "LC_ALL",

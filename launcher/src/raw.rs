@@ -1,7 +1,7 @@
 //! The only unsafe code of the launcher: calls that std marks so, with the reasons why they hold.
 #![allow(unsafe_code)]
 
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,17 +10,20 @@ use rustix::process::Signal;
 
 /// Takes a descriptor that the parent process left open for us (socket activation).
 pub(crate) fn adopt(fd: RawFd) -> std::io::Result<OwnedFd> {
-    // SAFETY: the caller passes a number that LISTEN_FDS promised to this very process, and takes it once; nothing else
-    // of the process knows of it. A number that is not open fails at the first call, below.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    match rustix::io::fcntl_getfd(&fd) {
-        Ok(flags) => rustix::io::fcntl_setfd(&fd, flags | rustix::io::FdFlags::CLOEXEC)?,
-        Err(cause) => {
-            // Closing what was never open would be a second mistake.
-            std::mem::forget(fd);
-            return Err(cause.into());
-        }
+    use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+    if fd < 0 {
+        return Err(Errno::BADF.into());
     }
+    // SAFETY: borrowed for one question to the system, which for a number that is not open is an error and nothing more.
+    let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) })?;
+    // Everything that this process has opened is closed on exec; what came through an exec is not.
+    if flags.contains(FdFlags::CLOEXEC) {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: it is open, and by the check above not this process's own, so nothing else in it knows of that number. The flag that
+    // is set now keeps it from being taken a second time.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    fcntl_setfd(&fd, flags | FdFlags::CLOEXEC)?;
     Ok(fd)
 }
 
@@ -92,5 +95,44 @@ pub(crate) fn detach(command: &mut Command) {
             rustix::process::setsid()?;
             Ok(())
         });
+    }
+}
+
+/// Lets the child have no terminal but this one: never the terminal of whoever started it.
+pub(crate) fn own_terminal(command: &mut Command, terminal: Option<Arc<OwnedFd>>) {
+    // SAFETY: plain system calls between fork and exec. The descriptor is kept open by the closure itself.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::setsid()?;
+            if let Some(terminal) = &terminal {
+                rustix::process::ioctl_tiocsctty(terminal)?;
+            }
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn only_what_came_from_outside_is_adopted() {
+        let own = std::fs::File::open("/dev/null").unwrap();
+        for fd in [own.as_raw_fd(), -1, RawFd::MAX] {
+            let cause = adopt(fd).unwrap_err();
+            assert_eq!(cause.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()), "{fd}");
+        }
+        // It is still open, and ours.
+        own.metadata().unwrap();
+        // As after an exec.
+        let passed = rustix::io::dup(&own).unwrap();
+        let number = passed.as_raw_fd();
+        std::mem::forget(passed);
+        let adopted = adopt(number).unwrap();
+        assert!(rustix::io::fcntl_getfd(&adopted).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+        assert!(adopt(number).is_err(), "twice");
     }
 }

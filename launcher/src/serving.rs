@@ -1,16 +1,13 @@
 //! `mathesar run`: everything that `steps` prepares, then PostgreSQL and gunicorn under one supervisor.
 
+pub mod last;
 mod shown;
 mod tasks;
 mod web;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use serde_json::json;
-
-use crate::app::files;
 use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::Failure;
@@ -23,6 +20,7 @@ use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor, in_full};
+pub use shown::refused_over_the_wire;
 use shown::{Shown, Watchers};
 use tasks::Tasks;
 
@@ -97,6 +95,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     }
     let world = Arc::new(world);
     let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
+    last::begun(&layout.state);
     // The page is there before anything is done.
     shown.show_page();
     let tasks =
@@ -142,7 +141,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     drop(warming.take());
     tasks.end(BACK);
     postgres.bring_down();
-    remember(&layout.state, &outcome);
+    last::ended(&layout.state, &outcome);
     match outcome {
         Outcome::Stopped => Ok(()),
         Outcome::Failed(why) => {
@@ -154,17 +153,4 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
 
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The file that tells `status` how the last run ended.
-pub const LAST_RUN: &str = "last-run.json";
-
-fn remember(state: &Path, outcome: &Outcome) {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let record = match outcome {
-        Outcome::Stopped => json!({ "ended": "stopped", "at": at }),
-        Outcome::Failed(why) => json!({ "ended": "failed", "why": why, "at": at }),
-    };
-    // A full disk is no reason to end badly.
-    let _ = files::write(&state.join(LAST_RUN), format!("{record:#}\n").as_bytes());
 }

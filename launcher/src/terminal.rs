@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::careful::harmless;
 use crate::progress::Progress;
 use crate::steps::{Event, Kind, Step, Watcher};
 
@@ -18,12 +19,12 @@ const FRAME: Duration = Duration::from_millis(250);
 
 /// `     Changed server.listen`, on standard error.
 pub fn verb(verb: &str, what: impl std::fmt::Display) {
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {}", harmless(&what.to_string()));
 }
 
 /// `note: …`, on standard error.
 pub fn note(what: impl std::fmt::Display) {
-    anstream::eprintln!("{BUSY}note{BUSY:#}: {what}");
+    anstream::eprintln!("{BUSY}note{BUSY:#}: {}", harmless(&what.to_string()));
 }
 
 /// `12.3 MB`: decimal, as disks and networks are sold.
@@ -218,7 +219,8 @@ fn speed(done: u64, before: u64, first: Instant) -> Option<String> {
 
 /// The first word stands right-aligned, as the verb that it is.
 fn line(text: &str, took: Option<Duration>, style: Style) {
-    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let text = harmless(text);
+    let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
     let took = took.map(|took| format!(" in {}", time(took))).unwrap_or_default();
     anstream::eprintln!("{style}{verb:>12}{style:#} {rest}{took}");
 }
@@ -242,7 +244,8 @@ impl Screen {
             rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
         // Some terminals do not know their own width.
         let width = if width == 0 { 80 } else { width.max(20) };
-        let text: String = format!("{:>12} {}", "…", parts.join(" · ")).chars().take(width - 1).collect();
+        let text = harmless(&format!("{:>12} {}", "…", parts.join(" · "))).replace('\n', " ");
+        let text: String = text.chars().take(width - 1).collect();
         let _ = write!(std::io::stderr().lock(), "{text}");
         let _ = std::io::stderr().lock().flush();
         self.drawn = true;

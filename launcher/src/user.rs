@@ -1,23 +1,34 @@
 //! Which OS user does the work. Root never does: in system mode it becomes the service's user, else it is told to be somebody.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::config;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Layout, Scope};
+use crate::relay::{self, Input};
 use crate::system::SERVICE_USER;
 
 /// Before anything of an installation's state is touched: what is made belongs to the right user, and to nobody else.
 pub(crate) fn ordinary(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
+    ordinary_with(layout, environment, false)
+}
+
+/// The same for `mathesar run`, which reads Mathesar's own variables.
+pub(crate) fn ordinary_service(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
+    ordinary_with(layout, environment, true)
+}
+
+fn ordinary_with(layout: &Layout, environment: &Environment, service: bool) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match (environment.uid, layout.scope) {
         (0, Scope::System) => {
             make_run_folder(layout);
-            become_service_user(std::env::args_os().skip(1), None)
+            go_on_as_service_user(std::env::args_os().skip(1), None, service)
         }
         (0, Scope::User | Scope::Home) => Err(Failure::new("Mathesar and PostgreSQL do not run as root")
             .exit(Exit::Refused)
@@ -56,18 +67,53 @@ pub(crate) fn become_service_user(
     args: impl IntoIterator<Item = OsString>,
     stdin: Option<File>,
 ) -> Result<(), Failure> {
-    let mut command = as_service_user()?;
-    command.args(args);
-    if let Some(file) = stdin {
-        command.stdin(file);
-    }
-    let cause = command.exec();
-    let program = command.get_program().to_string_lossy().into_owned();
-    Err(Failure::new(format!("cannot run {program} as the user `{SERVICE_USER}`")).cause(cause))
+    go_on_as_service_user(args, stdin, false)
 }
 
-/// This very program as the service's user, without arguments.
-pub(crate) fn as_service_user() -> Result<Command, Failure> {
+fn go_on_as_service_user(
+    args: impl IntoIterator<Item = OsString>,
+    stdin: Option<File>,
+    service: bool,
+) -> Result<(), Failure> {
+    let mut program = as_service_user(service)?;
+    program.command.args(args);
+    if relay::is_needed() {
+        let code = program.run(stdin.map_or(Input::Ours, Input::File), None)?;
+        std::process::exit(code);
+    }
+    // Nobody sits there: a service manager knows the process by its number.
+    if let Some(file) = stdin {
+        program.command.stdin(file);
+    }
+    let cause = program.command.exec();
+    Err(program.failure(cause))
+}
+
+/// One run of this very program as the service's user.
+pub(crate) struct AsServiceUser {
+    pub command: Command,
+    uid: u32,
+}
+
+impl AsServiceUser {
+    /// Away from the terminal of root; the exit code as a shell would tell it.
+    pub(crate) fn run(self, stdin: Input, stdout: Option<File>) -> Result<i32, Failure> {
+        let program = self.command.get_program().to_owned();
+        relay::run(self.command, self.uid, stdin, stdout).map_err(|cause| cannot_run(&program, cause))
+    }
+
+    fn failure(&self, cause: std::io::Error) -> Failure {
+        cannot_run(self.command.get_program(), cause)
+    }
+}
+
+fn cannot_run(program: &OsStr, cause: std::io::Error) -> Failure {
+    let program = program.to_string_lossy();
+    Failure::new(format!("cannot run {program} as the user `{SERVICE_USER}`")).cause(cause)
+}
+
+/// Without arguments yet. `service`: with Mathesar's own variables.
+pub(crate) fn as_service_user(service: bool) -> Result<AsServiceUser, Failure> {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
     let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else {
         return Err(Failure::new(format!("there is no user `{SERVICE_USER}`, which Mathesar runs as"))
@@ -80,13 +126,48 @@ pub(crate) fn as_service_user() -> Result<Command, Failure> {
         .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
     let mut command = Command::new(&program);
     command
+        .env_clear()
+        .envs(
+            std::env::vars_os()
+                .filter(|(name, _)| name.to_str().is_some_and(|name| is_handed(name, service))),
+        )
         .env("HOME", &user.home)
         .env("USER", SERVICE_USER)
         .env("LOGNAME", SERVICE_USER)
         // Setting the user as root also drops root's supplementary groups.
         .uid(user.uid)
         .gid(user.gid);
-    Ok(command)
+    Ok(AsServiceUser { command, uid: user.uid })
+}
+
+/// Root's variables that the service's user gets to see: what this program reads, and what a person's psql looks like.
+fn is_handed(name: &str, service: bool) -> bool {
+    const READ: &[&str] = &[
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "COLORTERM",
+        "CONFIGURATION_DIRECTORY",
+        "STATE_DIRECTORY",
+        "CACHE_DIRECTORY",
+        "RUNTIME_DIRECTORY",
+        "LOGS_DIRECTORY",
+        "CREDENTIALS_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "PAGER",
+        "PSQL_PAGER",
+        "PSQL_HISTORY",
+    ];
+    let of_settings = || {
+        config::SETTINGS.iter().any(|setting| {
+            setting.usual_variables.contains(&name) || (service && setting.service_variables.contains(&name))
+        })
+    };
+    crate::process::INHERITED.contains(&name)
+        || READ.contains(&name)
+        || ["MATHESAR_", "LISTEN_", "WATCHDOG_", "LC_"].iter().any(|begin| name.starts_with(begin))
+        || (service && name.starts_with("POSTGRES_"))
+        || of_settings()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -118,5 +199,22 @@ mod tests {
         let found = Entry { uid: 990, gid: 988, home: "/var/lib/mathesar".to_owned() };
         assert_eq!(find(passwd, "mathesar"), Some(found));
         assert_eq!(find("mathesar:x:0:0::/:/bin/sh\n", "mathesar"), None);
+    }
+
+    #[test]
+    fn roots_environment_is_roots() {
+        for name in
+            ["PATH", "LANG", "TERM", "MATHESAR_SERVER_LISTEN", "NO_COLOR", "STATE_DIRECTORY", "HTTPS_PROXY"]
+        {
+            assert!(is_handed(name, false), "{name}");
+        }
+        for name in
+            ["AWS_SECRET_ACCESS_KEY", "SUDO_COMMAND", "SSH_AUTH_SOCK", "LD_PRELOAD", "PYTHONPATH", "BASH_ENV"]
+        {
+            assert!(!is_handed(name, true), "{name}");
+        }
+        for name in ["POSTGRES_HOST", "SECRET_KEY", "ALLOWED_HOSTS"] {
+            assert!(is_handed(name, true) && !is_handed(name, false), "{name}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::digest::Hasher;
 use super::files;
@@ -174,7 +175,7 @@ impl<'a> Fetching<'a> {
             self.start_over()?;
             let path = Path::new(path);
             let file = File::open(path).map_err(|cause| Failure::io("open", path, cause))?;
-            return self.take(file, None);
+            return self.take(file, None, network);
         }
         let https = url.starts_with("https://");
         if !https && !is_loopback(url) {
@@ -216,7 +217,7 @@ impl<'a> Fetching<'a> {
                 .exit(Exit::Refused)
                 .into());
         }
-        self.take(response.into_body().into_reader(), total)
+        self.take(response.into_body().into_reader(), total, network)
     }
 
     fn digest_fits(&self) -> bool {
@@ -224,9 +225,10 @@ impl<'a> Fetching<'a> {
     }
 
     /// Writes down what comes, to the end.
-    fn take(&mut self, mut from: impl Read, total: Option<u64>) -> Result<(), Trouble> {
+    fn take(&mut self, mut from: impl Read, total: Option<u64>, network: &Network) -> Result<(), Trouble> {
         let total = total.or(self.wanted.size);
         let mut buffer = vec![0; 64 * 1024];
+        let mut pace = Pace::new(network.least, Instant::now());
         loop {
             let count = match from.read(&mut buffer) {
                 Ok(0) => break,
@@ -251,6 +253,11 @@ impl<'a> Fetching<'a> {
             self.hasher.update(&buffer[..count]);
             self.done += count as u64;
             self.progress.bytes(self.done, total);
+            if pace.is_too_slow(count as u64, Instant::now()) {
+                let (bytes, time) = network.least;
+                let (bytes, time) = (crate::terminal::size(bytes), crate::terminal::time(time));
+                return Err(Trouble::Passing(format!("the server sent less than {bytes} in {time}")));
+            }
         }
         match total {
             Some(total) if self.done < total => {
@@ -276,6 +283,29 @@ impl<'a> Fetching<'a> {
             }
             cause => Trouble::Passing(cause.to_string()),
         }
+    }
+}
+
+/// Whether enough comes, looked at once a while.
+struct Pace {
+    least: (u64, Duration),
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(least: (u64, Duration), now: Instant) -> Pace {
+        Pace { least, since: now, bytes: 0 }
+    }
+
+    fn is_too_slow(&mut self, came: u64, now: Instant) -> bool {
+        self.bytes += came;
+        if now.saturating_duration_since(self.since) < self.least.1 {
+            return false;
+        }
+        let enough = self.bytes >= self.least.0;
+        *self = Pace::new(self.least, now);
+        !enough
     }
 }
 
@@ -312,6 +342,18 @@ mod tests {
         ] {
             assert!(!is_loopback(url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_minute_without_much_is_too_slow() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let mut pace = Pace::new((60_000, Duration::from_secs(60)), begun);
+        assert!(!pace.is_too_slow(1, after(59)));
+        assert!(!pace.is_too_slow(59_999, after(60)));
+        // What came before does not count.
+        assert!(!pace.is_too_slow(59_999, after(119)));
+        assert!(pace.is_too_slow(0, after(121)));
     }
 
     #[test]

@@ -156,19 +156,20 @@ pub fn build(
         Some(uv) => uv::build(uv, &python.path, &requirements, &new, settings),
         None => venv::build(&python, &requirements, &new, settings),
     };
-    let finished = built.map_err(|failure| explain(failure, settings)).and_then(|()| {
-        venv::relocate(&new, &place)?;
-        let stamp = json!({
-            "interpreter": python.path,
-            "version": python.version_text(),
-            "requirements": wanted,
-            "hashed": requirements.hashed,
-            "with": with,
+    let finished =
+        built.map_err(|failure| explain(failure, &python, &requirements, settings)).and_then(|()| {
+            venv::relocate(&new, &place)?;
+            let stamp = json!({
+                "interpreter": python.path,
+                "version": python.version_text(),
+                "requirements": wanted,
+                "hashed": requirements.hashed,
+                "with": with,
+            });
+            files::discard(&place)?;
+            files::rename(&new, &place)?;
+            Ok(Unsettled { place: place.clone(), stamp: format!("{stamp:#}\n") })
         });
-        files::discard(&place)?;
-        files::rename(&new, &place)?;
-        Ok(Unsettled { place: place.clone(), stamp: format!("{stamp:#}\n") })
-    });
     if finished.is_err() {
         let _ = files::remove_tree(&new);
     }
@@ -195,41 +196,83 @@ pub fn interpreter(
             match (fetched, otherwise) {
                 (Ok(python), _) => Ok(python),
                 (Err(failure), Some(python)) => {
-                    progress.note(&format!("using Python {}: {failure}", python.version_text()));
+                    progress.note(&format!("using Python {}: {}", python.version_text(), failure.whole()));
                     Ok(python)
                 }
-                (Err(failure), None) => Err(python::none_found(
-                    pythons.supported,
-                    &[format!("uv could not fetch one ({failure})")],
-                )),
+                (Err(failure), None) => {
+                    let said = failure.whole();
+                    Err(python::none_found(pythons.supported, &[])
+                        .cause(format!("and uv could not fetch one: {said}")))
+                }
             }
         }
     }
 }
 
+/// The files at hand did not suffice, and the network did not help either: whoever brought files has to know what they lack.
+pub(super) fn both(at_hand: &Failure, fetching: &Failure, settings: &Settings) -> Failure {
+    let words = |failure: &Failure| {
+        std::error::Error::source(failure).map_or_else(|| failure.to_string(), ToString::to_string)
+    };
+    let folders: Vec<String> = settings.wheels().iter().map(|folder| folder.display().to_string()).collect();
+    Failure::new(fetching.to_string()).cause(format!(
+        "{}\n  before that, with what lies in {} alone: {}",
+        words(fetching),
+        folders.join(" and "),
+        words(at_hand)
+    ))
+}
+
 /// What uv or pip said last is the cause already; the help is ours.
-fn explain(failure: Failure, settings: &Settings) -> Failure {
+fn explain(failure: Failure, python: &Python, requirements: &Requirements, settings: &Settings) -> Failure {
     let cause = std::error::Error::source(&failure).map(ToString::to_string).unwrap_or_default();
     // Programs end with 2 or 1 for everything, so the words have to tell.
     let said = format!("{failure}: {cause}");
     let explained =
         Failure::new("cannot install the Python packages that Mathesar needs").cause(said.clone());
-    if settings.network.offline {
-        let folder = settings.cache.join("wheels");
-        return explained.exit(Exit::Refused).help(format!(
-            "`network.offline` is set: put the wheels into {}, made elsewhere by `pip download -d DIR -r requirements.txt`",
-            folder.display()
+    if said.contains("No space left") {
+        return explained.help(format!(
+            "look for room: `df -h {} {} {}`",
+            settings.store.display(),
+            settings.cache.display(),
+            std::env::temp_dir().display()
         ));
+    }
+    if settings.network.offline {
+        let help = bring_wheels(python, requirements, settings);
+        return explained.exit(Exit::Refused).help(format!("`network.offline` is set: {help}"));
     }
     if said.contains("ash mismatch") || said.contains("DO NOT MATCH THE HASHES") {
         return explained
             .exit(Exit::Refused)
             .help("a package is not the one that was pinned, and is not used");
     }
-    if said.contains("No space left") {
-        return explained.help(format!("look for room: `df -h {}`", settings.store.display()));
-    }
-    explained
+    let explained = explained
         .help("behind a proxy or a mirror: `mathesar config set network.proxy URL`, `… python.index-url URL`")
-        .help("run the same command again: what was fetched is kept")
+        .help("run the same command again: what was fetched is kept");
+    match settings.wheels().is_empty() {
+        true => explained,
+        false => {
+            explained.help(format!("without a network: {}", bring_wheels(python, requirements, settings)))
+        }
+    }
+}
+
+/// The commands that make all that is missing on a machine with network. Wheels, as some packages are there as source alone,
+/// whose build wants packages of its own; with a lock the very files that it names, and what builds most of the sources.
+fn bring_wheels(python: &Python, requirements: &Requirements, settings: &Settings) -> String {
+    let (major, minor) = python.minor();
+    let file = requirements.path.file_name().unwrap_or_default().to_string_lossy();
+    let pip = format!("python{major}.{minor} -m pip");
+    let commands = match requirements.hashed {
+        true => format!("{pip} download -d DIR -r {file} && {pip} download -d DIR setuptools wheel"),
+        false => format!("{pip} wheel -w DIR -r {file}"),
+    };
+    format!(
+        "put the files into {} that another machine of this kind ({} {}, Python {major}.{minor}) makes from {}: `{commands}`",
+        settings.cache.join("wheels").display(),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        requirements.path.display()
+    )
 }

@@ -101,6 +101,31 @@ pub fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata)) -> io::R
     Ok(())
 }
 
+/// The same folders and files at another place, by hard link where that can be: for files that nobody writes in place.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<(), Failure> {
+    let mut failed = None;
+    let mut copy = |path: &Path, found: &fs::Metadata| {
+        let target = path.strip_prefix(from).map_or_else(|_| to.to_owned(), |inner| to.join(inner));
+        let made = if failed.is_some() {
+            Ok(())
+        } else if found.is_dir() {
+            fs::create_dir_all(&target)
+        } else if found.is_symlink() {
+            fs::read_link(path).and_then(|link| std::os::unix::fs::symlink(link, &target))
+        } else {
+            fs::hard_link(path, &target).or_else(|_| {
+                fs::copy(path, &target)?;
+                File::open(&target)?.sync_all()
+            })
+        };
+        if let Err(cause) = made {
+            failed = Some(Failure::io("write", &target, cause));
+        }
+    };
+    walk(from, &mut copy).map_err(|cause| Failure::io("read", from, cause))?;
+    failed.map_or(Ok(()), Err)
+}
+
 /// Bytes of all files below.
 pub fn size(folder: &Path) -> u64 {
     let mut total = 0;

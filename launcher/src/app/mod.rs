@@ -34,6 +34,8 @@ pub struct Settings {
     /// Holds a folder a release.
     pub store: PathBuf,
     pub cache: PathBuf,
+    /// Programs that a running server needs: not in the cache, which may be cleared at any time.
+    pub tools: PathBuf,
     /// `<prefix>/share/mathesar` of the running binary, where it exists.
     pub share: Option<PathBuf>,
     pub network: Network,
@@ -52,6 +54,7 @@ impl Settings {
         Settings {
             store: layout.state.join("app"),
             cache: layout.cache.clone(),
+            tools: layout.tools(),
             share: share(),
             network: Network::new(config),
             interpreter: config.path("python.interpreter"),

@@ -22,6 +22,8 @@ pub struct Network {
     /// How often a fetch is tried, and how long to wait before the second time; doubled each time.
     pub attempts: u32,
     pub pause: Duration,
+    /// So many bytes have to come in such a time: else a server could keep somebody waiting for days.
+    pub least: (u64, Duration),
 }
 
 impl Default for Network {
@@ -34,6 +36,7 @@ impl Default for Network {
             offline: false,
             attempts: 5,
             pause: Duration::from_millis(500),
+            least: (60_000, Duration::from_secs(60)),
         }
     }
 }
@@ -80,6 +83,14 @@ impl Network {
     /// The same for programs that fetch: uv and pip. They take one file of authorities, so the system's and those of
     /// `network.ca-file` are put together in the cache.
     pub fn variables(&self, cache: &Path) -> Result<Vec<(String, String)>, Failure> {
+        self.variables_with(cache, std::env::var_os("SSL_CERT_FILE"))
+    }
+
+    fn variables_with(
+        &self,
+        cache: &Path,
+        inherited: Option<std::ffi::OsString>,
+    ) -> Result<Vec<(String, String)>, Failure> {
         let mut variables = Vec::new();
         if let Some(proxy) = &self.proxy {
             for name in ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"] {
@@ -94,6 +105,11 @@ impl Network {
         if let Some(file) = &self.ca_file {
             let file = bundle(file, cache)?;
             for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"] {
+                variables.push((name.to_owned(), file.to_string_lossy().into_owned()));
+            }
+        } else if let Some(file) = inherited.filter(|file| !file.is_empty()) {
+            // pip itself passes it over.
+            for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE"] {
                 variables.push((name.to_owned(), file.to_string_lossy().into_owned()));
             }
         }
@@ -168,5 +184,26 @@ impl Network {
                 .help("see `mathesar config get network.ca-file`"));
         }
         Ok(RootCerts::Specific(std::sync::Arc::new(roots)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_of_the_environment_reach_pip() {
+        let cache = tempfile::tempdir().unwrap();
+        let of = |network: &Network, file: &str| {
+            let all = network.variables_with(cache.path(), Some(file.into())).unwrap();
+            all.into_iter().find(|(name, _)| name == "PIP_CERT").map(|(_, value)| value)
+        };
+        let mut network = Network::default();
+        assert_eq!(of(&network, "/own.pem").as_deref(), Some("/own.pem"));
+        assert_eq!(of(&network, ""), None);
+        let ours = cache.path().join("ours.pem");
+        std::fs::write(&ours, "x").unwrap();
+        network.ca_file = Some(ours);
+        assert!(of(&network, "/own.pem").is_some_and(|file| file != "/own.pem"));
     }
 }

@@ -9,6 +9,7 @@ use super::environment::{self, State};
 use super::lookup::{Found, Whence};
 use super::record::{CONTENTS, RECORD, contents, fill, made_here, record};
 use super::{digest, files, static_files};
+use crate::careful;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -229,7 +230,13 @@ impl Store {
         if release.current {
             return Ok(());
         }
-        files::switch_link(&self.folder.join("current"), Path::new(&release.id))
+        let link = self.folder.join("current");
+        files::switch_link(&link, Path::new(&release.id)).map_err(|failure| match link.symlink_metadata() {
+            Ok(found) if found.is_dir() => {
+                failure.help(format!("it is to be a link; put it aside: `mv {0} {0}.old`", link.display()))
+            }
+            _ => failure,
+        })
     }
 
     /// Compares a release's files with what was unpacked. Static files and bytecode were made here, and are not compared.
@@ -300,7 +307,7 @@ impl Store {
     pub fn keepers(&self, id: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
         let of_it =
-            entries.filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|kept| kept.trim() == id));
+            entries.filter(|entry| careful::read_text(&entry.path()).is_ok_and(|kept| kept.trim() == id));
         let mut reasons: Vec<String> =
             of_it.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         reasons.sort();
@@ -309,13 +316,13 @@ impl Store {
 
     fn kept(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
-        let kept = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        let kept = entries.filter_map(|entry| careful::read_text(&entry.path()).ok());
         kept.chain(self.held()).map(|id| id.trim().to_owned()).collect()
     }
 
     /// The release that a person named by a file: a newer pin does not replace it until `upgrade`.
     pub fn held(&self) -> Option<String> {
-        fs::read_to_string(self.folder.join("hold")).ok().map(|id| id.trim().to_owned())
+        careful::read_text(&self.folder.join("hold")).ok().map(|id| id.trim().to_owned())
     }
 
     pub fn hold(&self, id: Option<&str>) -> Result<(), Failure> {

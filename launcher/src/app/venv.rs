@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::environment::Requirements;
+use super::environment::{Requirements, both};
 use super::python::Python;
 use super::{Settings, files};
 use crate::failure::{Exit, Failure};
@@ -23,14 +23,19 @@ pub(super) fn build(
     Program::new(&python.path).args(["-I", "-m", "venv"]).arg(into).current_dir("/").run()?;
     let binary = into.join("bin/python");
     // As with uv: what is at hand comes first. pip's own cache needs the index, so only folders of wheels count.
+    let mut before = None;
     if !settings.wheels().is_empty() && !settings.network.offline {
         let mut here = settings.clone();
         here.network.offline = true;
-        if install(&binary, requirements, &here)?.run().is_ok() {
-            return Ok(());
+        match install(&binary, requirements, &here)?.run() {
+            Ok(_) => return Ok(()),
+            Err(failure) => before = Some(failure),
         }
     }
-    install(&binary, requirements, settings)?.run().map(drop)
+    match (install(&binary, requirements, settings)?.run(), before) {
+        (Err(failure), Some(before)) => Err(both(&before, &failure, settings)),
+        (result, _) => result.map(drop),
+    }
 }
 
 fn install(binary: &Path, requirements: &Requirements, settings: &Settings) -> Result<Program, Failure> {

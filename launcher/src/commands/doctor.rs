@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +12,7 @@ use crate::app::files;
 use crate::doctor::{self, Check, Finding, Look, RootFacts, bundle};
 use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
+use crate::relay::Input;
 use crate::terminal::verb;
 
 /// Look for whatever keeps Mathesar from starting, answering or staying safe
@@ -115,7 +115,8 @@ fn from_stdin() -> Result<RootFacts, Failure> {
 /// Reads what only root may read, and lets the service's user do the rest. The archive is written by root, who may write
 /// where that user may not.
 fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(), Failure> {
-    let mut command = crate::user::as_service_user()?;
+    let mut program = crate::user::as_service_user(false)?;
+    let command = &mut program.command;
     command.args(context.global_args()).args(["doctor", "--from-root"]);
     command.args(args.json.then_some("--json"));
     command.args(args.bundle.as_ref().map(|_| "--bundle=-"));
@@ -123,19 +124,12 @@ fn as_root(args: &Args, to_file: Option<&Path>, context: &Context) -> Result<(),
     let port = listen.text("server.listen").and_then(|listen| listen.rsplit_once(':')?.1.parse().ok());
     let root = RootFacts::gather(&context.layout, port, args.bundle.is_some());
     let beside = to_file.map(|path| files::beside(path, "new"));
-    if let Some(beside) = &beside {
+    let output = beside.as_ref().map(|beside| {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
-        command.stdout(file.map_err(|cause| Failure::io("write", beside, cause))?);
-    }
-    let failed = |cause| Failure::new("cannot run this program as the service's user").cause(cause);
-    let result = command.stdin(Stdio::piped()).spawn().map_err(failed).and_then(|mut child| {
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that ends early says why by itself.
-            let _ = stdin.write_all(root.to_json().to_string().as_bytes());
-        }
-        child.wait().map_err(failed)
+        file.map_err(|cause| bundle::not_written(to_file.unwrap_or(beside), cause))
     });
-    let code = result.as_ref().ok().and_then(std::process::ExitStatus::code);
+    let result = program.run(Input::Text(root.to_json().to_string().into_bytes()), output.transpose()?);
+    let code = result.as_ref().ok().copied();
     if let (Some(beside), Some(path)) = (&beside, to_file) {
         // With a code of 1 it may have found problems and written all the same.
         let written = matches!(code, Some(0 | 1)) && beside.metadata().is_ok_and(|found| found.len() > 0);

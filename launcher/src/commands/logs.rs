@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anstyle::{AnsiColor, Style};
 
 use super::{Context, journal};
+use crate::careful::harmless;
 use crate::control::Lock;
 use crate::failure::{self, Exit, Failure};
 use crate::layout::Scope;
@@ -179,16 +180,6 @@ impl Paper {
         };
         format!("{text}\n")
     }
-}
-
-/// What a visitor has sent may stand in a log, and a terminal obeys control characters.
-fn harmless(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\t' => "\t".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

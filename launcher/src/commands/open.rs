@@ -2,7 +2,7 @@
 
 use super::{Context, PATIENCE, verb};
 use crate::control;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::process::Program;
 use crate::supervise::Request;
 
@@ -23,9 +23,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 pub(super) fn open(context: &Context) -> anyhow::Result<()> {
     let address = address(context)?;
-    if !address.starts_with("http") {
+    if !is_web_address(&address) {
         return Err(Failure::new(format!("{address} is no address for a browser"))
             .help("reach it through your reverse proxy: `mathesar proxy caddy --domain D`")
+            .into());
+    }
+    // Whoever serves there is another user, and a browser believes what it is told.
+    if context.environment.uid == 0 {
+        return Err(Failure::new("no browser is opened as root")
+            .exit(Exit::Refused)
+            .help(format!("open it as yourself: {address}"))
             .into());
     }
     let opener = if context.environment.macos { "open" } else { "xdg-open" };
@@ -52,4 +59,61 @@ pub(super) fn open(context: &Context) -> anyhow::Result<()> {
 fn address(context: &Context) -> Result<String, Failure> {
     let answer = control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE)?;
     Ok(answer.value["address"].as_str().unwrap_or_default().to_owned())
+}
+
+/// `http://host`, with a port or without, and no more than that.
+fn is_web_address(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, after)) => {
+            let plain = host.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+            (plain && !host.is_empty(), after)
+        }
+        None => {
+            let (host, after) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
+            let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+            (plain && host.starts_with(|first: char| first.is_ascii_alphanumeric()), after)
+        }
+    };
+    let port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    host && port
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_web_address;
+
+    #[test]
+    fn a_browser_gets_addresses_alone() {
+        for good in
+            ["http://127.0.0.1:8000", "https://m.example.org/", "http://[::1]:80", "http://localhost:8000"]
+        {
+            assert!(is_web_address(good), "{good}");
+        }
+        for bad in [
+            "http-evil",
+            "http:///etc/passwd",
+            "http://-x",
+            "http://a:b",
+            "http://a:99999",
+            "http://a b",
+            "http://a/x",
+            "http://a@b",
+            "http://[x]:1",
+            "http://[::1]x",
+            "http://a;b",
+            "http://a\u{1b}",
+            "unix:/run/x",
+            "http://",
+        ] {
+            assert!(!is_web_address(bad), "{bad:?}");
+        }
+    }
 }

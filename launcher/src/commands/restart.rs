@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::{Context, note, verb};
 use crate::control;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
+use crate::layout::Scope;
+use crate::server::Listener;
 use crate::service_manager::Manager;
+use crate::serving::refused_over_the_wire;
 use crate::steps::refused_elsewhere;
 use crate::supervise::Request;
 
@@ -33,13 +36,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             }
             Err(failure) if failure.exit == Exit::NotRunning => return super::start::start(context),
             Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => return Err(refusal.into()),
-            Err(failure) if !failure.to_string().contains("a restart of everything") => {
-                return Err(failure.into());
-            }
-            Err(failure) => note(failure),
+            Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
+            Err(failure) => return Err(understood(failure).into()),
         }
     }
     let manager = Manager::of(&context.layout, &context.environment);
+    // The service's settings may be nobody else's to read.
+    if context.layout.scope != Scope::System {
+        let installation = context.installation(false)?;
+        if !manager.is_active()
+            && let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE)
+            && let Some(url) = answer.value["address"].as_str()
+        {
+            Listener::could_replace(url, installation.listen())?;
+        }
+    }
     if manager.is_active() {
         manager.restart()?;
         verb("Restarted", "Mathesar and its database");
@@ -47,4 +58,46 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     super::stop::stop(context)?;
     super::start::start(context)
+}
+
+/// The supervisor's words, as if they had been said here.
+fn understood(failure: Failure) -> Failure {
+    let said = failure.to_string();
+    if let Some(refused) = refused_over_the_wire(&said) {
+        return refused;
+    }
+    match said.as_str() {
+        // Problems of the settings, rendered already.
+        _ if anstream::adapter::strip_str(&said).to_string().starts_with("error: ") => {
+            Failure::told(Exit::Refused, format!("{}\n", said.trim_end()))
+        }
+        "it is still being prepared" => failure
+            .exit(Exit::Refused)
+            .help("wait until it runs: `mathesar start`; what is prepared has the new settings if it began after the change"),
+        "it is restarting already" => {
+            failure.exit(Exit::Refused).help("see when it runs: `mathesar status`, then restart it again")
+        }
+        _ if said.starts_with("it is ") => failure.help("see how it is: `mathesar status`"),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_cure() {
+        let understood = |text: &str| {
+            let failure = understood(Failure::new(text));
+            (failure.exit, crate::failure::report(&failure.into()).1)
+        };
+        for text in ["it is still being prepared", "it is restarting already"] {
+            let (exit, report) = understood(text);
+            assert!(exit == Exit::Refused && report.contains("`mathesar st"), "{report}");
+        }
+        let (exit, report) = understood("error: mathesar.conf:1:2: what\n --> x\n\n");
+        assert_eq!((exit, report.as_str()), (Exit::Refused, "error: mathesar.conf:1:2: what\n --> x\n"));
+        assert_eq!(understood("gunicorn ended").0, Exit::Failed);
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::raw::be_frugal_with_memory();
-    crate::user::ordinary(&context.layout, &context.environment)?;
+    crate::user::ordinary_service(&context.layout, &context.environment)?;
     let installation = context.installation(!args.background)?;
     let sink = sink(&installation, args.background)?;
     Ok(serving::serve(installation, sink, Surroundings::of_this_process())?)

@@ -50,6 +50,9 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
         match answer.value["state"].as_str() {
             Some("running" | "degraded") => {
                 verb("Running", format_args!("already, at {address}"));
+                for pending in answer.value["pending"].as_array().into_iter().flatten() {
+                    super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
+                }
                 return Ok(());
             }
             Some(state) if is_coming(state) => {
@@ -93,29 +96,25 @@ fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<b
         if let Err(failure) = &answer
             && asked.elapsed() >= super::PATIENCE
         {
-            return Err(Failure::new(format!(
-                "`mathesar {}` (pid {}) is at work here and does not answer",
-                holder.verb, holder.pid
-            ))
-            .cause(failure.to_string())
-            .help(format!("end it: `kill -9 {}`; the next start puts everything in order", holder.pid)));
+            let cure = holder.cure(&context.layout.state, "kill -9");
+            return Err(Failure::new(format!("{holder} is at work here and does not answer"))
+                .cause(failure.to_string())
+                .help(format!("{cure}; the next start puts everything in order")));
         }
         let state = answer.as_ref().ok().and_then(|answer| answer.value["state"].as_str());
         if state.is_some_and(|state| is_coming(state) || matches!(state, "running" | "degraded")) {
             return Ok(true);
         }
         // A supervisor ends up serving, or gone. Of the others there may be the last moment to wait for.
-        let limit = if holder.verb == "run" { super::stop::LONGEST } else { Duration::from_secs(1) };
+        let limit =
+            if holder.verb.as_deref() == Some("run") { super::stop::LONGEST } else { Duration::from_secs(1) };
         if begun.elapsed() >= limit {
-            return Err(Failure::new(format!(
-                "another launcher is at work here: `mathesar {}` (pid {})",
-                holder.verb, holder.pid
-            ))
-            .exit(Exit::Refused)
-            .help("wait until it is done, then run the same command again"));
+            return Err(Failure::new(format!("another launcher is at work here: {holder}"))
+                .exit(Exit::Refused)
+                .help("wait until it is done, then run the same command again"));
         }
         if begun.elapsed() >= Duration::from_secs(1) && !said {
-            verb("Waiting", format_args!("for `mathesar {}` (pid {}) to be done", holder.verb, holder.pid));
+            verb("Waiting", format_args!("for {holder} to be done"));
             said = true;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -165,6 +164,9 @@ impl Started {
             _ => Exit::Failed,
         };
         match said.trim().is_empty() {
+            true if code == Some(0) => {
+                Failure::new("Mathesar was stopped while it started").help("start it again: `mathesar start`")
+            }
             true => Failure::new("Mathesar ended while it started")
                 .exit(exit)
                 .help("what happened: `mathesar logs`"),

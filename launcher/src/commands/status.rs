@@ -5,12 +5,13 @@ use serde_json::{Map, Value, json};
 use super::{Context, PATIENCE};
 use crate::backup::catalog;
 use crate::backup::manifest::MadeBy;
+use crate::careful;
 use crate::config::Outside;
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::service_manager;
-use crate::serving::LAST_RUN;
+use crate::serving::last::{self, LAST_RUN};
 use crate::supervise::Request;
 use crate::terminal::size;
 
@@ -51,7 +52,7 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         Err(failure) => return Err(failure),
     };
     let folder = layout.state.join("database");
-    let external = matches!(status.get("external"), Some(Value::Bool(true)));
+    let external = status.remove("external") == Some(Value::Bool(true));
     let database = json!({
         "kind": if external { "external" } else { "private" },
         "postgresql": status.remove("postgresql").filter(|version| !version.is_null()).or_else(|| {
@@ -59,8 +60,16 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         }),
         "data": (!external).then(|| folder.join("data").display().to_string()),
         "socket": (!external).then(|| layout.database_socket.display().to_string()),
-        "state": status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        // Of a server of the user's nobody here knows it.
+        "state": match external {
+            true => Value::Null,
+            false => status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+        },
     });
+    // Scripts find the same names whether it runs or not.
+    for name in ["message", "pid", "release", "services", "since", "workers"] {
+        status.entry(name).or_insert(Value::Null);
+    }
     let pending = status.entry("pending").or_insert_with(|| json!([]));
     if let Some(pending) = pending.as_array_mut() {
         let mut lines = crate::transaction::Pending::read(&layout.state).lines();
@@ -102,22 +111,18 @@ fn running(value: Value) -> Map<String, Value> {
 
 fn stopped(context: &Context) -> Map<String, Value> {
     let layout = &context.layout;
-    let last: Option<Value> =
-        std::fs::read(layout.state.join(LAST_RUN)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let last = careful::read(&layout.state.join(LAST_RUN)).ok();
+    let last: Option<Value> = last.and_then(|text| serde_json::from_slice(&text).ok());
     let mut fields = Map::new();
     let mut state = "stopped";
-    if let Some(last) = &last
-        && last["ended"] == "failed"
-    {
+    let holder = Lock::holder(&layout.state);
+    if let Some((why, at)) = last.as_ref().filter(|_| holder.is_none()).and_then(last::failure) {
         state = "failed";
-        fields.insert("message".to_owned(), last["why"].clone());
-        fields.insert("since".to_owned(), last["at"].clone());
+        fields.insert("message".to_owned(), why);
+        fields.insert("since".to_owned(), at);
     }
-    if let Some(holder) = Lock::holder(&layout.state) {
-        fields.insert(
-            "message".to_owned(),
-            json!(format!("`mathesar {}` is at work (pid {})", holder.verb, holder.pid)),
-        );
+    if let Some(holder) = holder {
+        fields.insert("message".to_owned(), json!(format!("{holder} is at work")));
     }
     let loaded = crate::config::load(
         layout,
@@ -147,7 +152,7 @@ pub(crate) fn free(folder: &std::path::Path) -> Option<u64> {
 fn text(status: &Map<String, Value>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12} {value}\n"));
-    let word = |name: &str| status.get(name).and_then(Value::as_str).map(str::to_owned);
+    let word = |name: &str| status.get(name).and_then(Value::as_str).map(careful::harmless);
     line("state", word("state").unwrap_or_default());
     match (word("state").as_deref(), word("message").filter(|message| !message.is_empty())) {
         (Some("running"), _) | (_, None) => {}
@@ -158,11 +163,12 @@ fn text(status: &Map<String, Value>) -> String {
     }
     line("version", word("version").unwrap_or_else(|| "none is installed".to_owned()));
     for pending in status.get("pending").and_then(Value::as_array).into_iter().flatten() {
-        line("pending", pending.as_str().unwrap_or_default().to_owned());
+        line("pending", careful::harmless(pending.as_str().unwrap_or_default()));
     }
     let database = &status["database"];
-    let version = database["postgresql"].as_str().map(|version| format!(" {version}")).unwrap_or_default();
-    let state = database["state"].as_str().unwrap_or_default();
+    let version = database["postgresql"].as_str().map(|version| format!(" {}", careful::harmless(version)));
+    let version = version.unwrap_or_default();
+    let state = careful::harmless(database["state"].as_str().unwrap_or_default());
     line(
         "database",
         match database["kind"].as_str() {

@@ -8,7 +8,8 @@ use crate::database;
 use crate::failure::{Exit, Failure};
 use crate::server::Web;
 use crate::service_manager::Manager;
-use crate::supervise::Request;
+use crate::serving::last;
+use crate::supervise::{Outcome, Request};
 
 /// Stop Mathesar and its database in good order
 ///
@@ -54,11 +55,9 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
 fn leftover(context: &Context) -> Result<bool, Failure> {
     let state = &context.layout.state;
     if let Some(holder) = Lock::holder(state) {
-        return Err(Failure::new(format!(
-            "`mathesar {}` (pid {}) is at work and does not answer",
-            holder.verb, holder.pid
-        ))
-        .help(format!("end it: `kill {}`", holder.pid)));
+        return Err(
+            Failure::new(format!("{holder} is at work and does not answer")).help(holder.cure(state, "kill"))
+        );
     }
     let data = state.join("database/data");
     if Web::leftovers(state) == 0 && database::adopt(&data).is_none() {
@@ -81,5 +80,7 @@ fn leftover(context: &Context) -> Result<bool, Failure> {
         verb("Stopping", format_args!("PostgreSQL, which runs without its launcher (pid {})", postgres.pid));
         postgres.stop(DATABASE)?;
     }
+    // However the launcher ended: this is an end in good order.
+    last::ended(state, &Outcome::Stopped);
     Ok(true)
 }

@@ -1,12 +1,14 @@
 //! `mathesar uninstall`
 
+use std::path::Path;
+
 use super::{Context, note, verb};
 use crate::belongings::{Belonging, Belongings};
 use crate::config::Outside;
 use crate::control::Lock;
 use crate::database::Distribution;
 use crate::failure::{Exit, Failure};
-use crate::layout::Scope;
+use crate::layout::{Layout, Scope};
 use crate::prompt;
 use crate::service_manager::autostart as service;
 use crate::terminal::size;
@@ -84,7 +86,13 @@ fn tell_what_stays(keep: &[&Belonging], all: &Belongings, context: &Context) {
         anstream::eprint!("To be kept (`--purge` removes them too):\n{lines}");
     }
     for path in &all.foreign {
-        note(format_args!("{} stays: the launcher has not made it", path.display()));
+        match instance_in(path, &context.layout) {
+            Some(name) => note(format_args!(
+                "{} stays: it is another instance's: `mathesar --instance {name} uninstall`",
+                path.display()
+            )),
+            None => note(format_args!("{} stays: the launcher has not made it", path.display())),
+        }
     }
     // Wrong settings do not keep anybody from removing all this.
     let outside = Outside { environment: context.environment.clone(), service_variables: false, flags: &[] };
@@ -98,6 +106,15 @@ fn tell_what_stays(keep: &[&Belonging], all: &Belongings, context: &Context) {
     if config.text("database.url").is_some() {
         note("your database server is not touched (`database.url`)");
     }
+}
+
+/// Instances lie in the folders of the one without a name.
+fn instance_in<'a>(path: &'a Path, layout: &Layout) -> Option<&'a str> {
+    let name = path.file_name()?.to_str()?;
+    let marks = ["app", "lock", "database", "secrets"];
+    let state = layout.state.join(name);
+    (layout.instance.is_none() && path.is_dir() && marks.iter().any(|mark| state.join(mark).exists()))
+        .then_some(name)
 }
 
 fn confirm(purge: bool) -> Result<(), Failure> {
@@ -134,4 +151,22 @@ fn of_the_package() -> Failure {
         .exit(Exit::Refused)
         .help(format!("remove that: `{command}`; database, uploaded files and settings stay"))
         .help("your own installation: `mathesar --user uninstall`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Environment, Options};
+
+    #[test]
+    fn instances_are_told_from_what_others_have_put_there() {
+        let home = tempfile::tempdir().unwrap();
+        let options = Options { home: Some(home.path().to_owned()), ..Options::default() };
+        let layout = Layout::new(&Environment::default(), &options).unwrap();
+        for folder in ["two/app", "mine"] {
+            std::fs::create_dir_all(layout.state.join(folder)).unwrap();
+        }
+        assert_eq!(instance_in(&layout.state.join("two"), &layout), Some("two"));
+        assert_eq!(instance_in(&layout.state.join("mine"), &layout), None);
+    }
 }

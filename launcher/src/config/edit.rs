@@ -1,6 +1,6 @@
 //! Changes one setting in a file's text and leaves comments, order and everything else as they are.
 
-use toml_edit::{Document, DocumentMut, Item, Table, TableLike};
+use toml_edit::{Document, DocumentMut, Item, Key, TableLike};
 
 /// What to do with a setting.
 #[derive(Debug, Clone)]
@@ -44,13 +44,24 @@ fn set(text: &str, section: &str, key: &str, value: &toml_edit::Value) -> Result
         return Ok(document.to_string());
     }
     if !document.contains_key(section) {
-        let mut table = Table::new();
-        table.decor_mut().set_prefix(if text.trim().is_empty() { "" } else { "\n" });
-        document.insert(section, Item::Table(table));
+        return at_the_end(text, section, key, value);
     }
     let table = find(&mut document, section).ok_or_else(|| format!("`{section}` is no table"))?;
     table.insert(key, Item::Value(value.clone()));
     Ok(document.to_string())
+}
+
+/// A new section comes after the comments at the end: they explain the section that they stand in.
+fn at_the_end(text: &str, section: &str, key: &str, value: &toml_edit::Value) -> Result<String, String> {
+    let gap = match () {
+        () if text.trim().is_empty() || text.ends_with("\n\n") => "",
+        () if text.ends_with('\n') => "\n",
+        () => "\n\n",
+    };
+    let (section, key) = (Key::new(section), Key::new(key));
+    let (section, key) = (section.display_repr(), key.display_repr());
+    let edited = format!("{text}{gap}[{section}]\n{key} = {}\n", value.to_string().trim());
+    parse(&edited).map(|_| edited)
 }
 
 /// Puts the setting below the line that has it commented out, where a reader looks for it.
@@ -108,8 +119,26 @@ fn without_its_lines(text: &str, section: &str, key: &str) -> Option<String> {
     // In an inline table others share the line: then the rest is not what it was.
     let mut expected = parse(text).ok()?;
     find(&mut expected, section)?.remove(key);
-    let same = plain(&parse(&edited).ok()?) == plain(&expected);
-    same.then_some(edited)
+    let expected = plain(&expected);
+    let same = |text: &str| parse(text).is_ok_and(|document| plain(&document) == expected);
+    let shorter = without_empty_section(&edited, section).filter(|shorter| same(shorter));
+    shorter.or_else(|| same(&edited).then_some(edited))
+}
+
+/// Takes out the header of a section in which nothing is left, not even a comment.
+fn without_empty_section(text: &str, section: &str) -> Option<String> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let header = lines.iter().position(|line| line.trim() == format!("[{section}]"))?;
+    let blank = |line: &&&str| line.trim().is_empty();
+    let after = lines[header + 1..].iter().take_while(blank).count();
+    let before = lines[..header].iter().rev().take_while(blank).count();
+    let commented = before == 0 && header > 0;
+    let next = lines.get(header + 1 + after);
+    if commented || next.is_some_and(|next| !next.trim_start().starts_with('[')) {
+        return None;
+    }
+    let kept = if next.is_some() { header } else { header - before };
+    Some(lines[..kept].iter().chain(&lines[header + 1 + after..]).copied().collect())
 }
 
 /// Every value with its path, without comments and order; an empty table counts as none.
@@ -179,6 +208,23 @@ mod tests {
         let text = "[log]\n# how much\nlevel = \"\"\"\na\n\"\"\" # x\n# files\nkeep = 1\n";
         assert_eq!(edit(text, "log.level", &Edit::Unset).unwrap(), "[log]\n# how much\n# files\nkeep = 1\n");
         assert_eq!(edit(text, "log.none", &Edit::Unset).unwrap(), text);
+    }
+
+    #[test]
+    fn a_new_section_takes_no_comments_of_another_and_goes_without_a_trace() {
+        let template = crate::config::TEMPLATE;
+        let with_env = set(template, "env.FOO", "x");
+        assert_eq!(with_env, format!("{template}\n[env]\nFOO = \"x\"\n"));
+        let unset = |text: &str, name: &str| edit(text, name, &Edit::Unset).unwrap();
+        assert_eq!(unset(&with_env, "env.FOO"), template);
+        let both = set(&with_env, "log.level", "debug");
+        assert_eq!(unset(&both, "env.FOO"), set(template, "log.level", "debug"));
+        assert_eq!(unset("[env]\nA = 1\n\n[log]\nkeep = 1\n", "env.A"), "[log]\nkeep = 1\n");
+        let explained = ["# Mine.\n[env]\n", "[env] # mine\n", "[env]\n# Mine.\n", "x = 1\n[env]\n"];
+        for text in explained {
+            assert_eq!(unset(&format!("{text}A = 1\n"), "env.A"), text);
+        }
+        assert_eq!(set("[a]\n# c", "log.level", "b"), "[a]\n# c\n\n[log]\nlevel = \"b\"\n");
     }
 
     #[test]

@@ -17,8 +17,9 @@ pub(crate) fn mask(text: &str, known: &[Range<usize>], well_formed: bool) -> Str
         if let Some((key, value)) = bare.split_once('=')
             && (in_env || is_secret(key))
         {
-            let start = offset + key.len() + 1;
-            hidden.push(start..start + value.len());
+            let blanks = value.len() - value.trim_start().len();
+            let start = offset + key.len() + 1 + blanks;
+            hidden.push(start..offset + bare.len());
             // Where the file cannot be understood, nobody knows where a string over several lines ends.
             if !well_formed && (value.contains("\"\"\"") || value.contains("'''")) {
                 hidden.push(start..text.len());
@@ -27,10 +28,11 @@ pub(crate) fn mask(text: &str, known: &[Range<usize>], well_formed: bool) -> Str
         hidden.extend(password_in_address(bare).map(|range| offset + range.start..offset + range.end));
         offset += line.len();
     }
+    // Quotes and blanks too: they tell what a password is made of.
     let covered = |at: usize| hidden.iter().any(|range| range.contains(&at));
     text.char_indices()
         .flat_map(|(at, c)| {
-            let keep = matches!(c, '\n' | '\r' | ' ' | '"' | '\'') || !covered(at);
+            let keep = matches!(c, '\n' | '\r') || !covered(at);
             std::iter::repeat_n(if keep { c } else { '*' }, if keep { 1 } else { c.len_utf8() })
         })
         .collect()
@@ -64,18 +66,18 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_and_the_rest_is_not() {
-        let text = "[database]\npassword = \"hünt\" # x\nurl = \"postgresql://me:pw@h/d\"\nname = \"n\"\n[env]\nA = \"b\"\n";
+        let text = "[database]\npassword = \"h\"' t\" # x\nurl = \"postgresql://me:pw@h/d\"\nname = \"n\"\n[env]\nA = \"b\"\n";
         let masked = mask(text, &[], true);
         assert_eq!(masked.len(), text.len());
         assert_eq!(
             masked,
-            "[database]\npassword = \"*****\" * *\nurl = \"postgresql://me:**@h/d\"\nname = \"n\"\n[env]\nA = \"*\"\n"
+            "[database]\npassword = ***********\nurl = \"postgresql://me:**@h/d\"\nname = \"n\"\n[env]\nA = ***\n"
         );
     }
 
     #[test]
     fn a_broken_text_over_several_lines_is_hidden_to_the_end() {
         let text = "app.secret-key = \"\"\"\nabc\ndef\n";
-        assert_eq!(mask(text, &[], false), "app.secret-key = \"\"\"\n***\n***\n");
+        assert_eq!(mask(text, &[], false), "app.secret-key = ***\n***\n***\n");
     }
 }

@@ -114,9 +114,11 @@ impl Problem {
             Some(place) => vec![title.element(self.snippet(place))],
             None => vec![Group::with_title(title)],
         };
-        let mut text = Renderer::styled().render(&report.split_off(0));
+        let mut text = without_lengths(&Renderer::styled().render(&report.split_off(0)));
         text.push('\n');
-        if let (None, Some(path)) = (&self.place, &self.path) {
+        if let (None, Some(path)) = (&self.place, &self.path)
+            && !self.message.contains(&*path.to_string_lossy())
+        {
             let _ = writeln!(text, " --> {}", path.display());
         }
         if let Some(help) = &self.help {
@@ -132,7 +134,11 @@ impl Problem {
         let start = floor(text, place.span.start.min(text.len()));
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let line_end = if text[..line_end].ends_with('\r') { (line_end - 1).max(start) } else { line_end };
-        let end = floor(text, place.span.end.clamp(start, line_end)).max(start);
+        let mut end = floor(text, place.span.end.clamp(start, line_end)).max(start);
+        // Underlined whole, a secret would tell its length.
+        if end > start && text[start..end].bytes().all(|byte| byte == b'*') {
+            end = start + 1;
+        }
         Snippet::source(text.as_str())
             .path(place.source.path.to_string_lossy())
             .annotation(AnnotationKind::Primary.span(start..end))
@@ -150,6 +156,28 @@ impl Problem {
             "column": position.map(|(_, column)| column),
         })
     }
+}
+
+/// Hidden secrets in quoted lines, all of one length.
+fn without_lengths(rendered: &str) -> String {
+    let quoted = |line: &str| anstream::adapter::strip_str(line).to_string().contains(" | ");
+    let lines = rendered.split_inclusive('\n').map(|line| match line.find("**") {
+        Some(_) if quoted(line) => {
+            let mut parts = line.split("**").peekable();
+            let mut text = String::with_capacity(line.len());
+            while let Some(part) = parts.next() {
+                // What an odd number of them leaves over, between two or at the end.
+                let rest = if text.ends_with('*') { part.trim_start_matches('*') } else { part };
+                text.push_str(rest);
+                if parts.peek().is_some() && !text.ends_with("********") {
+                    text.push_str("********");
+                }
+            }
+            text
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect()
 }
 
 fn floor(text: &str, mut offset: usize) -> usize {
@@ -177,4 +205,21 @@ pub fn render_all(problems: &[Problem]) -> String {
         text.push(format!("{}\n", counts.join(", ")));
     }
     text.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_lengths;
+
+    #[test]
+    fn secrets_of_any_length_look_the_same() {
+        for stars in ["**", "***", "*********", "**************************"] {
+            assert_eq!(without_lengths(&format!("2 | key = {stars}\n")), "2 | key = ********\n");
+            assert_eq!(
+                without_lengths(&format!("2 | u://me:{stars}@h, {stars}")),
+                "2 | u://me:********@h, ********"
+            );
+        }
+        assert_eq!(without_lengths("2 | hosts = [\"*\"]"), "2 | hosts = [\"*\"]");
+    }
 }

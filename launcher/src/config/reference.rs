@@ -37,8 +37,10 @@ const FORMS: &[(&str, &str)] = &[
 ];
 
 const ENV: &str = "\
-Further environment variables for Mathesar, each `NAME = \"value\"`. Refused are those that have a setting of their own, and \
-`PATH`, `LD_*`, `DYLD_*`, `PYTHON*` and `GUNICORN_CMD_ARGS`, which would change what runs. Values are treated as secrets.";
+Further environment variables for Mathesar, each `NAME = \"value\"`. Refused are those that have a setting of their own; those that \
+would change what runs or how it is reached: `PATH`, `ENV`, `BASH_ENV`, `LD_*`, `DYLD_*`, `GLIBC_TUNABLES`, `GCONV_PATH`, `LOCPATH`, `PYTHON*`, \
+`GUNICORN_*`, `OPENSSL_*`, `SSLKEYLOGFILE` and `PG*`; and those between the launcher and others: `MATHESAR_*`, `NOTIFY_SOCKET`, `LISTEN_*`, \
+`WATCHDOG_*`, `CREDENTIALS_DIRECTORY`, `HOME`, `VIRTUAL_ENV`, `DJANGO_SETTINGS_MODULE` and `SKIP_STATIC_COLLECTION`. Values are treated as secrets.";
 
 /// The facts of a setting, a term and a text each.
 fn facts(setting: &Setting) -> Vec<(&'static str, String)> {

@@ -21,12 +21,18 @@ pub(crate) fn refusal(name: &str) -> Option<(String, Option<String>)> {
             return Some(("has a setting of its own".to_owned(), Some(external.to_owned())));
         }
         "PATH" => "decides which programs run",
-        "GUNICORN_CMD_ARGS" => "changes the web server behind the launcher's back",
         "DJANGO_SETTINGS_MODULE" | "SKIP_STATIC_COLLECTION" | "VIRTUAL_ENV" | "HOME" | "NOTIFY_SOCKET" => {
             "is set by the launcher"
         }
+        "GCONV_PATH" | "GLIBC_TUNABLES" | "LOCPATH" => "decides which libraries are loaded",
+        "BASH_ENV" | "ENV" => "decides which programs run",
+        "SSLKEYLOGFILE" => "writes down the keys of encrypted connections",
+        "CREDENTIALS_DIRECTORY" => "is between systemd and the launcher",
         _ if name.starts_with("LD_") || name.starts_with("DYLD_") => "decides which libraries are loaded",
         _ if name.starts_with("PYTHON") => "changes the Python that runs Mathesar",
+        _ if name.starts_with("GUNICORN_") => "changes the web server behind the launcher's back",
+        _ if name.starts_with("OPENSSL_") => "changes how connections are encrypted",
+        _ if name.starts_with("PG") => "changes how the database is reached",
         _ if name.starts_with("WATCHDOG_") || name.starts_with("LISTEN_") => {
             "is between systemd and the launcher"
         }
@@ -111,9 +117,10 @@ mod tests {
 
     #[test]
     fn dangerous_and_typed_variables_are_refused() {
-        for name in
-            ["LD_PRELOAD", "PYTHONPATH", "PATH", "GUNICORN_CMD_ARGS", "POSTGRES_HOST", "ALLOWED_HOSTS", "1A"]
-        {
+        let names = "LD_PRELOAD PYTHONPATH PATH GUNICORN_CMD_ARGS GUNICORN_FD GUNICORN_PID POSTGRES_HOST ALLOWED_HOSTS 1A OPENSSL_CONF \
+                     GCONV_PATH GLIBC_TUNABLES LOCPATH PGSERVICEFILE PGOPTIONS PGPASSFILE PGHOSTADDR BASH_ENV ENV SSLKEYLOGFILE \
+                     CREDENTIALS_DIRECTORY NOTIFY_SOCKET LISTEN_FDS WATCHDOG_USEC MATHESAR_HOME";
+        for name in names.split(' ') {
             assert!(refusal(name).is_some(), "{name}");
         }
         assert_eq!(refusal("AZURE_CLIENT_ID"), None);

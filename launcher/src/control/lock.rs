@@ -1,11 +1,14 @@
 //! One launcher at a time on one state: a lock that the system takes back when its holder dies, however it dies.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::careful;
 use crate::failure::{Exit, Failure};
 
 /// One that was killed, or has said its last word, holds the lock for a moment more.
@@ -18,11 +21,45 @@ pub struct Lock {
     path: PathBuf,
 }
 
-/// What the file says of its holder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the file says of its holder, who is there whatever it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
-    pub pid: u32,
-    pub verb: String,
+    pub pid: Option<u32>,
+    pub verb: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.verb, self.pid) {
+            (Some(verb), Some(pid)) => write!(f, "`mathesar {verb}` (pid {pid})"),
+            _ => f.write_str("a launcher that does not say which"),
+        }
+    }
+}
+
+impl Holder {
+    /// How to end it. Anybody may have written the number: it counts where that process is a launcher of whom the state belongs to.
+    pub fn cure(&self, state: &Path, kill: &str) -> String {
+        match self.pid.filter(|pid| is_launcher(*pid, state)) {
+            Some(pid) => format!("end it: `{kill} {pid}`"),
+            None => format!("see which process it is: `fuser -v {}`", state.join("lock").display()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_launcher(pid: u32, state: &Path) -> bool {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let owner = |path: &Path| std::fs::metadata(path).ok().map(|found| found.uid());
+    let program = std::fs::read_link(proc.join("exe")).unwrap_or_default();
+    // The name of one that was replaced meanwhile ends in ` (deleted)`.
+    let name = program.file_name().and_then(OsStr::to_str).and_then(|name| name.split(' ').next());
+    pid > 1 && owner(&proc).is_some() && owner(&proc) == owner(state) && name == Some("mathesar")
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_launcher(pid: u32, _: &Path) -> bool {
+    pid > 1
 }
 
 impl Lock {
@@ -39,7 +76,16 @@ impl Lock {
     /// Another lock of the same folder, for work of one kind; `what` is said to whoever comes second.
     pub fn take_for(state: &Path, name: &str, verb: &str, what: &str) -> Result<Lock, Failure> {
         let path = state.join(name);
-        let mut file = open(&path).map_err(|cause| Failure::io("open", &path, cause))?;
+        let mut file = open(&path).map_err(|cause| {
+            let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
+            let failure = Failure::io("open", &path, cause);
+            match denied {
+                true => {
+                    failure.help(format!("see whose it is: `ls -ld {} {}`", state.display(), path.display()))
+                }
+                false => failure,
+            }
+        })?;
         let end = Instant::now() + DYING;
         loop {
             match file.try_lock() {
@@ -61,9 +107,9 @@ impl Lock {
 
     /// Who holds the lock of a state folder now.
     pub fn holder(state: &Path) -> Option<Holder> {
-        let mut file = File::open(state.join("lock")).ok()?;
+        let mut file = careful::open(&state.join("lock")).ok()?;
         match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => read(&mut file),
+            Err(TryLockError::WouldBlock) => Some(read(&mut file)),
             _ => None,
         }
     }
@@ -78,19 +124,21 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn read(file: &mut File) -> Option<Holder> {
+fn read(file: &mut File) -> Holder {
     let mut text = String::new();
-    file.take(200).read_to_string(&mut text).ok()?;
-    let (pid, verb) = text.trim().split_once(' ')?;
-    Some(Holder { pid: pid.parse().ok()?, verb: verb.to_owned() })
+    // One that is no text says nothing.
+    let _ = file.take(200).read_to_string(&mut text);
+    parse(&text).unwrap_or_default()
 }
 
-fn held(what: &str, holder: &Option<Holder>) -> Failure {
-    match holder {
-        Some(Holder { pid, verb }) => Failure::new(format!("{what}: `mathesar {verb}` (pid {pid})")),
-        None => Failure::new(what),
-    }
-    .exit(Exit::Refused)
+fn parse(text: &str) -> Option<Holder> {
+    let (pid, verb) = text.trim().split_once(' ')?;
+    let plain = verb.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-'));
+    plain.then_some(Holder { pid: Some(pid.parse().ok()?), verb: Some(verb.to_owned()) })
+}
+
+fn held(what: &str, holder: &Holder) -> Failure {
+    Failure::new(format!("{what}: {holder}")).exit(Exit::Refused)
 }
 
 #[cfg(test)]
@@ -109,10 +157,25 @@ mod tests {
             second.to_string(),
             format!("another launcher is at work here: `mathesar run` (pid {pid})")
         );
-        assert_eq!(Lock::holder(state.path()), Some(Holder { pid, verb: "run".into() }));
+        assert_eq!(Lock::holder(state.path()), Some(Holder { pid: Some(pid), verb: Some("run".into()) }));
         drop(first);
         assert_eq!(Lock::holder(state.path()), None);
         Lock::take(state.path(), "upgrade").unwrap();
+    }
+
+    #[test]
+    fn what_the_file_says_is_not_believed() {
+        let state = tempfile::tempdir().unwrap();
+        let _lock = Lock::take(state.path(), "run").unwrap();
+        for text in ["", "1 run\u{1b}[8m", "x run", "\u{7}"] {
+            std::fs::write(state.path().join("lock"), text).unwrap();
+            assert_eq!(Lock::holder(state.path()), Some(Holder::default()), "{text:?}");
+        }
+        let own = std::process::id();
+        for pid in [0, 1, own, u32::MAX] {
+            let holder = Holder { pid: Some(pid), verb: Some("run".into()) };
+            assert!(holder.cure(state.path(), "kill").contains("fuser"), "{pid}");
+        }
     }
 
     #[test]

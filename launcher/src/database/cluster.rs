@@ -9,6 +9,7 @@ use super::conf::{self, Conf};
 use super::discover::Binaries;
 use super::psql::{Psql, password_file};
 use super::{REPLICATION, ROLE, SUPERUSER};
+use crate::careful;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
@@ -92,10 +93,10 @@ pub fn existing_major(folder: &Path) -> Result<Option<u32>, Failure> {
 /// The same for a data folder anywhere.
 pub(super) fn major_of(data: &Path) -> Result<Option<u32>, Failure> {
     let path = data.join("PG_VERSION");
-    match fs::read_to_string(&path) {
+    match careful::read_text(&path) {
         Ok(text) => text.trim().parse().map(Some).map_err(|_| {
             Failure::new(format!("cannot understand {}", path.display()))
-                .cause(format!("`{}` is no major version", text.trim()))
+                .cause(format!("`{}` is no major version", careful::harmless(text.trim())))
                 .exit(Exit::Refused)
                 .help("restore a backup: `mathesar backup list`")
         }),

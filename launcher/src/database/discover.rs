@@ -81,14 +81,21 @@ impl Search {
     }
 
     /// The system's server of one major. Folders that are named after it come first: at every start each question costs a run
-    /// of a server's program.
-    fn of_system(&self, major: u32) -> Option<Binaries> {
-        let (mut own, others): (Vec<PathBuf>, Vec<PathBuf>) =
-            (self.folders_of(major..=major), self.folders());
+    /// of a server's program. Where there is none: which of those folders holds one that cannot be used, and why.
+    fn of_system(&self, major: u32) -> Result<Binaries, Option<(PathBuf, Problem)>> {
+        let (own, others): (Vec<PathBuf>, Vec<PathBuf>) = (self.folders_of(major..=major), self.folders());
         let others: Vec<PathBuf> = others.into_iter().filter(|folder| !own.contains(folder)).collect();
-        own.extend(others);
-        let inspect = |folder: &PathBuf| inspect(folder, &self.root.join("usr/bin"), Origin::System).ok();
-        own.iter().filter_map(inspect).find(|binaries| binaries.major == major)
+        let mut broken = None;
+        for (folder, named) in
+            own.iter().map(|own| (own, true)).chain(others.iter().map(|other| (other, false)))
+        {
+            match inspect(folder, &self.root.join("usr/bin"), Origin::System) {
+                Ok(binaries) if binaries.major == major => return Ok(binaries),
+                Err(problem) if named && broken.is_none() => broken = Some((folder.clone(), problem)),
+                _ => {}
+            }
+        }
+        Err(broken)
     }
 
     fn folders(&self) -> Vec<PathBuf> {
@@ -122,7 +129,7 @@ impl Search {
         folders
     }
 
-    fn supports(&self, major: u32) -> bool {
+    pub fn supports(&self, major: u32) -> bool {
         (self.range.min..=self.range.max).contains(&major)
     }
 
@@ -133,7 +140,7 @@ impl Search {
                 "`database.bin` names {}, which is no PostgreSQL server's",
                 folder.display()
             ))
-            .cause(problem)
+            .cause(problem.text)
             .exit(Exit::Refused)
             .help("let the launcher look by itself: `mathesar config unset database.bin`")
         })
@@ -144,9 +151,10 @@ impl Search {
     pub fn for_new(&self) -> Result<Option<Binaries>, Failure> {
         if let Some(binaries) = self.of_setting()? {
             if !self.supports(binaries.major) {
-                return Err(
-                    self.unsupported(&format!("the server in {}", binaries.bin.display()), &binaries.version)
-                );
+                let what = format!("the server in {}", binaries.bin.display());
+                return Err(self
+                    .unsupported(&what, &binaries.version)
+                    .help("let the launcher look by itself: `mathesar config unset database.bin`"));
             }
             return Ok(Some(binaries));
         }
@@ -162,7 +170,15 @@ impl Search {
     /// The server for data of this major: its `PG_VERSION` chooses, and PATH does not.
     pub fn for_major(&self, major: u32) -> Result<Binaries, Failure> {
         if !self.supports(major) {
-            return Err(self.unsupported("the database", &major.to_string()));
+            let failure = self
+                .unsupported("the database", &major.to_string())
+                .cause("another server does not read it; nothing was changed");
+            return Err(match major < self.range.min {
+                true => failure.help(format!(
+                    "take its content over with PostgreSQL {major} itself: `pg_upgrade`, or `pg_dumpall` and a new database"
+                )),
+                false => failure.help("a newer launcher may know it: upgrade the package of Mathesar"),
+            });
         }
         let setting = self.of_setting()?;
         if let Some(binaries) = setting {
@@ -176,14 +192,29 @@ impl Search {
             .exit(Exit::Refused)
             .help("let the launcher look by itself: `mathesar config unset database.bin`"));
         }
-        if let Some(binaries) = self.of_system(major) {
-            return Ok(binaries);
-        }
+        let broken = match self.of_system(major) {
+            Ok(binaries) => return Ok(binaries),
+            Err(broken) => broken,
+        };
         if let Some(folder) = &self.embedded
             && let Ok(binaries) = super::embedded::binaries(folder)
             && binaries.major == major
         {
             return Ok(binaries);
+        }
+        if let Some((folder, problem)) = broken {
+            let failure = Failure::new(format!(
+                "the database was made by PostgreSQL {major}, whose programs in {} cannot be used",
+                folder.display()
+            ));
+            let command = match problem.client {
+                true => self.distribution.install_client(major),
+                false => self.distribution.install(Some(major)),
+            };
+            return Err(failure
+                .cause(format!("{}; nothing was changed", problem.text))
+                .exit(Exit::Refused)
+                .help(format!("install what is missing: `{command}`")));
         }
         let found = self.found();
         Err(Failure::new(format!("the database was made by PostgreSQL {major}, which is not installed"))
@@ -205,7 +236,6 @@ impl Search {
         let Postgresql { min, max } = self.range;
         Failure::new(format!("{what} is of PostgreSQL {version}, and Mathesar needs {min} to {max}"))
             .exit(Exit::Refused)
-            .help(format!("install one: `{}`", self.distribution.install(None)))
     }
 
     fn found(&self) -> String {
@@ -217,16 +247,31 @@ impl Search {
     }
 }
 
+/// Why a folder's programs cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub text: String,
+    /// The server is whole, and the programs of its clients are missing.
+    pub client: bool,
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Problem {
+        Problem { text, client: false }
+    }
+}
+
 /// What lies in a folder; why it is not a server's, where it is not.
-pub(super) fn inspect(folder: &Path, shared: &Path, origin: Origin) -> Result<Binaries, String> {
+pub(super) fn inspect(folder: &Path, shared: &Path, origin: Origin) -> Result<Binaries, Problem> {
     for name in ["postgres", "initdb"] {
         if !executable(&folder.join(name)) {
-            return Err(format!("{} is missing or cannot be executed", folder.join(name).display()));
+            return Err(format!("{} is missing or cannot be executed", folder.join(name).display()).into());
         }
     }
     let whole = |folder: &Path| ["psql", "pg_isready"].iter().all(|name| executable(&folder.join(name)));
     let client = [folder, shared].into_iter().find(|folder| whole(folder));
-    let client = client.ok_or_else(|| format!("psql is missing in {}", folder.display()))?;
+    let client = client
+        .ok_or_else(|| Problem { text: format!("psql is missing in {}", folder.display()), client: true })?;
     let output = Program::new(folder.join("postgres")).arg("--version").run().map_err(|failure| {
         let cause = std::error::Error::source(&failure).map(|cause| format!(": {cause}"));
         format!("{failure}{}", cause.unwrap_or_default())

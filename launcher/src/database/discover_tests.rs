@@ -47,6 +47,23 @@ fn every_layout_is_found_and_the_newest_supported_is_chosen() {
     let old = search.for_major(13).unwrap_err();
     assert_eq!(old.to_string(), "the database is of PostgreSQL 13, and Mathesar needs 14 to 18");
     assert_eq!(old.exit, Exit::Refused);
+    // Installing another server would cure nothing.
+    for (major, cure) in [(13, "with PostgreSQL 13 itself: `pg_upgrade`"), (19, "a newer launcher")] {
+        let (_, text) = crate::failure::report(&search.for_major(major).unwrap_err().into());
+        assert!(text.contains(cure) && !text.contains("install"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_without_its_client_is_told_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fake(folder.path(), "usr/lib/postgresql/15/bin", "15.18", false);
+    let (_, text) = crate::failure::report(&search(folder.path()).for_major(15).unwrap_err().into());
+    assert!(text.contains("whose programs in ") && text.contains("psql is missing in "), "{text}");
+    assert!(text.contains("`apt install postgresql-client-15`"), "{text}");
+    fs::remove_file(folder.path().join("usr/lib/postgresql/15/bin/initdb")).unwrap();
+    let (_, text) = crate::failure::report(&search(folder.path()).for_major(15).unwrap_err().into());
+    assert!(text.contains("initdb is missing") && text.contains("`apt install postgresql-15`"), "{text}");
 }
 
 #[test]

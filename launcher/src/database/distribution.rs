@@ -52,6 +52,18 @@ impl Distribution {
         Distribution::Other
     }
 
+    /// The command that installs psql for a server of this major, where it has a package of its own.
+    pub fn install_client(self, major: u32) -> String {
+        match self {
+            Distribution::Debian => format!("apt install postgresql-client-{major}"),
+            Distribution::Fedora => "dnf install postgresql".to_owned(),
+            Distribution::RedHat { .. } => "dnf install postgresql".to_owned(),
+            Distribution::Arch => "pacman -S postgresql-libs".to_owned(),
+            Distribution::Suse => "zypper install postgresql".to_owned(),
+            Distribution::MacOs | Distribution::Other => self.install(Some(major)),
+        }
+    }
+
     /// The command that installs a server of this major, or of the distribution's usual one.
     pub fn install(self, major: Option<u32>) -> String {
         match (self, major) {

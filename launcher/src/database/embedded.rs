@@ -15,5 +15,5 @@ pub fn binaries(folder: &Path) -> Result<Binaries, Failure> {
             .help("fetch it again: remove that folder, then `mathesar db init`")
     };
     let bin = bin.ok_or_else(|| broken("it holds no pginstall/bin/postgres".to_owned()))?;
-    inspect(&bin, &bin, Origin::Embedded).map_err(broken)
+    inspect(&bin, &bin, Origin::Embedded).map_err(|problem| broken(problem.text))
 }

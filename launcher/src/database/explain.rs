@@ -149,7 +149,12 @@ impl Trouble {
             Trouble::Starting => ("the server is starting or stopping".to_owned(), "try again in a minute".to_owned()),
             Trouble::Rights => (
                 format!("role {role} may not create schemas and tables in database {database}"),
-                format!("give it the database: `ALTER DATABASE {database} OWNER TO {role}`"),
+                match address.role.as_str() {
+                    "msar" | "__msar" | "mathesar_types" => {
+                        "name another role in `database.url`: schemas of Mathesar's have this name, and its queries break".to_owned()
+                    }
+                    _ => format!("give it the database: `ALTER DATABASE {database} OWNER TO {role}`"),
+                },
             ),
             Trouble::Encoding(found) => (
                 format!("database {database} is encoded in {found}, and Mathesar needs UTF8"),

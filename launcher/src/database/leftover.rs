@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::cluster::Cluster;
+use crate::careful;
 use crate::failure::{Exit, Failure};
 
 /// Backends notice within this that their server is gone.
@@ -22,7 +23,7 @@ pub(super) struct PidFile {
 
 impl PidFile {
     pub fn read(data: &Path) -> Option<PidFile> {
-        PidFile::parse(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
+        PidFile::parse(&careful::read_text(&data.join("postmaster.pid")).ok()?)
     }
 
     fn parse(text: &str) -> Option<PidFile> {

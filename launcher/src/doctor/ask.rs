@@ -83,7 +83,7 @@ impl Look {
 
     /// A supervisor answers.
     pub fn running(&self) -> bool {
-        self.status.contains_key("pid")
+        self.status.get("pid").is_some_and(|pid| !pid.is_null())
     }
 
     /// Whether anything was ever made here: before the first start much is missing, and nothing is wrong.

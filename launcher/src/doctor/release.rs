@@ -141,7 +141,7 @@ fn pin(facts: &Facts) -> Check {
         )),
         Ok(current) => PIN
             .warning(format!("Mathesar {}, and {} is installed", facts.pinned, current.id))
-            .cause("a newer launcher has brought another release")
+            .cause("this launcher brings another release")
             .cure("`mathesar upgrade`"),
         Err(_) => PIN.ok(format!("Mathesar {}", facts.pinned)),
     }

@@ -107,7 +107,7 @@ impl Facts {
                 _ => None,
             },
             running,
-            busy: busy.map(|holder| format!("`mathesar {}` (pid {})", holder.verb, holder.pid)),
+            busy: busy.map(|holder| holder.to_string()),
         }
     }
 }

@@ -219,7 +219,11 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
 
 fn address(facts: &Facts) -> Check {
     let listen = &facts.listen;
-    let other = "take another: `mathesar config set server.listen 127.0.0.1:8001`";
+    let other = || {
+        let free = crate::server::listener::free_near(listen);
+        let free = free.as_deref().unwrap_or("127.0.0.1:8001");
+        format!("take another: `mathesar config set server.listen {free}`")
+    };
     match &facts.port {
         Port::Ours => PORT.ok(format!("Mathesar listens on {listen}")),
         Port::Free if facts.address.is_some() => PORT
@@ -227,11 +231,11 @@ fn address(facts: &Facts) -> Check {
             .cause("the setting has changed since the start, or a socket unit gives the address")
             .cure("`mathesar restart`"),
         Port::Free => PORT.ok(format!("{listen} is free")),
-        Port::Taken(Some(by)) => PORT.problem(format!("{listen} is used by {by}")).cure(other),
+        Port::Taken(Some(by)) => PORT.problem(format!("{listen} is used by {by}")).cure(other()),
         Port::Taken(None) => PORT
             .problem(format!("{listen} is used by a process of another user"))
             .cure(format!("see which one: `sudo ss -ltnp | grep {}`", listen.rsplit(':').next().unwrap_or_default()))
-            .cure(other),
+            .cure(other()),
         Port::Denied => PORT
             .problem(format!("{listen} is denied"))
             .cause("ports below 1024 are root's")
@@ -239,7 +243,7 @@ fn address(facts: &Facts) -> Check {
         Port::NotOfThisMachine => PORT
             .problem(format!("this machine has no address {listen}"))
             .cure("see those that it has: `ip address`; for all of them: `mathesar config set server.listen 0.0.0.0:8000`"),
-        Port::Odd(why) => PORT.problem(format!("{listen} cannot be used: {why}")).cure(other),
+        Port::Odd(why) => PORT.problem(format!("{listen} cannot be used: {why}")).cure(other()),
     }
 }
 

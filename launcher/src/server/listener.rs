@@ -97,6 +97,21 @@ impl Listener {
         Ok(Listener { fd: nonblocking(listener.into())?, place, made: false })
     }
 
+    /// Whether another address can be listened on instead of this one: tried, and given back.
+    pub fn could_be(&self, listen: &str) -> Result<(), Failure> {
+        Listener::could_replace(&self.url(), listen)
+    }
+
+    /// The same for a listener of another process, by its `url`.
+    pub fn could_replace(url: &str, listen: &str) -> Result<(), Failure> {
+        let port = |text: &str| text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        // The port is that one's until then, whatever the address; and so is its unix socket.
+        if url == listen || port(url).is_some_and(|own| port(listen) == Some(own)) {
+            return Ok(());
+        }
+        Listener::open(listen).map(drop)
+    }
+
     pub fn fd(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.fd)
     }
@@ -175,14 +190,25 @@ fn taken(listen: &str, addresses: &[SocketAddr], port: u16) -> Failure {
         Some(holder) => format!("is used by {holder}"),
         None => "is used by a process of another user".to_owned(),
     };
+    let other = another(listen, addresses, port);
+    Failure::new(format!("cannot listen on {listen}: port {port} {by}"))
+        .exit(Exit::Refused)
+        .help(format!("end that process, or take a free port: `mathesar config set server.listen {other}`"))
+}
+
+/// A free one near a taken address.
+pub(crate) fn free_near(listen: &str) -> Option<String> {
+    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().ok()?.collect();
+    Some(another(listen, &addresses, addresses.first()?.port()))
+}
+
+fn another(listen: &str, addresses: &[SocketAddr], port: u16) -> String {
     let free = |port: &u16| {
         addresses.iter().all(|address| TcpListener::bind(SocketAddr::new(address.ip(), *port)).is_ok())
     };
     let other = (port.saturating_add(1)..=port.saturating_add(50)).find(free).unwrap_or(8000);
     let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
-    Failure::new(format!("cannot listen on {listen}: port {port} {by}")).exit(Exit::Refused).help(format!(
-        "end that process, or take a free port: `mathesar config set server.listen {host}:{other}`"
-    ))
+    format!("{host}:{other}")
 }
 
 fn unix(path: &Path) -> Result<Listener, Failure> {
@@ -245,6 +271,18 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, "mine").unwrap();
         assert!(Listener::open(&listen).unwrap_err().to_string().ends_with("another file is there"));
+    }
+
+    #[test]
+    fn another_address_is_tried_and_given_back() {
+        let (own, other) = (Listener::open("127.0.0.1:0").unwrap(), Listener::open("127.0.0.1:0").unwrap());
+        let port = |listener: &Listener| listener.local_addr().unwrap().port();
+        let taken = format!("127.0.0.1:{}", port(&other));
+        assert_eq!(own.could_be(&taken).unwrap_err().exit, Exit::Refused);
+        own.could_be(&format!("0.0.0.0:{}", port(&own))).unwrap();
+        drop(other);
+        own.could_be(&taken).unwrap();
+        own.could_be(&taken).unwrap();
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn last_words(invocation: &str) -> Option<String> {
 fn error_in(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.iter().rposition(|line| line.starts_with("error: "))?;
-    Some(format!("{}\n", lines[from..].join("\n")))
+    Some(format!("{}\n", crate::careful::harmless(&lines[from..].join("\n"))))
 }
 
 /// Whether this very process belongs to the unit.

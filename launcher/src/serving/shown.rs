@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::lock_of;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::installation::{Fingerprint, Installation};
 use crate::progress::Silent;
 use crate::server::{Board, Gunicorn, Listener, Preparing};
@@ -125,6 +125,38 @@ impl Shown {
         }
         pending
     }
+
+    /// What a restart would fail at, after it has stopped what runs.
+    fn try_out(&self, world: &World, deep: &[String]) -> Result<(), Failure> {
+        if world.listen.is_none() && deep.iter().any(|name| name == "server.listen") {
+            self.listener.could_be(world.installation.listen())?;
+        }
+        // A new gunicorn would wait for it, and so would its visitors.
+        if world.installation.is_external() {
+            world.work(Step::Database, &Silent)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a restart's refusal begins on the wire, which carries one text; its helps follow.
+const RUNS_ON: &str = "not restarted, it runs on as before: ";
+const THEN_HELP: &str = "; help: ";
+
+/// The refusal as whoever asked for the restart shows it.
+pub fn refused_over_the_wire(said: &str) -> Option<Failure> {
+    let mut parts = said.strip_prefix(RUNS_ON)?.split(THEN_HELP);
+    let failure = Failure::new(format!("{RUNS_ON}{}", parts.next()?)).exit(Exit::Refused);
+    Some(parts.fold(failure, |failure, help| failure.help(help)))
+}
+
+fn refused(failure: Failure) -> Failure {
+    let mut text = format!("{RUNS_ON}{}", in_full(&failure));
+    for help in failure.helps() {
+        text.push_str(THEN_HELP);
+        text.push_str(help);
+    }
+    Failure::new(text)
 }
 
 impl Hooks for Shown {
@@ -170,6 +202,9 @@ impl Hooks for Shown {
         let now = self.installation.again()?;
         let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
         let (served, world) = (self.served.get(), World::like(now, &self.world)?);
+        if served.is_some() {
+            self.try_out(&world, &deep).map_err(refused)?;
+        }
         if served.is_some() && !deep.iter().any(|name| name.starts_with("database.")) {
             // Others may be going to be let in. Refused while it runs, rather than after it was stopped.
             world.work(Step::Admin, &Silent)?;
@@ -194,6 +229,8 @@ impl Hooks for Shown {
         fields.insert("address".to_owned(), json!(self.listener.url()));
         fields.insert("since".to_owned(), json!(unix(self.since)));
         fields.insert("pending".to_owned(), json!(self.pending()));
+        // As it is in force; the files may name another one by now.
+        fields.insert("external".to_owned(), json!(self.world.installation.is_external()));
         let release = self.world.release().ok();
         fields.insert("version".to_owned(), json!(release.as_ref().map(|release| &release.version)));
         fields.insert("release".to_owned(), json!(release.map(|release| release.id)));
@@ -203,5 +240,22 @@ impl Hooks for Shown {
             fields.insert("postgresql".to_owned(), json!(cluster.binaries.version));
         }
         fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_survives_the_wire() {
+        let failure = Failure::new("cannot listen").cause("taken").help("`one`").help("`two`");
+        let heard = refused_over_the_wire(&refused(failure).to_string()).unwrap();
+        assert_eq!(heard.to_string(), format!("{RUNS_ON}cannot listen: taken"));
+        assert_eq!(
+            (heard.helps(), heard.exit),
+            (&["`one`".to_owned(), "`two`".to_owned()][..], Exit::Refused)
+        );
+        assert!(refused_over_the_wire("cannot listen").is_none());
     }
 }

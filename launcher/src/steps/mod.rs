@@ -6,6 +6,7 @@ mod event;
 mod feed;
 mod graph;
 mod outlook;
+mod tables;
 mod work;
 mod world;
 
@@ -15,6 +16,7 @@ pub use event::{Event, Kind, Watcher, stage};
 pub use feed::Feed;
 pub use graph::walk;
 pub use outlook::{Download, Outlook, State, outlook};
+pub use tables::compare;
 pub use work::{FIRST_ADMIN, FIRST_PASSWORD, MIGRATED, migrated_by};
 pub use world::{Wanted, World};
 

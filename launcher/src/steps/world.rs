@@ -24,6 +24,8 @@ pub struct World {
     pub for_admin: bool,
     /// The release that the walk is about.
     pub wanted: Wanted,
+    /// A file's release is held as soon as it is unpacked: whoever goes on after a break-off goes on with it.
+    pub holds: bool,
     slots: Mutex<Slots>,
     unsettled: Mutex<Option<Unsettled>>,
 }
@@ -63,6 +65,7 @@ impl World {
             listen: None,
             for_admin: false,
             wanted: Wanted::default(),
+            holds: false,
             slots: Mutex::default(),
             unsettled: Mutex::default(),
         }

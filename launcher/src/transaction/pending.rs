@@ -27,7 +27,7 @@ pub struct Pending {
 impl Pending {
     /// What cannot be read says nothing.
     pub fn read(state: &Path) -> Pending {
-        let value: Value = std::fs::read(state.join(FILE))
+        let value: Value = crate::careful::read(&state.join(FILE))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default();

@@ -36,7 +36,7 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
     let running = current.rsplit_once('-').map_or(current.as_str(), |(version, _)| version).to_owned();
     let failed = last_failure(&installation.layout.state, &id);
     let holding = match () {
-        () if super::preflight::compare(&pinned.version, &running) == std::cmp::Ordering::Less => {
+        () if crate::steps::compare(&pinned.version, &running) == std::cmp::Ordering::Less => {
             Some(Holding::Older)
         }
         () if let Some(why) = failed => Some(Holding::Failed(why)),
@@ -49,13 +49,21 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
 
 /// Why the last upgrade to this release was taken back.
 fn last_failure(state: &std::path::Path, id: &str) -> Option<String> {
-    let last: Value = serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()?;
+    let last: Value = serde_json::from_slice(&crate::careful::read(&state.join(LAST)).ok()?).ok()?;
     (last["to"] == id && last["outcome"] == "taken back")
         .then(|| last["why"].as_str().unwrap_or("it failed").to_owned())
 }
 
 /// For `status`.
 pub fn lines(installation: &Installation) -> Vec<String> {
+    let store = installation.store();
+    let current = std::fs::read_link(store.folder.join("current")).ok();
+    // The one that a person has named by a file comes before the launcher's own.
+    if let (Some(held), Some(current)) = (store.held(), current.as_deref().and_then(std::path::Path::to_str)) {
+        let version = held.rsplit_once('-').map_or(held.as_str(), |(version, _)| version);
+        let text = format!("upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {version}` brings it");
+        return if held == current { Vec::new() } else { vec![text] };
+    }
     let Some((id, holding)) = due(installation) else { return Vec::new() };
     let version = id.rsplit_once('-').map_or(id.as_str(), |(version, _)| version);
     let text = match holding {

@@ -6,16 +6,9 @@ use std::path::Path;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
+use crate::steps::compare;
 use crate::transaction::Part;
 use crate::transaction::copy;
-
-/// `0.9.0` < `0.10.1`: numbers by their size, in the order they stand.
-pub fn compare(one: &str, other: &str) -> Ordering {
-    let numbers = |text: &str| -> Vec<u64> {
-        text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
-    };
-    numbers(one).cmp(&numbers(other))
-}
 
 /// Upstream: installations up to 0.1.7 cannot be brought to 0.2.0 or later.
 const LAST_OF_THE_OLD: &str = "0.1.7";
@@ -86,13 +79,6 @@ fn tablespaces(data: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_by_number() {
-        assert_eq!(compare("0.9.0", "0.10.1"), Ordering::Less);
-        assert_eq!(compare("0.12.0", "0.12.0"), Ordering::Equal);
-        assert_eq!(compare("1.0", "0.99.9"), Ordering::Greater);
-    }
 
     #[test]
     fn some_jumps_are_impossible() {

@@ -18,7 +18,7 @@ fn set_keeps_comments_and_order() {
 
 #[test]
 fn types_are_written_as_toml() {
-    let test = set(Test::new(), "server.workers", "4");
+    let test = set(Test::new().conf(""), "server.workers", "4");
     let test = set(test, "app.debug", "false");
     let test = set(test, "server.request-timeout", "5m");
     let test = set(test, "env.AZURE_CLIENT_ID", "7");
@@ -30,8 +30,16 @@ fn types_are_written_as_toml() {
         "config/mathesar.conf",
         "[server]\nworkers = 4\nrequest-timeout = \"5m\"\nhosts = [\"a.example\", \"b.example\"]\n\n[app]\ndebug = false\n\n[env]\nAZURE_CLIENT_ID = \"7\"\n",
     )
-    .mode("config/mathesar.conf", 0o600)
     .missing("config/.mathesar.conf.new");
+}
+
+#[test]
+fn the_first_setting_comes_into_the_file_that_explains_all() {
+    let test = set(Test::new(), "server.listen", "127.0.0.1:2");
+    let commented = "#listen = \"127.0.0.1:8000\"\n";
+    let expected =
+        mathesar::config::TEMPLATE.replace(commented, &format!("{commented}listen = \"127.0.0.1:2\"\n"));
+    test.contents("config/mathesar.conf", &expected).mode("config/mathesar.conf", 0o600);
 }
 
 #[test]

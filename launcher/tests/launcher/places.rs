@@ -13,6 +13,7 @@ config-file            HOME/config/mathesar.conf
 config-written-by-set  HOME/config/mathesar.conf
 state                  HOME/state
 app                    HOME/state/app
+tools                  HOME/state/tools
 database               HOME/state/database
 database-socket        HOME/state/socket
 media                  HOME/state/media

@@ -133,7 +133,7 @@ fn byte_order_mark_and_windows_line_ends_are_read() {
 fn without_any_file_the_defaults_hold() {
     Test::new()
         .args(&["config", "check"])
-        .stderr("     Checked HOME/config/mathesar.conf does not exist: the defaults hold\n")
+        .stderr("     Checked the defaults, as there is no HOME/config/mathesar.conf\n")
         .run();
 }
 

@@ -114,6 +114,24 @@ fn without_a_network_the_files_are_enough_also_when_python_vanishes() {
     assert!(again.status == 0 && !again.stderr.contains(said), "{again:?}");
 }
 
+#[test]
+fn an_installation_from_a_file_that_broke_off_is_gone_on_with() {
+    let Some(home) = Home::bare() else { return };
+    let broken = release_requiring("iniconfig==99.1");
+    let file = home.folder().join("mathesar.tar.gz");
+    fs::copy(&broken.tarball, &file).unwrap();
+    let failed = home.mathesar(&["app", "install", "--from", file.to_str().unwrap()]);
+    assert_eq!(failed.status, 1, "{failed:?}");
+    // Not with the pinned one.
+    let id = format!("app/{}-{}", broken.version, &broken.sha256[..12]);
+    let plan = home.ok(&["plan"]).stdout;
+    assert!(plan.contains(&format!("{id}, held")), "{plan}");
+    for command in ["start", "setup"] {
+        let failed = home.mathesar(&[command]);
+        assert!(failed.status == 1 && failed.stderr.contains("iniconfig==99.1"), "{failed:?}");
+    }
+}
+
 /// A Python of this home's own, that may vanish: the system's program, with the system's library.
 fn own_python(home: &Home) -> Option<PathBuf> {
     let supported = mathesar::release::Python { min: (3, 10), max: (3, 12), prefer: vec![(3, 12), (3, 11)] };

@@ -25,6 +25,7 @@ fn a_password_with_every_odd_character_survives_everywhere() {
     set("database.password-file", file.to_str().unwrap());
     let mut said = vec![home.ok(&["db", "url", "--test"])];
     assert!(said[0].stderr.contains("Reached PostgreSQL"), "{said:?}");
+    assert!(said[0].stderr.contains("others can read the password"), "{said:?}");
     assert_eq!(said[0].stdout, format!("{}?sslmode=prefer\n", external.url("me", "its%20own")));
     let who = "SELECT current_user || ' ' || current_database()";
     said.push(home.ok(&["db", "shell", "--", "-Atc", who]));

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use mathesar::process::User;
 use rustix::process::Signal;
 
 use crate::harness::{Home, Output, PATIENCE};
@@ -12,15 +13,21 @@ use crate::http::request;
 use crate::machine;
 use crate::visitors::{Address, ask, form, get};
 
-const ENTER: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
+/// With these two files instead of the machine's.
+macro_rules! enter {
+    () => {
+        "mount --make-rprivate / && mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group && "
+    };
+}
+pub const ENTER: &str = concat!(enter!(), "shift && exec \"$@\"");
 /// As ProcSubset=pid of the unit.
-const ENTER_WITHOUT_NET: &str = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd && \
-                                 mount -t proc -o subset=pid proc /proc && shift && exec \"$@\"";
+const ENTER_WITHOUT_NET: &str =
+    concat!(enter!(), "mount -t proc -o subset=pid proc /proc && shift && exec \"$@\"");
 
 /// The home's launcher as root would call it; it becomes `mathesar` by itself.
-fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
+pub fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-ec", enter, "sh"]).arg(home.folder().join("passwd"));
+    command.args(["--mount", "sh", "-ec", enter, "sh"]).arg(home.folder());
     command.arg(home.program()).arg("--system").args(args);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir("/");
     for (name, folder) in [
@@ -35,7 +42,7 @@ fn command(home: &Home, enter: &str, args: &[&str]) -> Command {
     command
 }
 
-fn mathesar(home: &Home, args: &[&str]) -> Output {
+pub fn mathesar(home: &Home, args: &[&str]) -> Output {
     let output = command(home, ENTER, args).output().unwrap();
     Output {
         status: output.status.code().unwrap_or(-1),
@@ -44,30 +51,56 @@ fn mathesar(home: &Home, args: &[&str]) -> Output {
     }
 }
 
-fn run(home: &Home, enter: &str, log: &str) -> Child {
+pub fn run(home: &Home, enter: &str, log: &str) -> Child {
     let words = fs::File::create(home.folder().join(log)).unwrap();
     command(home, enter, &["run"]).stdout(Stdio::null()).stderr(words).process_group(0).spawn().unwrap()
 }
 
-fn stop(home: &Home, mut child: Child) {
+pub fn stop(home: &Home, mut child: Child) {
     machine::signal(child.id() as i32, Signal::TERM);
     assert!(child.wait().unwrap().success());
     home.nobody_left();
 }
 
-fn system() -> Option<Home> {
+/// The machine's own, with this one as `mathesar`: instead of its name, and of a real `mathesar`, whose package may be installed.
+fn passwd(machine: &str, user: User) -> String {
+    let others = machine.lines().filter(|line| {
+        let mut fields = line.split(':');
+        fields.next() != Some("mathesar") && fields.nth(1) != Some(&user.uid.to_string())
+    });
+    let own = format!("mathesar:x:{}:{}::/:/usr/sbin/nologin", user.uid, user.gid);
+    others.chain([own.as_str()]).map(|line| format!("{line}\n")).collect()
+}
+
+/// Likewise; the other names of this number stay, as files show them.
+fn group(machine: &str, user: User) -> String {
+    let others = machine.lines().filter(|line| line.split(':').next() != Some("mathesar"));
+    let own = format!("mathesar:x:{}:", user.gid);
+    others.chain([own.as_str()]).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_real_service_user_steps_aside() {
+    let user = User { uid: 65534, gid: 65534 };
+    let machine = "root:x:0:0::/root:/bin/sh\nmathesar:x:995:993::/var/lib/mathesar:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+    assert_eq!(
+        passwd(machine, user),
+        "root:x:0:0::/root:/bin/sh\nmathesar:x:65534:65534::/:/usr/sbin/nologin\n"
+    );
+    let machine = "mathesar:x:993:\nnogroup:x:65534:\n";
+    assert_eq!(group(machine, user), "nogroup:x:65534:\nmathesar:x:65534:\n");
+}
+
+pub fn system() -> Option<Home> {
     if !rustix::process::geteuid().is_root() {
         println!("not run: only root can make a mount namespace");
         return None;
     }
     let mut home = Home::installed()?;
     let user = home.user?;
-    let own = format!(":{}:", user.uid);
-    let passwd = fs::read_to_string("/etc/passwd").unwrap();
-    let mut passwd: String =
-        passwd.lines().filter(|line| !line.contains(&own)).map(|line| format!("{line}\n")).collect();
-    passwd += &format!("mathesar:x:{}:{}::/:/usr/sbin/nologin\n", user.uid, user.gid);
-    fs::write(home.folder().join("passwd"), passwd).unwrap();
+    let read = |path: &str| fs::read_to_string(path).unwrap();
+    fs::write(home.folder().join("passwd"), passwd(&read("/etc/passwd"), user)).unwrap();
+    fs::write(home.folder().join("group"), group(&read("/etc/group"), user)).unwrap();
     home.layout.database_socket = home.layout.run.clone();
     let tried = mathesar(&home, &["layout"]);
     if tried.status != 0 {
@@ -79,7 +112,7 @@ fn system() -> Option<Home> {
 
 /// Until the application answers; before it does, nobody may be led to the first page.
 #[track_caller]
-fn ready(home: &Home) {
+pub fn ready(home: &Home) {
     home.until("the login page answers", || {
         let answer = request(home.port, "GET /auth/login/ HTTP/1.1", b"", PATIENCE);
         let status = answer.map_or(0, |answer| answer.status);

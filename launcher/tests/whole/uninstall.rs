@@ -32,7 +32,7 @@ fn data_stay_and_a_start_goes_on_with_them() {
     let place = home.folder().join("home");
     let layout = &home.layout;
     assert!(!layout.cache.exists() && !layout.logs.as_ref().unwrap().exists() && !layout.run.exists());
-    assert_eq!(names(&layout.state), ["database", "lock", "media", "secrets"]);
+    assert_eq!(names(&layout.state), ["database", "lock", "media", "migrated.json", "secrets"]);
     assert!(layout.config_file().exists());
     assert!(home.try_get("/").is_none());
     let again = home.ok(&["uninstall", "--yes"]);

@@ -109,14 +109,131 @@ pub(crate) fn completions(package: &Package) -> Vec<(String, String)> {
     .map(|(shell, file)| {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut mathesar::cli::command(), name, &mut script);
-        (format!("completions/{file}"), String::from_utf8_lossy(&script).into_owned())
+        let mut script = String::from_utf8_lossy(&script).into_owned();
+        if shell == Shell::Fish {
+            script.push_str(&fish_values(&mathesar::cli::command(), name));
+        }
+        (format!("completions/{file}"), script)
     })
     .collect()
+}
+
+/// What clap_complete leaves out for fish, which offers names of files instead: values of arguments without a dash, and of options
+/// before the sub-command (an option without its value is a wrong command line for the script's own question where it stands).
+fn fish_values(command: &Command, name: &str) -> String {
+    let subs = |command: &Command| {
+        let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        names.join(" ")
+    };
+    let mut lines = String::new();
+    let none = format!("not __fish_seen_subcommand_from {}", subs(command));
+    for option in command.get_opts().filter(|option| !option.is_hide_set()) {
+        let Some(long) = option.get_long() else { continue };
+        let values = values_of(option);
+        if !values.is_empty() {
+            lines.push_str(&format!(
+                "complete -c {name} -n \"{none}\" -l {long} -x -a \"{}\"\n",
+                values.join(" ")
+            ));
+        }
+    }
+    for sub in command.get_subcommands() {
+        let seen = format!("__fish_{name}_using_subcommand {}", sub.get_name());
+        add_positionals(sub, name, &seen, &mut lines);
+        for inner in sub.get_subcommands() {
+            let seen = format!("{seen}; and __fish_seen_subcommand_from {}", inner.get_name());
+            add_positionals(inner, name, &seen, &mut lines);
+        }
+    }
+    lines
+}
+
+fn add_positionals(command: &Command, name: &str, seen: &str, lines: &mut String) {
+    for argument in command.get_positionals() {
+        let values = values_of(argument);
+        if !values.is_empty() {
+            // Once, though it may be the value of a setting that follows.
+            let once = format!("{seen}; and not __fish_seen_subcommand_from {}", values.join(" "));
+            lines.push_str(&format!("complete -c {name} -n \"{once}\" -f -a \"{}\"\n", values.join(" ")));
+        }
+    }
+}
+
+fn values_of(argument: &clap::Arg) -> Vec<String> {
+    if !argument.get_action().takes_values() {
+        return Vec::new();
+    }
+    let shown = |value: &clap::builder::PossibleValue| !value.is_hide_set();
+    argument
+        .get_possible_values()
+        .iter()
+        .filter(|value| shown(value))
+        .map(|value| value.get_name().to_owned())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bash, zsh and fish, where they are installed, and asked as a person asks them.
+    #[test]
+    fn shells_complete_values_and_names_of_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = |shell| {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut mathesar::cli::command(), "mathesar", &mut script);
+            String::from_utf8(script).unwrap()
+        };
+        let (bash, zsh) = (script(Shell::Bash), script(Shell::Zsh));
+        let fish = script(Shell::Fish) + &fish_values(&mathesar::cli::command(), "mathesar");
+        for text in [&bash, &zsh, &fish] {
+            assert!(text.contains("server.listen") && text.contains("database.url"));
+        }
+        let ask = |shell: &str, script: &str| {
+            std::process::Command::new(shell)
+                .args(["-c", script])
+                .env("HOME", folder.path())
+                .current_dir(folder.path())
+                .output()
+                .map(|output| String::from_utf8(output.stdout).unwrap())
+        };
+        std::fs::write(folder.path().join("a-file"), "").unwrap();
+        let cases = [
+            ("autostart ", "off on"),
+            ("--color ", "always auto never"),
+            ("config get server.l", "server.listen"),
+            ("config unset server.l", "server.listen"),
+            ("config set server.l", "server.listen"),
+        ];
+        let sorted = |text: &str| {
+            let mut words: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.split('\t').next())
+                .filter(|word| !word.starts_with('-'))
+                .collect();
+            words.sort_unstable();
+            words.join(" ")
+        };
+        for (typed, expected) in cases {
+            std::fs::write(folder.path().join("mathesar.fish"), &fish).unwrap();
+            match ask("fish", &format!("source mathesar.fish; complete -C 'mathesar {typed}'")) {
+                Ok(text) => assert_eq!(sorted(&text), expected, "fish: {typed}"),
+                Err(_) => println!("not run: there is no fish"),
+            }
+            std::fs::write(folder.path().join("mathesar.bash"), &bash).unwrap();
+            let question = format!(
+                "source ./mathesar.bash; line='mathesar {typed}'; IFS=' ' read -ra COMP_WORDS <<<\"$line\"; \
+                 [[ $line == *' ' ]] && COMP_WORDS+=(''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+                 _mathesar mathesar \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+                 printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            );
+            match ask("bash", &question) {
+                Ok(text) => assert_eq!(sorted(&text), expected, "bash: {typed}"),
+                Err(_) => println!("not run: there is no bash"),
+            }
+        }
+    }
 
     #[test]
     fn the_end_of_a_help_becomes_sections() {

@@ -6,6 +6,7 @@ use super::{Told, network, said, settings};
 use crate::app::digest;
 use crate::app::download::{Wanted, fetch};
 use crate::app::lookup::{self, Whence};
+use crate::app::network::Network;
 use crate::failure::Failure;
 use crate::progress::Silent;
 
@@ -125,6 +126,17 @@ fn what_an_earlier_run_left_is_used_or_thrown_away() {
         assert!(fs::read(path).unwrap() == body());
         assert_eq!(server.ranges(), ranges);
     }
+}
+
+#[test]
+fn a_server_that_only_drips_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::new(body(), vec![Answer::Slow(1)]);
+    let wanted = wanted(&format!("{}/a", server.address), SIZE);
+    let network = Network { least: (1000, std::time::Duration::from_millis(200)), ..network() };
+    let text = said(fetch(&wanted, folder.path(), &network, &Silent).unwrap_err());
+    assert!(text.contains("caused by: the server sent less than 1 kB in 0.20 s"), "{text}");
+    assert_eq!(server.ranges().len(), 3, "it goes on where it stopped: {:?}", server.ranges());
 }
 
 #[test]

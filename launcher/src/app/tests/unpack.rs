@@ -94,6 +94,10 @@ fn hostile_entries_are_refused() {
             ("c", E::Regular, 0o644, &big[1..], ""),
             file("d"),
         ],
+        vec![file("a\u{1b}[2Jb")],
+        vec![file("a\nb")],
+        vec![link("a", "\u{7}b")],
+        vec![link("a", "../\u{1b}[2J")],
         vec![file("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")],
     ] {
         text.push_str(&refused(&entries));

@@ -75,17 +75,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     };
 
     // Nobody is served by this, so nobody needs to be administrator before.
+    let holds = args.from.is_some() && repaired.is_none();
     let walked = walking::walk_with(installation, "app install", &[Step::Static], |world| {
         world.for_admin = true;
         world.wanted = wanted;
+        world.holds = holds;
     })?;
     drop(copy);
     let release = walked.world.release()?;
-    let holds = args.from.is_some() && repaired.is_none();
-    if holds {
-        let _lock = store.lock(&crate::progress::Silent)?;
-        store.hold(Some(&release.id))?;
-    }
     let did = [Step::Release, Step::Python, Step::Static].iter().any(|step| walked.changed.contains(step));
     let what = format!("Mathesar {} in {}", release.version, release.path.display());
     match (did, &repaired) {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::commands::{Context, PATIENCE, walking};
 use crate::control;
 use crate::failure::{Exit, Failure};
-use crate::steps::{Step, Wanted, migrated_by};
+use crate::steps::{Step, Wanted, compare, migrated_by};
 use crate::supervise::Request;
 use crate::terminal::{note, verb};
 
@@ -77,24 +77,9 @@ fn refusal(tables: &str, id: &str, version: &str) -> Failure {
     .help(format!("or do it all the same: `mathesar app use --force {version}`"))
 }
 
-/// `0.9.0` < `0.10.1`: numbers by their size, in the order they stand.
-fn compare(one: &str, other: &str) -> Ordering {
-    let numbers = |text: &str| -> Vec<u64> {
-        text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
-    };
-    numbers(one).cmp(&numbers(other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_by_number() {
-        assert_eq!(compare("0.9.0", "0.10.1"), Ordering::Less);
-        assert_eq!(compare("0.12.0", "0.12.0"), Ordering::Equal);
-        assert_eq!(compare("1.0", "0.99.9"), Ordering::Greater);
-    }
 
     #[test]
     fn each_direction_has_its_cure() {

@@ -26,11 +26,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let store = installation.store();
     let release = match &args.version {
         Some(version) => store.find(version)?,
-        None => store.current()?.ok_or_else(|| {
-            Failure::new("no release is the current one")
-                .exit(Exit::Refused)
-                .help("name one: `mathesar app list`, then `mathesar app verify VERSION`")
-        })?,
+        None => match store.current()? {
+            Some(current) => current,
+            None => return Err(none_current(&store.list()?).into()),
+        },
     };
     let differences = store.verify(&release.id)?;
     if differences.is_empty() {
@@ -46,6 +45,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     print(&text(&differences))?;
     Err(failure(&release, &differences).into())
+}
+
+fn none_current(installed: &[Installed]) -> Failure {
+    let refused = |what: &str| Failure::new(what).exit(Exit::Refused);
+    match installed {
+        [] => refused("Mathesar is not installed yet").help("install it: `mathesar app install`"),
+        [one, ..] => refused("no release is the current one")
+            .help(format!("name one: `mathesar app verify {}`", one.id))
+            .help("all that are installed: `mathesar app list`"),
+    }
 }
 
 fn text(differences: &Differences) -> String {

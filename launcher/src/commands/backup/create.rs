@@ -2,10 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -22,6 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::steps::Step;
 use crate::terminal::{Terminal, size, time};
+use crate::relay::Input;
 use crate::user;
 
 /// Make a backup of everything
@@ -158,7 +157,8 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     let version = crate::commands::status::current(&context.layout).map(|(version, _)| version);
     let stem = place::stem(&version.unwrap_or_default(), &moment::text(SystemTime::now()));
     let unfinished = Unfinished::new(folder, &stem)?;
-    let mut command = user::as_service_user()?;
+    let mut program = user::as_service_user(false)?;
+    let command = &mut program.command;
     let words: [OsString; 4] =
         ["backup".into(), "create".into(), "--handed".into(), unfinished.first_name().into_os_string()];
     command.args(context.global_args()).args(words);
@@ -166,20 +166,15 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     if let Some(note) = &args.note {
         command.arg("--note").arg(note);
     }
-    let failed = |cause| Failure::new("cannot run this program as the service's user").cause(cause);
-    let output =
-        command.stdin(Stdio::from(unfinished.file()?)).stderr(Stdio::inherit()).output().map_err(failed)?;
-    match output.status.code() {
-        Some(0) => {}
-        // It was said already.
-        Some(4) => return Err(Failure::told(Exit::Refused, String::new())),
-        Some(3) => return Err(Failure::told(Exit::NotRunning, String::new())),
-        Some(2) => return Err(Failure::told(Exit::Usage, String::new())),
+    // What went wrong was said already.
+    match program.run(Input::File(unfinished.file()?), None)? {
+        0 => {}
+        4 => return Err(Failure::told(Exit::Refused, String::new())),
+        3 => return Err(Failure::told(Exit::NotRunning, String::new())),
+        2 => return Err(Failure::told(Exit::Usage, String::new())),
         _ => return Err(Failure::told(Exit::Failed, String::new())),
     }
-    unfinished.place()?;
-    let written = std::io::stdout().write_all(&output.stdout);
-    written.map_err(|cause| Failure::new("cannot write to standard output").cause(cause))
+    unfinished.place().map(drop)
 }
 
 fn from_stdin() -> Result<File, Failure> {

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     } else {
         let names: Vec<String> = loaded.files.iter().map(|path| path.display().to_string()).collect();
         let what = match names.as_slice() {
-            [] => format!("{} does not exist: the defaults hold", context.layout.config_file().display()),
+            [] => format!("the defaults, as there is no {}", context.layout.config_file().display()),
             names => format!("{}: no problem found", names.join(", ")),
         };
         super::super::verb("Checked", what);

@@ -8,7 +8,10 @@ mod set;
 mod show;
 mod unset;
 
+use std::ffi::OsStr;
+
 use clap::Subcommand;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 
 pub(super) use show::listing;
 
@@ -95,5 +98,26 @@ impl Name<'_> {
                 },
             )),
         }
+    }
+}
+
+/// Any text, as what is wrong with a name is told elsewhere; shells complete the settings.
+#[derive(Debug, Clone, Copy)]
+struct Names;
+
+impl TypedValueParser for Names {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(config::SETTINGS.iter().map(|setting| PossibleValue::new(setting.name))))
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::{Context, Name};
 use crate::config::{self, Config, Edit, Kind, Loaded, Origin, Problem, Setting, Severity, render_all};
 use crate::failure::{Exit, Failure};
+use crate::layout::Scope;
 
 /// Change one setting and keep everything else in the file, comments included
 ///
@@ -15,6 +16,7 @@ use crate::failure::{Exit, Failure};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// `section.key`, or `env.NAME`
+    #[arg(value_parser = super::Names, hide_possible_values = true)]
     name: String,
 
     /// The value; of a list, each item as one argument
@@ -86,7 +88,10 @@ fn standard_input() -> anyhow::Result<String> {
 pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool, Failure> {
     let path = context.layout.writable_config();
     let others = super::load(context).problems;
+    // The first setting comes into the file that explains them all; a package has brought its own.
+    let fresh = context.layout.scope != Scope::System && path.symlink_metadata().is_err();
     config::write(&path, context.layout.scope, |before| {
+        let before = if fresh && before.is_empty() { config::TEMPLATE } else { before };
         let check = |text: &str| {
             let mut loaded = Loaded::with_text(&path, text);
             loaded.problems.retain(|problem| problem.severity == Severity::Error);

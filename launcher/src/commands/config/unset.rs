@@ -9,6 +9,7 @@ use crate::config::{Edit, Origin};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// `section.key`, or `env.NAME`
+    #[arg(value_parser = super::Names, hide_possible_values = true)]
     name: String,
 }
 

@@ -1,9 +1,12 @@
 //! `mathesar db url`
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::{client, running_cluster};
 use crate::commands::{Context, print};
 use crate::database::External;
 use crate::failure::{Exit, Failure};
+use crate::installation::Installation;
 use crate::terminal::{note, verb};
 
 /// Print the database's address, for other programs
@@ -43,6 +46,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                 let encrypted = if facts.encrypted { ", encrypted" } else { "" };
                 let place = external.address.place();
                 verb("Reached", format_args!("PostgreSQL {} at {place}{encrypted}", facts.version));
+                if let Some(path) = readable_by_others(&installation) {
+                    let path = path.display();
+                    note(format_args!("others can read the password in {path}: `chmod 600 '{path}'`"));
+                }
                 if !facts.createdb || !facts.createrole {
                     note("the role may not create databases or roles: Mathesar's screens for them will fail");
                 }
@@ -69,6 +76,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
     };
     print(&format!("{url}\n"))
+}
+
+fn readable_by_others(installation: &Installation) -> Option<std::path::PathBuf> {
+    let path = installation.config.path("database.password-file")?;
+    (path.metadata().ok()?.permissions().mode() & 0o007 != 0).then_some(path)
 }
 
 fn not_let_in(failure: &Failure, database: &str, named: bool) -> Failure {

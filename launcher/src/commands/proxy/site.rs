@@ -113,7 +113,8 @@ pub(super) fn quoted(path: &str) -> String {
 /// A name that a certificate can be for, in lower case.
 pub(super) fn domain(text: &str) -> Result<String, String> {
     if let Some((_, rest)) = text.split_once("://") {
-        return Err(format!("write the name alone: {}", rest.split(['/', ':']).next().unwrap_or_default()));
+        let name = domain(rest.split(['/', ':']).next().unwrap_or_default())?;
+        return Err(format!("write the name alone: {name}"));
     }
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err("certificates are for names, and this is an address".to_owned());
@@ -183,6 +184,7 @@ mod tests {
             );
         }
         assert_eq!(domain("https://a.org/x").unwrap_err(), "write the name alone: a.org");
+        assert!(domain("http://x y").unwrap_err().starts_with("a name such as"));
         assert_eq!(domain("a.org:443").unwrap_err(), "write it without the port: a.org");
         assert_eq!(domain("bücher.example").unwrap_err(), "write the name in its ASCII form (xn--…)");
         for address in ["192.0.2.1", "[2001:db8::1]", "::1"] {

@@ -10,7 +10,7 @@ use crate::installation::Installation;
 const MOST: usize = 5000;
 
 /// Folders of which only number and size of the files are told: long, or names of people's own files.
-const COUNTED: &[&str] = &["venv", "tree", "base", "global", "media", "python", "pg_wal"];
+const COUNTED: &[&str] = &["venv", "tree", "base", "global", "media", "python", "pg_wal", "tools"];
 
 pub(super) fn of(installation: &Installation) -> String {
     let layout = &installation.layout;

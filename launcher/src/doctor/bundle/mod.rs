@@ -194,7 +194,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })();
     let result = match written {
         Ok(()) => place(&beside, path),
-        Err(cause) => Err(Failure::io("write", &beside, cause)),
+        Err(cause) => Err(not_written(path, cause)),
     };
     let _ = fs::remove_file(&beside);
     result
@@ -212,6 +212,12 @@ pub(crate) fn place(beside: &Path, path: &Path) -> Result<(), Failure> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     files::sync_folder(folder)
+}
+
+/// Of the file that was asked for; the one beside it is nobody's business.
+pub(crate) fn not_written(path: &Path, cause: std::io::Error) -> Failure {
+    Failure::io("write", path, cause)
+        .help("name a file in a folder that is yours: `mathesar doctor --bundle ~/mathesar-report.tar.gz`")
 }
 
 /// Told before anything is looked at, too.
@@ -237,6 +243,10 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"one");
         std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
         assert!(write(&folder.path().join("link"), b"x").is_err());
+        let nowhere = folder.path().join("no/b.tar.gz");
+        let failure = write(&nowhere, b"x").unwrap_err();
+        assert_eq!(failure.to_string(), format!("cannot write {}", nowhere.display()));
+        assert_eq!(failure.helps().len(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something is left beside");
     }
 }

@@ -3,6 +3,7 @@
 use super::super::Known;
 use super::super::ask::{Look, last_line, said};
 use super::{Data, Facts, Told};
+use crate::app::tools;
 use crate::database;
 use crate::process::Program;
 
@@ -13,7 +14,7 @@ impl Facts {
         let major = database::existing_major(&installation.database_folder());
         let external = installation.is_external();
         let programs = match &major {
-            Ok(Some(major)) if !external => search.for_major(*major).map(Some),
+            Ok(major) if !external => installation.programs(&search, *major),
             _ => search.for_new(),
         };
         let programs = programs.map_err(|failure| Told::of(&failure)).map(|found| {
@@ -23,7 +24,11 @@ impl Facts {
                     database::Origin::Setting => " (`database.bin`)",
                     database::Origin::System => "",
                 };
-                format!("{} in {}{whose}", found.version, found.bin.display())
+                let place = match tools::is_in_cache(&found.bin, &installation.app()) {
+                    true => "; it lies in the cache, and the next start takes it out of there",
+                    false => "",
+                };
+                format!("{} in {}{whose}{place}", found.version, found.bin.display())
             })
         });
         let (connection, lacks) = connection(look);

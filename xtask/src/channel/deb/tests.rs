@@ -232,9 +232,13 @@ fn purge_removes_what_can_be_fetched_and_keeps_what_cannot() {
         {
             std::fs::create_dir_all(root.join(place)).unwrap();
         }
-        for file in
-            ["etc/mathesar/conf.d/90-local.conf", "var/lib/mathesar/app/0.1/tree/x", "elsewhere/precious"]
-        {
+        std::fs::create_dir_all(root.join("var/lib/mathesar/tools")).unwrap();
+        for file in [
+            "etc/mathesar/conf.d/90-local.conf",
+            "var/lib/mathesar/app/0.1/tree/x",
+            "var/lib/mathesar/tools/x",
+            "elsewhere/precious",
+        ] {
             std::fs::write(root.join(file), "x").unwrap();
         }
         std::fs::write(root.join("var/lib/mathesar/lock"), "").unwrap();

@@ -63,7 +63,11 @@ fn installed(ctx: &Context<'_>) -> Result<Tree> {
 fn readme(ctx: &Context<'_>) -> Result<String> {
     let manifest = &ctx.package.manifest;
     let of_level = |level| -> Vec<ReadmeNeed<'_>> {
-        let fits = manifest.dependency.iter().filter(|(_, dependency)| dependency.level == level);
+        // The service's user comes with an installation, not with a program that is run where it lies.
+        let fits = manifest
+            .dependency
+            .iter()
+            .filter(|(name, dependency)| dependency.level == level && name.as_str() != "sysusers");
         fits.map(|(name, dependency)| ReadmeNeed { name, why: &dependency.why }).collect()
     };
     let data = Readme {

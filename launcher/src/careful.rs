@@ -1,0 +1,91 @@
+//! What another user may have written, read and shown by root: the service's user owns its folders, and what talks there.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use serde_json::Value;
+
+/// None of the small files that are read before anything else is known comes near this.
+const LONGEST: u64 = 64 * 1024;
+
+/// A file, and nothing that only looks like one: a pipe would wait for a writer, a link lead elsewhere.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file")),
+    }
+}
+
+/// What a small file holds.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LONGEST {
+        true => Err(io::Error::new(ErrorKind::InvalidData, format!("it is longer than {LONGEST} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is no text"))
+}
+
+/// A terminal obeys control characters, and somebody else may have chosen them. Lines and tabs stay.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\t' | '\n' => c.to_string(),
+        // The others turn around what stands beside them.
+        c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+            c.escape_default().to_string()
+        }
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// The same for every text in an answer.
+pub(crate) fn harmless_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(harmless(&text)),
+        Value::Array(all) => Value::Array(all.into_iter().map(harmless_value).collect()),
+        Value::Object(all) => {
+            let tame = all.into_iter().map(|(name, value)| (harmless(&name), harmless_value(value)));
+            Value::Object(tame.collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_small_regular_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("small"), "x").unwrap();
+        assert_eq!(read(&path("small")).unwrap(), b"x");
+        std::fs::write(path("large"), vec![b'x'; 65 * 1024]).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero")).unwrap();
+        std::os::unix::fs::symlink("small", path("link")).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        for name in ["large", "zero", "link", "folder", "pipe"] {
+            assert!(read(&path(name)).is_err(), "{name}");
+        }
+        assert_eq!(read(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_terminal_is_not_led() {
+        assert_eq!(harmless("a\u{1b}[2J\r\u{9b}m\tb\nc\u{202e}"), "a\\u{1b}[2J\\r\\u{9b}m\tb\nc\\u{202e}");
+        let value = harmless_value(serde_json::json!({ "a": ["\u{7}", 1] }));
+        assert_eq!(value, serde_json::json!({ "a": ["\\u{7}", 1] }));
+    }
+}

@@ -1,0 +1,84 @@
+//! How the last run ended, for `status`: written at its begin and at its end.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::app::files;
+use crate::supervise::Outcome;
+
+/// In the state folder.
+pub const LAST_RUN: &str = "last-run.json";
+
+/// What stays there where nobody gets to write an end.
+pub(super) fn begun(state: &Path) {
+    let record = json!({ "ended": "running", "pid": std::process::id(), "boot": boot(), "at": now() });
+    if !write(state, &record) {
+        // Better nothing than what an earlier run has said.
+        let _ = std::fs::remove_file(state.join(LAST_RUN));
+    }
+}
+
+pub fn ended(state: &Path, outcome: &Outcome) {
+    write(
+        state,
+        &match outcome {
+            Outcome::Stopped => json!({ "ended": "stopped", "at": now() }),
+            Outcome::Failed(why) => json!({ "ended": "failed", "why": why, "at": now() }),
+        },
+    );
+}
+
+/// Why the last run ended badly, and when that was, where it is known. Asked where nobody runs.
+pub fn failure(last: &Value) -> Option<(Value, Value)> {
+    judge(last, &boot())
+}
+
+fn judge(last: &Value, boot: &Value) -> Option<(Value, Value)> {
+    match last["ended"].as_str()? {
+        "failed" => Some((last["why"].clone(), last["at"].clone())),
+        "running" if last["boot"] == *boot => {
+            Some((json!(format!("the launcher was killed (pid {})", last["pid"])), Value::Null))
+        }
+        "running" => Some((json!("the machine went down while Mathesar ran"), Value::Null)),
+        _ => None,
+    }
+}
+
+/// A full disk is no reason to end badly.
+fn write(state: &Path, record: &Value) -> bool {
+    files::write(&state.join(LAST_RUN), format!("{record:#}\n").as_bytes()).is_ok()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Another one after every boot, where the system tells.
+fn boot() -> Value {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or(Value::Null, |id| json!(id.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_an_end_was_killed() {
+        let state = tempfile::tempdir().unwrap();
+        let failure = || {
+            let text = std::fs::read_to_string(state.path().join(LAST_RUN)).unwrap();
+            super::failure(&serde_json::from_str(&text).unwrap())
+        };
+        ended(state.path(), &Outcome::Failed("no network".to_owned()));
+        assert_eq!(failure().unwrap().0, "no network");
+        begun(state.path());
+        assert_eq!(failure().unwrap().0, format!("the launcher was killed (pid {})", std::process::id()));
+        ended(state.path(), &Outcome::Stopped);
+        assert_eq!(failure(), None);
+        let last = json!({ "ended": "running", "pid": 1, "boot": "a" });
+        assert_eq!(judge(&last, &json!("b")).unwrap().0, "the machine went down while Mathesar ran");
+        assert_eq!(judge(&json!([]), &Value::Null), None);
+    }
+}
