@@ -11,6 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::layout::{Layout, Scope};
 use crate::prompt;
 use crate::service_manager::autostart as service;
+use crate::service_manager::timer;
 use crate::terminal::size;
 
 /// Remove your installation, but not your data
@@ -60,6 +61,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     // Nobody starts it while it is taken apart; where state is gone already, nobody could.
     let lock = layout.state.is_dir().then(|| Lock::take(&layout.state, "uninstall")).transpose()?;
     service::switch_off(&place, &context.environment)?;
+    if timer::of_user_exists(layout, &context.environment) {
+        timer::switch_off(layout, &context.environment)?;
+    }
     let freed = remove.iter().map(|one| one.bytes).sum();
     // Again, now that nothing runs: its end has left a line or a file more.
     let all = Belongings::of(layout)?;
