@@ -1,6 +1,7 @@
 //! `mathesar backup list` and `prune`, and what `status` and `doctor` say of backups.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -148,6 +149,23 @@ fn backups_are_listed_told_and_pruned() {
     assert!(!catalog::known(state).contains_key(&gone_digest));
     let again = home.ok(&["backup", "prune"]);
     assert!(again.stderr.contains("every backup is still wanted"), "{again:?}");
+
+    // One that root has made where only root can read it is known all the same.
+    if home.user.is_some() {
+        let (roots, digest) = make(&home, &home.folder().join("usb"), 0, MadeBy::Person);
+        machine::give(&roots, Some(mathesar::process::User { uid: 0, gid: 0 }));
+        fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
+        remember(state, &digest, Known { path: roots.clone(), verified: None, made_by: MadeBy::Person })
+            .unwrap();
+        machine::give(&state.join("backups.json"), home.user);
+        let first = &listed(&home)[0];
+        assert_eq!(first["path"], roots.to_str().unwrap());
+        assert_eq!(
+            (&first["digest"], &first["version"], &first["made_by"], &first["damaged"]),
+            (&digest.into(), &"1.0.0".into(), &"person".into(), &Value::Null)
+        );
+        assert_eq!(home.status()["last_backup"]["path"], roots.to_str().unwrap());
+    }
 
     // It cannot be told what is there: no backup is said not to be.
     home.write(&state.join("transaction.json"), "{");

@@ -37,6 +37,13 @@ fn sample(top: &Path) {
         file(OsStr::new(&format!("{}/{}", "d".repeat(length), "f".repeat(length))), 0o600, b"long");
         file(OsStr::new(&format!("{}/\n{}", "d".repeat(length), "g".repeat(length - 1))), 0o600, b"long");
     }
+    // Of these, with `cluster/` before them, some just fit into a header, and some do not.
+    for length in 88..96 {
+        file(OsStr::new(&"n".repeat(length)), 0o600, b"long");
+    }
+    for length in 98..103 {
+        symlink("t".repeat(length), top.join(format!("link {length}"))).unwrap();
+    }
     file(OsStr::new("closed/inside"), 0o700, b"x");
     fs::set_permissions(top.join("closed"), Permissions::from_mode(0o500)).unwrap();
     fs::create_dir(top.join("none in it")).unwrap();
