@@ -53,8 +53,11 @@ const STATE: &[Known] = &[
     made("records", |name| name == "last-run.json" || is_unfinished(name)),
     made("unfinished work", |name| matches!(name, "staging" | "backup.lock")),
     precious("database", |name| name == "database"),
-    // Of which release its tables are.
-    precious("records", |name| name == "migrated.json"),
+    // Of which release its tables are, and what became of an upgrade.
+    precious("records", |name| {
+        matches!(name, "migrated.json" | "transaction.json" | "last-upgrade.json" | "sql-pending.json")
+    }),
+    precious("what was replaced", |name| name == "aside"),
     precious("uploaded files", |name| name == "media"),
     precious("backups", |name| matches!(name, "backups" | "backups.json")),
     precious("secrets", |name| name == "secrets"),

@@ -65,6 +65,7 @@ pub struct Instance(String);
 /// Names that the default installation uses for folders of its own, below which an instance would land.
 const RESERVED: &[&str] = &[
     "app",
+    "aside",
     "backups",
     "cache",
     "conf",
@@ -79,6 +80,7 @@ const RESERVED: &[&str] = &[
     "run",
     "secrets",
     "socket",
+    "staging",
     "state",
     "tools",
     "wheels",

@@ -33,10 +33,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
     if installation.is_external() {
-        return Err(Failure::new("the database is a server of your own, which the launcher cannot take back")
-            .exit(Exit::Refused)
-            .help("restore it from a backup of that server, then `mathesar app use VERSION`")
-            .into());
+        return Err(Failure::new(
+            "the database is a server of your own, which the launcher cannot take back",
+        )
+        .exit(Exit::Refused)
+        .help("restore it from a backup of that server, then `mathesar app use VERSION`")
+        .into());
     }
     if Kept::find(&installation.layout.state).is_none() {
         return Err(crate::transaction::nothing_kept().into());
@@ -44,7 +46,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let begun = Instant::now();
     let socket = installation.control_socket();
     let running = control::ask(&socket, Request::Status, PATIENCE).is_ok();
-    let walked = walking::walk_with(installation, "rollback", &[Step::Database, Step::Release], |world| world.for_admin = true)?;
+    let walked = walking::walk_with(installation, "rollback", &[Step::Database, Step::Release], |world| {
+        world.for_admin = true
+    })?;
     let from = walked.world.release()?.version;
     let (kept, target) = back::kept(&walked.world)?;
     let cluster = walked.world.cluster().ok_or_else(|| Failure::new("there is no database yet"))?;
@@ -63,7 +67,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     } else {
         let terminal = Terminal::new();
         let sink = walked.world.postgres.sink();
-        let way = Back { world: &walked.world, serving: &Nobody, watcher: &terminal, sink, cancel: cancelled_by_signals() };
+        let way = Back {
+            world: &walked.world,
+            serving: &Nobody,
+            watcher: &terminal,
+            sink,
+            cancel: cancelled_by_signals(),
+        };
         let done = way.run();
         terminal.end();
         done?;
@@ -74,7 +84,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         |seconds| format!("; nobody was served for {}", time(Duration::from_secs_f64(seconds))),
     );
     let version = &target.version;
-    verb("Went back", format_args!("from Mathesar {from} to {version} in {}{while_down}", time(begun.elapsed())));
-    note(format_args!("{version} is held now; `mathesar upgrade` brings a newer one, `mathesar rollback` the data of {from} again"));
+    verb(
+        "Went back",
+        format_args!("from Mathesar {from} to {version} in {}{while_down}", time(begun.elapsed())),
+    );
+    note(format_args!(
+        "{version} is held now; `mathesar upgrade` brings a newer one, `mathesar rollback` the data of {from} again"
+    ));
     Ok(())
 }

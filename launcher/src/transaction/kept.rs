@@ -1,6 +1,7 @@
 //! The copy that the last transaction has left: what was there before it.
 
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use super::journal::{Journal, Kind};
 use super::swap::Part;
 use crate::app::files;
 use crate::failure::{Exit, Failure};
+use crate::supervise::log::timestamp;
 
 const FILE: &str = "copy.json";
 
@@ -62,6 +64,11 @@ impl Kept {
             "release": journal.from,
             "replaced_by": journal.to,
             "at": journal.begun,
+            // For `backup list`.
+            "created": timestamp(UNIX_EPOCH + Duration::from_secs(journal.begun)),
+            "version": journal.from.as_deref().and_then(|id| id.rsplit_once('-')).map(|(version, _)| version),
+            "made_by": "upgrade",
+            "note": format!("what was there before the {}; `mathesar rollback` takes it", journal.kind.name()),
         });
         files::write(&folder.join(FILE), format!("{what:#}\n").as_bytes())
     }

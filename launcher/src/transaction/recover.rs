@@ -109,7 +109,8 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
             }
         }
     }
-    if journal.parts.contains(&Part::Database) && Part::Database.side(state, &journal.id).join("old").exists() {
+    if journal.parts.contains(&Part::Database) && Part::Database.side(state, &journal.id).join("old").exists()
+    {
         Kept::mark(state, journal)?;
     }
     Journal::remove(state)

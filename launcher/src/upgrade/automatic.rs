@@ -59,9 +59,12 @@ pub fn lines(installation: &Installation) -> Vec<String> {
     let store = installation.store();
     let current = std::fs::read_link(store.folder.join("current")).ok();
     // The one that a person has named by a file comes before the launcher's own.
-    if let (Some(held), Some(current)) = (store.held(), current.as_deref().and_then(std::path::Path::to_str)) {
+    if let (Some(held), Some(current)) = (store.held(), current.as_deref().and_then(std::path::Path::to_str))
+    {
         let version = held.rsplit_once('-').map_or(held.as_str(), |(version, _)| version);
-        let text = format!("upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {version}` brings it");
+        let text = format!(
+            "upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {version}` brings it"
+        );
         return if held == current { Vec::new() } else { vec![text] };
     }
     let Some((id, holding)) = due(installation) else { return Vec::new() };

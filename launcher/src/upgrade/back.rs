@@ -31,16 +31,24 @@ pub fn kept(world: &World) -> Result<(Kept, Installed), Failure> {
     let kept = Kept::find(&world.installation.layout.state).ok_or_else(nothing_kept)?;
     let id = kept.release.clone().ok_or_else(nothing_kept)?;
     let release = world.installation.store().find(&id).map_err(|failure| {
-        failure.help(format!("its data are there; put its tarball back: `mathesar app install --from FILE` (of {id})"))
+        failure.help(format!(
+            "its data are there; put its tarball back: `mathesar app install --from FILE` (of {id})"
+        ))
     })?;
     Ok((kept, release))
 }
 
 /// What would be lost, a line a table: everything that was written since. The database runs.
-pub fn losses(world: &World, cluster: &Cluster, kept: &Kept, progress: &dyn Progress) -> Result<Vec<String>, Failure> {
+pub fn losses(
+    world: &World,
+    cluster: &Cluster,
+    kept: &Kept,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, Failure> {
     let state = &world.installation.layout.state;
     progress.start("Comparing the data with the copy from before the upgrade");
-    let limit = world.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
+    let limit =
+        world.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let folder = Part::Database.side(state, &kept.id).join("old");
     let then = {
         let server = Scratch::start(&cluster.binaries, &folder, state, Durability::Kept, limit)?;
@@ -67,8 +75,12 @@ fn loss(table: &Table, how: &Judgement, internal: &str) -> Option<String> {
     }
     let name = format!("{}.{}.{}", table.database, table.schema, table.table);
     match how {
-        Judgement::Rows { was, is } if is > was => Some(format!("{name}: {} rows that came since ({is} now, {was} then)", is - was)),
-        Judgement::Rows { was, is } => Some(format!("{name}: {} rows were removed since ({is} now, {was} then)", was - is)),
+        Judgement::Rows { was, is } if is > was => {
+            Some(format!("{name}: {} rows that came since ({is} now, {was} then)", is - was))
+        }
+        Judgement::Rows { was, is } => {
+            Some(format!("{name}: {} rows were removed since ({is} now, {was} then)", was - is))
+        }
         // Without a row more or less, a migration alone may have done it.
         Judgement::Content if own || table.table == "pg_authid" => None,
         Judgement::Content => Some(format!("{name}: rows that were changed since ({} rows)", table.rows)),
@@ -87,7 +99,8 @@ pub fn refusal(losses: &[String], version: &str) -> Failure {
     if losses.len() > SHOWN {
         lines.push(format!("and {} tables more", losses.len() - SHOWN));
     }
-    let tables = if losses.len() == 1 { "1 table has".to_owned() } else { format!("{} tables have", losses.len()) };
+    let tables =
+        if losses.len() == 1 { "1 table has".to_owned() } else { format!("{} tables have", losses.len()) };
     Failure::new(format!("{tables} changed since the upgrade; going back to Mathesar {version} would lose that"))
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
@@ -100,7 +113,8 @@ impl Back<'_> {
         let state = &self.world.installation.layout.state;
         let from = self.world.release()?;
         let (kept, target) = kept(self.world)?;
-        let mut journal = Journal::new(state, Kind::Rollback, Some(from.id.clone()), target.id.clone(), kept.parts.clone());
+        let mut journal =
+            Journal::new(state, Kind::Rollback, Some(from.id.clone()), target.id.clone(), kept.parts.clone());
         // The pinned release must not come back by itself.
         journal.hold = Some(target.id.clone());
         journal.took = Some(kept.id.clone());
@@ -119,7 +133,12 @@ impl Back<'_> {
         }
     }
 
-    fn forward(&self, journal: &mut Journal, kept: &Kept, target: &Installed) -> Result<Vec<script::Database>, Failure> {
+    fn forward(
+        &self,
+        journal: &mut Journal,
+        kept: &Kept,
+        target: &Installed,
+    ) -> Result<Vec<script::Database>, Failure> {
         let state = &self.world.installation.layout.state;
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         self.world.postgres.pause();
@@ -176,10 +195,15 @@ impl Back<'_> {
             self.serving.resume()
         });
         transaction::record(state, journal, "taken back", Some(&in_full(&why)));
-        let failure = Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, in_full(&why)));
+        let failure =
+            Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, in_full(&why)));
         match undone {
-            Ok(()) => failure.help(format!("Mathesar {} goes on with its data; nothing is lost", from.version)),
-            Err(undone) => failure.help(format!("the next start goes on taking it back: {}", in_full(&undone))),
+            Ok(()) => {
+                failure.help(format!("Mathesar {} goes on with its data; nothing is lost", from.version))
+            }
+            Err(undone) => {
+                failure.help(format!("the next start goes on taking it back: {}", in_full(&undone)))
+            }
         }
         .help("what happened: `mathesar logs`")
     }

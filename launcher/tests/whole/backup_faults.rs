@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::backup::{create, fill, names, nothing_left, path};
 use crate::disk::Disk;
 use crate::harness::Home;
-use crate::witness::{Random, kills};
 use crate::machine::{self, give, make_folder};
+use crate::witness::{Random, kills};
 
 #[test]
 fn a_second_one_is_refused_while_one_is_made() {

@@ -336,7 +336,12 @@ fn the_way_back_and_forth_again() {
     let Some(home) = Home::prepared() else { return };
     home.ok(&["start"]);
     let output = home.mathesar(&["rollback"]);
-    assert_eq!((output.status, output.stderr.contains("no copy of the data")), (4, true), "{}", output.stderr);
+    assert_eq!(
+        (output.status, output.stderr.contains("no copy of the data")),
+        (4, true),
+        "{}",
+        output.stderr
+    );
     let table = fill(&home);
     let before = precious(&home);
     home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
@@ -346,7 +351,11 @@ fn the_way_back_and_forth_again() {
     // Somebody has written: what would be lost is counted.
     let output = home.mathesar(&["rollback"]);
     assert_eq!(output.status, 4, "{}", output.stderr);
-    assert!(output.stderr.contains("people.public.cats: 1 rows that came since (4 now, 3 then)"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("people.public.cats: 1 rows that came since (4 now, 3 then)"),
+        "{}",
+        output.stderr
+    );
     assert_eq!(home.status()["version"], "2.0.0");
     let output = home.ok(&["rollback", "--discard-newer"]);
     assert!(output.stderr.contains("Went back from Mathesar 2.0.0 to 1.0.0"), "{}", output.stderr);

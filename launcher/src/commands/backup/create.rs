@@ -18,9 +18,9 @@ use crate::backup::{base::Verified, logical};
 use crate::commands::{Context, walking};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
+use crate::relay::Input;
 use crate::steps::Step;
 use crate::terminal::{Terminal, size, time};
-use crate::relay::Input;
 use crate::user;
 
 /// Make a backup of everything
