@@ -51,7 +51,9 @@ const STATE: &[Known] = &[
     made("programs", |name| name == "tools"),
     made("sockets", |name| matches!(name, "run" | "socket")),
     made("records", |name| name == "last-run.json" || is_unfinished(name)),
-    made("unfinished work", |name| matches!(name, "staging" | "backup.lock")),
+    made("unfinished work", |name| {
+        matches!(name, "staging" | "backup.lock" | "restore.lock" | "restored-settings")
+    }),
     precious("database", |name| name == "database"),
     // Of which release its tables are, and what became of an upgrade.
     precious("records", |name| {

@@ -120,6 +120,7 @@ pub(crate) enum Command {
     Proxy(commands::proxy::Args),
     Upgrade(commands::upgrade::Args),
     Rollback(commands::rollback::Args),
+    Restore(commands::restore::Args),
     Uninstall(commands::uninstall::Args),
 }
 

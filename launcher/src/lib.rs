@@ -23,6 +23,7 @@ pub mod prompt;
 mod raw;
 mod relay;
 pub mod release;
+pub mod restore;
 pub mod secrets;
 pub mod server;
 pub mod service_manager;

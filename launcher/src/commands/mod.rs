@@ -15,6 +15,7 @@ pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod restart;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -87,6 +88,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(&args, &context),
         Command::Proxy(args) => proxy::run(&args, &context),
         Command::Restart(args) => restart::run(&args, &context),
+        Command::Restore(args) => restore::run(&args, &context),
         Command::Rollback(args) => rollback::run(&args, &context),
         Command::Run(args) => run::run(&args, &context),
         Command::Setup(args) => setup::run(&args, &context),

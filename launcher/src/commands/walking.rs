@@ -94,7 +94,7 @@ fn runs_alone(installation: &Installation) -> bool {
 }
 
 /// PostgreSQL's words: to the log file, or where there is none to standard error.
-fn sink(installation: &Installation) -> Result<Arc<dyn Sink>, Failure> {
+pub(super) fn sink(installation: &Installation) -> Result<Arc<dyn Sink>, Failure> {
     match (installation.layout.scope, installation.log_file()) {
         (Scope::User | Scope::Home, Some(path)) => {
             path.parent().map(private_folder).transpose()?;

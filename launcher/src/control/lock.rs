@@ -114,6 +114,12 @@ impl Lock {
         }
     }
 
+    /// Whether somebody holds another lock of a state folder now.
+    pub fn is_held(state: &Path, name: &str) -> bool {
+        let file = careful::open(&state.join(name));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

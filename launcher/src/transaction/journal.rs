@@ -153,6 +153,11 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Names a transaction that begins now.
+pub(crate) fn now_stamp() -> String {
+    stamp(now())
+}
+
 /// `20261125T021500Z`: for names of files.
 pub(crate) fn stamp(seconds: u64) -> String {
     timestamp(UNIX_EPOCH + Duration::from_secs(seconds)).replace(['-', ':'], "")

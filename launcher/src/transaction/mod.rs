@@ -11,7 +11,9 @@ mod pending;
 mod point;
 mod recover;
 mod swap;
+mod sweep;
 
+pub(crate) use journal::now_stamp;
 pub use journal::{Journal, Kind, Stage};
 pub use kept::{Kept, nothing_kept};
 pub use pending::{Pending, Unfinished};
@@ -19,6 +21,7 @@ pub use point::point;
 pub(crate) use recover::record;
 pub use recover::{Recovered, finish, recover, take_kept, undo};
 pub use swap::{Part, swap_in, take_back};
+pub use sweep::{RESTORING, UNPACKED, sweep};
 
 /// In the state folder: how the last one ended, for `status` and whoever asks why.
 pub const LAST: &str = "last-upgrade.json";

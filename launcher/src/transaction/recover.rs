@@ -9,6 +9,7 @@ use super::journal::{Journal, Kind, Stage, now};
 use super::kept::Kept;
 use super::pending::Pending;
 use super::swap::{Part, take_back};
+use super::sweep::UNPACKED;
 use crate::app::files;
 use crate::database;
 use crate::failure::Failure;
@@ -109,6 +110,8 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
             }
         }
     }
+    // A restore's, from which the parts came.
+    files::remove_tree(&Part::Database.aside(state).join(&journal.id).join(UNPACKED))?;
     if journal.parts.contains(&Part::Database) && Part::Database.side(state, &journal.id).join("old").exists()
     {
         Kept::mark(state, journal)?;

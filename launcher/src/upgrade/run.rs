@@ -7,6 +7,7 @@ use super::script::{self, Database, Request, Sql};
 use super::{Done, Serving, health, preflight};
 use crate::app::files;
 use crate::app::store::Installed;
+use crate::control::Lock;
 use crate::database::Cluster;
 use crate::failure::Failure;
 use crate::server::Gunicorn;
@@ -14,7 +15,7 @@ use crate::serving::gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
-use crate::transaction::{self, Journal, Kept, Kind, Part, Pending, Stage, Unfinished, copy, point};
+use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
 
 /// One upgrade, to a release that is installed completely.
 pub struct Run<'a> {
@@ -41,7 +42,7 @@ impl Run<'_> {
         let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));
         let cluster = self.world.cluster();
         let parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
-        sweep(state, &parts);
+        transaction::sweep(state, &parts, !Lock::is_held(state, transaction::RESTORING));
         let mut journal =
             Journal::new(state, Kind::Upgrade, Some(from.id.clone()), self.target.id.clone(), parts);
         journal.hold = self.hold.clone();
@@ -219,17 +220,6 @@ impl Run<'_> {
             .help(text)
             .help("what happened: `mathesar logs`");
         why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()))
-    }
-}
-
-/// What a transaction that was undone could not remove; none is under way.
-fn sweep(state: &std::path::Path, parts: &[Part]) {
-    for part in parts {
-        for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
-            if !Kept::is_marked(&entry.path()) {
-                let _ = files::remove_tree(&entry.path());
-            }
-        }
     }
 }
 

@@ -24,6 +24,7 @@ mod logs;
 mod machine;
 mod own_server;
 mod restart;
+mod restore;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;

@@ -41,12 +41,12 @@ pub fn precious(home: &Home) -> Value {
         "passwords": internal("SELECT name, encrypted_password IS NOT NULL FROM mathesar_configuredrole ORDER BY 1"),
         "cats": home.sql("people", "SELECT count(*) FROM cats WHERE length(name) = 6"),
         "media": media,
-        "key": fs::read_to_string(home.layout.state.join("secrets/secret-key")).unwrap(),
+        "key": fs::read_to_string(home.layout.state.join("secrets/secret-key")).unwrap().trim_end(),
     })
 }
 
 /// One start brings it back, with one of the two releases and everything in it.
-fn comes_back(home: &Home, witness: &Witness, before: &Value, table: &Value) -> String {
+pub fn comes_back(home: &Home, witness: &Witness, before: &Value, table: &Value) -> String {
     witness.check();
     let status = home.status();
     let version = status["version"].as_str().unwrap().to_owned();
@@ -61,7 +61,7 @@ fn comes_back(home: &Home, witness: &Witness, before: &Value, table: &Value) -> 
 }
 
 /// Back to the old release, by hand: for the next try.
-fn again(home: &Home, backup: &std::path::Path) {
+pub fn again(home: &Home, backup: &std::path::Path) {
     home.ok(&["stop"]);
     home.nobody_left();
     let state = &home.layout.state;
@@ -81,7 +81,7 @@ fn again(home: &Home, backup: &std::path::Path) {
     }
 }
 
-fn keep(home: &Home) -> std::path::PathBuf {
+pub fn keep(home: &Home) -> std::path::PathBuf {
     let backup = home.folder().join("kept");
     fs::create_dir_all(backup.join("app")).unwrap();
     for name in ["database", "migrated.json", "app/current"] {
@@ -90,7 +90,7 @@ fn keep(home: &Home) -> std::path::PathBuf {
     backup
 }
 
-fn kill_everything(home: &Home) -> usize {
+pub fn kill_everything(home: &Home) -> usize {
     let all = home.processes();
     all.iter().for_each(|(pid, _)| crate::machine::signal(*pid, rustix::process::Signal::KILL));
     all.len()
@@ -170,12 +170,12 @@ fn killed_at_random_moments_of_an_upgrade() {
     println!("came back with {versions:?}");
 }
 
-fn tarball(release: &SampleRelease) -> String {
+pub fn tarball(release: &SampleRelease) -> String {
     release.tarball.display().to_string()
 }
 
 /// A collaborator's stored password still opens the database.
-fn rita_reads(home: &Home, table: &Value) {
+pub fn rita_reads(home: &Home, table: &Value) {
     let rows = call(home.port, "rita:correct-horse", "records.list", table, PATIENCE).unwrap().unwrap();
     assert!(rows["count"].as_u64().unwrap() >= 3, "{rows}");
 }

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 }
 
 /// A server that runs, whoever has started it, is used as it is; else one is started for the time.
-fn of_cluster(
+pub(in crate::commands) fn of_cluster(
     installation: Installation,
     context: &Context,
     release: &Installed,

@@ -1,6 +1,6 @@
 //! `mathesar backup …`
 
-mod create;
+pub(super) mod create;
 mod list;
 mod prune;
 mod timer;

@@ -1,0 +1,220 @@
+//! `mathesar restore`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::app::handed;
+use super::upgrade::cancelled_by_signals;
+use super::{Context, PATIENCE, backup, walking};
+use crate::backup::create::{self, Options, Target};
+use crate::backup::manifest::MadeBy;
+use crate::backup::{catalog, staging};
+use crate::control::{self, Lock};
+use crate::database::existing_major;
+use crate::failure::{Exit, Failure};
+use crate::relay::Input;
+use crate::restore::{self, SETTINGS};
+use crate::service_manager::Manager;
+use crate::supervise::Request;
+use crate::terminal::{Terminal, note, time, verb};
+use crate::user;
+
+/// Put a backup in the place of what is here
+///
+/// Into an empty installation or one that is in use, on this machine or another, by this user or another. It is unpacked and checked
+/// first, and the release that it is of is installed, while Mathesar goes on. Then Mathesar is stopped, database, uploaded files and
+/// secrets are exchanged, and started again if it ran. Fails any of it, or is it killed, everything is as it was before.
+///
+/// What is here is backed up before; besides, it is kept aside until the next upgrade or restore: `mathesar rollback` takes it back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which one: a file, or its name in the folder of backups, as `mathesar backup list` says it
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Make no backup of what is here: where it is broken, for example
+    #[arg(long)]
+    without_backup: bool,
+
+    /// The first half alone, for the launcher itself
+    #[arg(long, hide = true, value_name = "ID")]
+    prepare: Option<String>,
+
+    /// The second half alone
+    #[arg(long, hide = true, value_name = "ID", conflicts_with = "prepare")]
+    apply: Option<String>,
+
+    /// BACKUP is standard input already, opened by root
+    #[arg(long, hide = true)]
+    on_stdin: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    if user::is_to_become_another(&context.layout, &context.environment) {
+        return Ok(as_root(args, context)?);
+    }
+    user::ordinary(&context.layout, &context.environment)?;
+    match (&args.prepare, &args.apply) {
+        (Some(id), _) => {
+            let _lock = restore::lock(&context.layout.state)?;
+            Ok(prepare(args, context, restore::checked(id)?)?)
+        }
+        (_, Some(id)) => Ok(apply(context, restore::checked(id)?)?),
+        _ => {
+            let begun = Instant::now();
+            let id = crate::transaction::now_stamp();
+            let _lock = restore::lock(&context.layout.state)?;
+            prepare(args, context, &id)?;
+            let ran = stop(context)?;
+            let applied = apply(context, &id);
+            let started = if ran { super::start::start(context) } else { Ok(()) };
+            applied?;
+            started?;
+            let then = if ran { "" } else { "; `mathesar start` starts it" };
+            verb("Restored", format_args!("{} in {}{then}", args.backup.display(), time(begun.elapsed())));
+            Ok(())
+        }
+    }
+}
+
+/// True: it ran.
+fn stop(context: &Context) -> Result<bool, Failure> {
+    let runs = control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok();
+    let ran = runs || Manager::of(&context.layout, &context.environment).is_active();
+    super::stop::stop(context)?;
+    Ok(ran)
+}
+
+/// Root stops and starts the service; everything in between is the service's user's.
+fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
+    user::make_run_folder(&context.layout);
+    let id = crate::transaction::now_stamp();
+    let run = |half: &str, file: Option<std::fs::File>| -> Result<(), Failure> {
+        let mut program = user::as_service_user(false)?;
+        let words: [OsString; 4] =
+            ["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
+        program.command.args(context.global_args()).args(words);
+        program
+            .command
+            .args(args.yes.then_some("--yes"))
+            .args(args.without_backup.then_some("--without-backup"));
+        program.command.args(file.is_some().then_some("--on-stdin"));
+        match program.run(file.map_or(Input::Ours, Input::File), None)? {
+            0 => Ok(()),
+            // It was said already.
+            code => Err(Failure::told(
+                match code {
+                    2 => Exit::Usage,
+                    3 => Exit::NotRunning,
+                    4 => Exit::Refused,
+                    _ => Exit::Failed,
+                },
+                String::new(),
+            )),
+        }
+    };
+    run("--prepare", handed::open(&args.backup))?;
+    let ran = stop(context)?;
+    let applied = run("--apply", None);
+    if ran {
+        super::start::start(context).map_err(|error| {
+            error.downcast::<Failure>().unwrap_or_else(|other| Failure::new(other.to_string()))
+        })?;
+    }
+    applied
+}
+
+fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
+    let installation = context.installation(false)?;
+    let mut copy = None;
+    let path = if args.on_stdin {
+        let above = staging::above(&installation.layout.state);
+        let made = copy.insert(handed::Copy::of(std::io::stdin().lock(), &args.backup, &above)?);
+        made.found.path.clone()
+    } else {
+        let here = context.environment.current.join(&args.backup);
+        if here.is_file() { here } else { catalog::find(&installation, Some(&args.backup))? }
+    };
+    let (manifest, _) = restore::look(&installation, &path)?;
+    let there = existing_major(&installation.database_folder());
+    let has_data = !matches!(there, Ok(None));
+    if has_data {
+        confirm(args, &path, &manifest.created, &manifest.app.version)?;
+        if !args.without_backup {
+            backup_of_what_is_here(context)?;
+        }
+    }
+    let terminal = Terminal::new();
+    let prepared = restore::prepare(&installation, &path, id, &terminal);
+    terminal.end();
+    prepared.map(drop)
+}
+
+fn confirm(args: &Args, path: &Path, created: &str, version: &str) -> Result<(), Failure> {
+    if args.yes {
+        return Ok(());
+    }
+    let what = format!("the present data are replaced by those of {created} (Mathesar {version})");
+    let refused = Failure::new(what.clone())
+        .exit(Exit::Refused)
+        .help(format!("say that this is meant: `mathesar restore --yes {}`", path.display()));
+    // With the archive as standard input, nobody can answer.
+    if args.on_stdin || !crate::prompt::is_possible() {
+        return Err(refused);
+    }
+    match crate::prompt::line(&format!("Go on? {what}"), "no")?.as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(refused),
+    }
+}
+
+fn backup_of_what_is_here(context: &Context) -> Result<(), Failure> {
+    let made = (|| {
+        let installation = context.installation(false)?;
+        let release = create::existing(&installation)?;
+        let folder = catalog::folder(&installation);
+        let note = Some("what was there before a restore".to_owned());
+        let options = Options { to: Target::Folder(&folder), note, made_by: MadeBy::Restore };
+        let terminal = Terminal::new();
+        let made = backup::create::of_cluster(installation, context, &release, options, &terminal);
+        terminal.end();
+        made
+    })();
+    made.map(drop).map_err(|failure| {
+        failure
+            .help("where what is here is broken, restore without a backup of it: `mathesar restore --without-backup …`; it is kept aside all the same")
+    })
+}
+
+fn apply(context: &Context, id: &str) -> Result<(), Failure> {
+    let installation = context.installation(false)?;
+    let state = installation.layout.state.clone();
+    let _lock = Lock::take(&state, "restore")?;
+    if let Some(recovered) = crate::transaction::recover(&state)? {
+        note(&recovered.text);
+    }
+    let terminal = Terminal::new();
+    let sink = walking::sink(&installation)?;
+    let applied = restore::apply(installation, id, &terminal, &sink, &cancelled_by_signals());
+    terminal.end();
+    let applied = applied?;
+    let version = &applied.manifest.app.version;
+    verb("Restored", format_args!("Mathesar {version} and its data of {}", applied.manifest.created));
+    match applied.settings {
+        true => note(
+            "the settings of the backup are in force here: look at them with `mathesar config show --origin`",
+        ),
+        false => note(format_args!("the settings of the backup lie in {}", state.join(SETTINGS).display())),
+    }
+    if applied.held {
+        note(format_args!(
+            "Mathesar {version} is held, the release that the backup is of; `mathesar upgrade` brings this launcher's"
+        ));
+    }
+    Ok(())
+}

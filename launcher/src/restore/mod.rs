@@ -1,0 +1,33 @@
+//! A backup put in the place of what is there: prepared beside it while that goes on serving, then exchanged by a transaction.
+
+mod apply;
+mod prepare;
+
+use std::path::{Path, PathBuf};
+
+use crate::control::Lock;
+use crate::failure::{Exit, Failure};
+use crate::transaction::Part;
+
+pub use apply::{Applied, apply};
+pub use prepare::{Prepared, look, prepare};
+
+/// In the state folder: the settings that came with the last backup that was restored.
+pub const SETTINGS: &str = "restored-settings";
+
+/// Where a backup is unpacked: on the database's disk, so that its largest part needs no second copy.
+pub(crate) fn unpacked(state: &Path, id: &str) -> PathBuf {
+    Part::Database.aside(state).join(id).join(crate::transaction::UNPACKED)
+}
+
+/// One at a time; what lies unpacked is nobody's without it.
+pub fn lock(state: &Path) -> Result<Lock, Failure> {
+    crate::installation::private_folder(state)?;
+    Lock::take_for(state, crate::transaction::RESTORING, "restore", "a backup is being restored")
+}
+
+/// It becomes a folder's name, and comes by the command line of another process.
+pub fn checked(id: &str) -> Result<&str, Failure> {
+    let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain.then_some(id).ok_or_else(|| Failure::new(format!("`{id}` is no restore's")).exit(Exit::Usage))
+}

@@ -1,0 +1,148 @@
+//! Everything that can be done before anybody has to wait: checks, unpacking, the release.
+
+use std::path::Path;
+
+use super::unpacked;
+use crate::app::store::{Installed, Store};
+use crate::app::{files, install};
+use crate::backup::archive;
+use crate::backup::base::{self, Verified};
+use crate::backup::manifest::{Kind, Manifest};
+use crate::backup::room::{self, Need};
+use crate::database::Binaries;
+use crate::failure::{Exit, Failure};
+use crate::installation::Installation;
+use crate::progress::Progress;
+use crate::secrets::fingerprint;
+use crate::transaction::{self, Part, point};
+
+/// Ready to be put in place.
+#[derive(Debug)]
+pub struct Prepared {
+    pub manifest: Manifest,
+    pub release: Installed,
+}
+
+/// Whether this backup can be restored here at all; reads its first entry only, and touches nothing.
+pub fn look(installation: &Installation, path: &Path) -> Result<(Manifest, Binaries), Failure> {
+    let manifest = archive::read_manifest(path)?;
+    if manifest.kind != Kind::Physical {
+        return Err(Failure::new(format!("{} is a copy of somebody's own server, made by pg_dump", path.display()))
+            .exit(Exit::Refused)
+            .cause("it holds no cluster that could be put in place")
+            .help(format!("unpack it: `tar --zstd -xf {}`, and give its `portable/*.dump` to `pg_restore` on a server of yours", path.display())));
+    }
+    if installation.is_external() {
+        return Err(Failure::new("this installation uses a server of your own, and the backup is of a private cluster")
+            .exit(Exit::Refused)
+            .help("restore it into a private one: `mathesar config unset database.url`, or `mathesar --instance NAME restore …`"));
+    }
+    let major = manifest.postgresql.major;
+    let binaries = installation.search().for_major(major).map_err(|failure| {
+        failure.help(format!(
+            "the backup is of PostgreSQL {major}, and no other major opens its cluster; the `portable/*.dump` in it can be read by any"
+        ))
+    })?;
+    let name = installation.config.text("database.name").unwrap_or("mathesar_django");
+    if name != manifest.internal_database {
+        let theirs = &manifest.internal_database;
+        return Err(Failure::new(format!("the backup's internal database is named {theirs}, not {name}"))
+            .exit(Exit::Refused)
+            .help(format!("name it so here as well: `mathesar config set database.name {theirs}`")));
+    }
+    let configured = installation.configured_key()?;
+    if let (Some(key), Some(wanted)) = (&configured, &manifest.secret_key_fingerprint)
+        && fingerprint(key) != *wanted
+    {
+        return Err(Failure::new("the configured secret key is another than the one that the backup was made with")
+            .exit(Exit::Refused)
+            .cause("stored database passwords can be read with that key only")
+            .help("let the backup's key be used: `mathesar config unset app.secret-key`, `mathesar config unset app.secret-key-file`"));
+    }
+    Ok((manifest, binaries))
+}
+
+/// Unpacks it beside the data, checks it, and installs its release. The restores' lock is held.
+pub fn prepare(
+    installation: &Installation,
+    path: &Path,
+    id: &str,
+    progress: &dyn Progress,
+) -> Result<Prepared, Failure> {
+    let state = &installation.layout.state;
+    let (manifest, binaries) = look(installation, path)?;
+    transaction::sweep(state, &Part::ALL, true);
+    let into = unpacked(state, id);
+    let above = into.parent().unwrap_or(state);
+    crate::installation::private_folder(above)?;
+    room::check(&[Need { folder: above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }])?;
+    let prepared = unpack(installation, path, &into, &binaries, progress);
+    if prepared.is_err() {
+        // What was refused leaves nothing.
+        let _ = files::remove_tree(above);
+    }
+    prepared
+}
+
+fn unpack(
+    installation: &Installation,
+    path: &Path,
+    into: &Path,
+    binaries: &Binaries,
+    progress: &dyn Progress,
+) -> Result<Prepared, Failure> {
+    progress.start("Unpacking the backup");
+    let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
+    progress.done(&format!("Unpacked {}: its digest is right", path.display()));
+    match base::verify(binaries, &into.join("cluster"))? {
+        Verified::Yes => progress.done("Verified the cluster by pg_verifybackup"),
+        Verified::NotRun(why) => {
+            progress.note(&format!("the cluster was not compared with its digests: {why}"))
+        }
+    }
+    point("restore-unpacked");
+    let store = installation.store();
+    let release = match store.find(&manifest.app.id) {
+        Ok(there) => there,
+        Err(_) => add(&store, &manifest, &into.join("release"), progress)?,
+    };
+    // So that nothing needs the network while nobody is served.
+    let _lock = store.lock(progress)?;
+    install::prepare(&release, &installation.pinned, &installation.app(), progress)?;
+    Ok(Prepared { release: store.find(&manifest.app.id)?, manifest })
+}
+
+/// The release as the backup has it.
+fn add(
+    store: &Store,
+    manifest: &Manifest,
+    from: &Path,
+    progress: &dyn Progress,
+) -> Result<Installed, Failure> {
+    let id = &manifest.app.id;
+    if Store::id(&manifest.app.version, &manifest.app.sha256) != *id {
+        return Err(Failure::new(format!(
+            "the backup's release {id} is not what its version and digest say"
+        ))
+        .exit(Exit::Refused));
+    }
+    let _lock = store.lock(progress)?;
+    let place = store.folder.join(id);
+    let beside = files::beside(&store.folder.join("release"), "new");
+    files::remove_tree(&beside)?;
+    super::apply::move_to(from, &beside)?;
+    files::discard(&place)?;
+    files::rename(&beside, &place)?;
+    progress.done(&format!("Brought Mathesar {} back from the backup", manifest.app.version));
+    let differences = store.verify(id)?;
+    if !differences.is_empty() {
+        files::discard(&place)?;
+        return Err(Failure::new(format!(
+            "the files of Mathesar {} in the backup are not those of its release",
+            manifest.app.version
+        ))
+        .exit(Exit::Refused)
+        .help("install it from its tarball before: `mathesar app install --from FILE`, then restore again"));
+    }
+    store.find(id)
+}
