@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::Home;
 use crate::http::request;
 use crate::sample::release;
-use crate::upgrade::{fill, kill_everything, precious, rita_reads, tarball};
+use crate::upgrade::{fill, kill_everything, precious, rita_reads};
 use crate::witness::{Random, kills};
 
 /// A backup of a filled home; where it is, what was precious, and its table.
