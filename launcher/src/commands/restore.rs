@@ -1,6 +1,7 @@
 //! `mathesar restore`
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// True: it ran.
 fn stop(context: &Context) -> Result<bool, Failure> {
-    let runs = control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok();
+    let runs = control::ask(&socket(context), Request::Status, PATIENCE).is_ok();
     let ran = runs || Manager::of(&context.layout, &context.environment).is_active();
     super::stop::stop(context)?;
     Ok(ran)
@@ -94,39 +95,51 @@ fn stop(context: &Context) -> Result<bool, Failure> {
 fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
     user::make_run_folder(&context.layout);
     let id = crate::transaction::now_stamp();
-    let run = |half: &str, file: Option<std::fs::File>| -> Result<(), Failure> {
-        let mut program = user::as_service_user(false)?;
-        let words: [OsString; 4] =
-            ["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
-        program.command.args(context.global_args()).args(words);
-        program
-            .command
-            .args(args.yes.then_some("--yes"))
-            .args(args.without_backup.then_some("--without-backup"));
-        program.command.args(file.is_some().then_some("--on-stdin"));
-        match program.run(file.map_or(Input::Ours, Input::File), None)? {
-            0 => Ok(()),
-            // It was said already.
-            code => Err(Failure::told(
-                match code {
-                    2 => Exit::Usage,
-                    3 => Exit::NotRunning,
-                    4 => Exit::Refused,
-                    _ => Exit::Failed,
-                },
-                String::new(),
-            )),
+    let half = |half: &str, file: Option<File>| -> Result<(), Failure> {
+        let mut words: Vec<OsString> =
+            vec!["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
+        for (option, given) in
+            [("--yes", args.yes), ("--without-backup", args.without_backup), ("--on-stdin", file.is_some())]
+        {
+            words.extend(given.then(|| option.into()));
         }
+        as_service_user(context, words, file)
     };
-    run("--prepare", handed::open(&args.backup))?;
-    let ran = stop(context)?;
-    let applied = run("--apply", None);
-    if ran {
-        super::start::start(context).map_err(|error| {
-            error.downcast::<Failure>().unwrap_or_else(|other| Failure::new(other.to_string()))
-        })?;
+    half("--prepare", handed::open(&args.backup))?;
+    let manager = Manager::of(&context.layout, &context.environment);
+    let managed = manager.is_active();
+    let ran = managed || control::ask(&socket(context), Request::Status, PATIENCE).is_ok();
+    match managed {
+        true => manager.stop()?,
+        // Also what a launcher has left that was killed. Never by this process: it would become the service's user.
+        false => as_service_user(context, vec!["stop".into()], None)?,
     }
-    applied
+    let applied = half("--apply", None);
+    let started = match (managed, ran) {
+        (true, _) => super::start::start(context)
+            .map_err(|error| error.downcast().unwrap_or_else(|other| Failure::new(other.to_string()))),
+        (false, true) => as_service_user(context, vec!["start".into()], None),
+        (false, false) => Ok(()),
+    };
+    applied.and(started)
+}
+
+fn as_service_user(context: &Context, words: Vec<OsString>, file: Option<File>) -> Result<(), Failure> {
+    let mut program = user::as_service_user(false)?;
+    program.command.args(context.global_args()).args(words);
+    let exit = match program.run(file.map_or(Input::Ours, Input::File), None)? {
+        0 => return Ok(()),
+        2 => Exit::Usage,
+        3 => Exit::NotRunning,
+        4 => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    // What went wrong was said already.
+    Err(Failure::told(exit, String::new()))
+}
+
+fn socket(context: &Context) -> PathBuf {
+    context.layout.run.join("control.sock")
 }
 
 fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {

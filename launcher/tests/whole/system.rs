@@ -257,3 +257,33 @@ fn root_puts_a_backup_where_the_service_user_cannot_write() {
     assert!(own["path"].as_str().unwrap().starts_with(home.layout.state.join("backups").to_str().unwrap()));
     stop(&home, running);
 }
+
+/// Root names an archive that the service's user may not read; that user does the rest.
+#[test]
+fn root_restores_a_backup_that_the_service_user_cannot_read() {
+    let Some(home) = system() else { return };
+    let mut running = run(&home, ENTER, "log");
+    ready(&home);
+    let roots = home.folder().join("roots");
+    fs::create_dir(&roots).unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+    let made = mathesar(&home, &["backup", "create", "--json", "--to", roots.to_str().unwrap()]);
+    assert_eq!(made.status, 0, "{made:?}");
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    let path = made["path"].as_str().unwrap();
+    home.sql("mathesar_django", "UPDATE mathesar_user SET email = 'since@example.org'");
+    let refused = mathesar(&home, &["restore", path]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    let restored = mathesar(&home, &["restore", "--yes", path]);
+    assert_eq!(restored.status, 0, "{restored:?}");
+    // The one that ran in the foreground has ended; another runs in the background.
+    running.wait().unwrap();
+    let status = mathesar(&home, &["status", "--json"]);
+    assert_eq!(status.status, 0, "{status:?}");
+    assert_eq!(home.sql("mathesar_django", "SELECT count(*) FROM mathesar_user WHERE email <> ''"), "0");
+    let root_owned = fs::metadata(home.layout.state.join("database/data")).unwrap().uid();
+    assert_ne!(root_owned, 0);
+    let stopped = mathesar(&home, &["stop"]);
+    assert_eq!(stopped.status, 0, "{stopped:?}");
+    home.nobody_left();
+}
