@@ -89,6 +89,10 @@ impl Run<'_> {
             None => None,
         };
         point("copied");
+        if let Some(cluster) = cluster {
+            // What is written now need not be written while nobody is served; where it cannot, the end takes longer.
+            let _ = cluster.admin("postgres", "CHECKPOINT;");
+        }
         *held = Some(Instant::now());
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         point("held");
@@ -216,10 +220,12 @@ impl Run<'_> {
                 from.version
             ),
         };
-        let failure = Failure::new(format!("the upgrade to Mathesar {version} failed: {}", in_full(&why)))
-            .help(text)
-            .help("what happened: `mathesar logs`");
-        why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()))
+        let failure =
+            Failure::new(format!("the upgrade to Mathesar {version} failed: {}", in_full(&why))).help(text);
+        match why.helps() {
+            [] => failure.help("what happened: `mathesar logs`"),
+            helps => helps.iter().fold(failure, |failure, help| failure.help(help.clone())),
+        }
     }
 }
 
