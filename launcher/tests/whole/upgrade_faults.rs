@@ -1,9 +1,15 @@
 //! What stands in an upgrade's way from outside: servers that are down, a second upgrade, a full disk, another key.
 
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
+use crate::disk::Disk;
 use crate::external::{External, PASSWORD};
 use crate::harness::Home;
+use crate::machine::copy_tree;
 use crate::sample::release;
 use crate::upgrade::{fill, kill_everything, precious, rita_reads, tarball};
 
@@ -133,4 +139,57 @@ fn a_second_upgrade_is_refused() {
         assert_eq!(precious(&home), before);
         rita_reads(&home, &table);
     }
+}
+
+/// Nothing more fits onto its disk.
+fn fill_up(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    while file.write_all(&[1; 65536]).is_ok() {}
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_release_serving() {
+    let disk;
+    let Some(home) = Home::prepared() else { return };
+    let state = &home.layout.state;
+    let was = home.folder().join("was");
+    fs::rename(state, &was).unwrap();
+    disk = match Disk::mount(&home, state, "size=1500m") {
+        Some(disk) => disk,
+        None => return,
+    };
+    for entry in fs::read_dir(&was).unwrap().map(Result::unwrap) {
+        copy_tree(&entry.path(), &state.join(entry.file_name()), home.user, false);
+    }
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    home.ok(&["app", "install", "--from", &tarball(&release("3.0.0", Some("dead")))]);
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let full = state.join("fill");
+    fill_up(&full);
+    let output = home.mathesar(&["upgrade", "--to", "3.0.0"]);
+    println!("{}", output.stderr);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains(" are needed, "), "{}", output.stderr);
+    assert!(!state.join("transaction.json").exists());
+    fs::remove_file(&full).unwrap();
+    assert_eq!(precious(&home), before);
+    for step in ["the copy of the data, while it serves", "the copy, exact", "the SQL in connected databases"]
+    {
+        let mut upgrade = home.spawn("full", &["upgrade", "--to", "3.0.0"]);
+        home.until(step, || home.words("full").contains(step));
+        fill_up(&full);
+        assert_eq!(upgrade.wait().unwrap().code(), Some(1), "{step}");
+        println!("full after {step}: {}", home.words("full"));
+        let state = home.status()["state"].clone();
+        println!("then it is {state}");
+        fs::remove_file(&full).unwrap();
+        home.ok(&["start"]);
+        assert_eq!(home.status()["version"], "1.0.0", "{step}");
+        assert_eq!(precious(&home), before, "{step}");
+        rita_reads(&home, &table);
+    }
+    drop(home);
+    drop(disk);
 }
