@@ -13,30 +13,115 @@ use crate::{shell, ui};
 /// Kill the launcher and what it runs at random moments: always it has to come back, with every row
 ///
 /// The same tests as in `cargo xtask test`, with more kills: PostgreSQL, gunicorn, the launcher and all of them, while it
-/// starts, while it runs, and during the first start. About 6 seconds a kill.
+/// starts, while it runs, during the first start, and during upgrades, restores and backups. About 6 seconds a kill.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many kills
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(4..))]
+    /// How many kills, of all kinds together
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..))]
     count: u32,
     /// Choose moments and victims as a run with this seed did
     #[arg(long)]
     seed: Option<u64>,
+    /// Only kills of this kind, all of them
+    #[arg(long, value_enum)]
+    only: Option<Kind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// While it starts and while it runs
+    Run,
+    Upgrade,
+    Restore,
+    Backup,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Run, Kind::Upgrade, Kind::Restore, Kind::Backup];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Run => "run",
+            Kind::Upgrade => "upgrade",
+            Kind::Restore => "restore",
+            Kind::Backup => "backup",
+        }
+    }
+
+    /// The tests whose names hold this.
+    fn filter(self) -> &'static str {
+        match self {
+            // Not `killed`, which others' names begin with.
+            Kind::Run => "kill::",
+            Kind::Upgrade => "upgrade::killed_at_random",
+            Kind::Restore => "restore::killed_at_random",
+            Kind::Backup => "backup_faults::killed_at",
+        }
+    }
+
+    /// Of all kills: most where most can go wrong.
+    fn share(self, count: u32) -> u32 {
+        let (upgrade, restore, backup) = (count * 3 / 10, count / 5, count / 10);
+        match self {
+            Kind::Run => count - upgrade - restore - backup,
+            Kind::Upgrade => upgrade,
+            Kind::Restore => restore,
+            Kind::Backup => backup,
+        }
+    }
+
+    /// What MATHESAR_SOAK has to say for so many kills: a restore takes long, and its test does half of them.
+    fn soak(self, kills: u32) -> u32 {
+        if self == Kind::Restore { kills * 2 } else { kills }
+    }
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let begun = Instant::now();
+    let mut tally = Tally::default();
+    let mut failed = None;
+    for kind in Kind::ALL.into_iter().filter(|kind| args.only.is_none_or(|only| only == *kind)) {
+        let kills = args.only.map_or_else(|| kind.share(args.count), |_| args.count);
+        let before = tally.kills();
+        let success = tests(kind, kills, args.seed, workspace, &mut tally)?;
+        if !success || tally.kills() == before {
+            let seed = tally.seed.map_or(String::new(), |seed| format!(" --seed {seed}"));
+            let why = if success { "killed nothing" } else { "failed" };
+            let again = format!("cargo xtask soak --only {} --count {}{seed}", kind.name(), kills.max(20));
+            failed = Some((kind, why, again));
+            break;
+        }
+    }
+    anstream::print!("\n{}", tally.table());
+    for words in &tally.words {
+        anstream::println!("{words}");
+    }
+    if let Some((kind, why, again)) = failed {
+        bail!("the kill tests of kind `{}` {why}: see above\nhelp: {again}", kind.name());
+    }
+    let minutes = begun.elapsed().as_secs() / 60;
+    ui::verb("Finished", format!("{} kills in {minutes} min", tally.kills()));
+    Ok(())
+}
+
+/// One kind's tests; whether they succeeded.
+fn tests(
+    kind: Kind,
+    kills: u32,
+    seed: Option<u64>,
+    workspace: &Workspace,
+    tally: &mut Tally,
+) -> Result<bool> {
     let mut cargo = Command::new(shell::cargo());
-    cargo.args(["test", "--locked", "--package", "mathesar", "--test", "whole", "kill::", "--"]);
+    cargo.args(["test", "--locked", "--package", "mathesar", "--test", "whole", kind.filter(), "--"]);
     // One after another: two at once would only slow each other down, and mix their words.
     cargo.args(["--nocapture", "--test-threads=1"]).current_dir(&workspace.root);
-    cargo.env("MATHESAR_SOAK", args.count.to_string());
-    if let Some(seed) = args.seed {
+    cargo.env("MATHESAR_SOAK", kind.soak(kills).to_string());
+    if let Some(seed) = seed {
         cargo.env("MATHESAR_SEED", seed.to_string());
     }
-    ui::verb("Running", format!("the kill tests with {} kills", args.count));
+    ui::verb("Running", format!("the kill tests of kind `{}` with {kills} kills", kind.name()));
     let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-    let mut tally = Tally::default();
     let said = child.stdout.take().context("cargo has no standard output")?;
     for line in BufReader::new(said).lines() {
         let line = line.context("cannot read what the tests say")?;
@@ -45,20 +130,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     let status = child.wait().context("cannot wait for cargo")?;
     tally.end(status.success());
-    anstream::print!("\n{}", tally.table());
-    for words in &tally.words {
-        anstream::println!("{words}");
-    }
-    if !status.success() {
-        let again = tally.seed.map_or(String::new(), |seed| format!(" --seed {seed}"));
-        bail!("the kill tests ended with {status}\nhelp: cargo xtask soak --count {}{again}", args.count);
-    }
-    if tally.kills() == 0 {
-        bail!("nothing was killed: the tests need what they name above\nhelp: cargo xtask tools");
-    }
-    let minutes = begun.elapsed().as_secs() / 60;
-    ui::verb("Finished", format!("{} kills in {minutes} min", tally.kills()));
-    Ok(())
+    Ok(status.success())
 }
 
 /// What was killed when, and how often it came back. The tests say a line before they look.
@@ -89,7 +161,10 @@ impl Tally {
             self.seed = rest.split(' ').next().and_then(|seed| seed.parse().ok());
         } else if line == "ok" || line.starts_with("FAILED") || line.ends_with("FAILED") {
             self.close(line == "ok");
-        } else if line.contains("none lost") || line.starts_with("not run: ") {
+        } else if line.contains("none lost")
+            || line.starts_with("not run: ")
+            || line.starts_with("came back with ")
+        {
             self.words.push(line.to_owned());
         }
     }
@@ -127,9 +202,15 @@ impl Tally {
     }
 }
 
-/// `3: running, Gunicorn (1 processes) after 17 ms` or `first start, 0: Any (1 of 5) after 200 ms`.
+/// `3: running, Gunicorn (1 processes) after 17 ms`, `first start, 0: Any (1 of 5) after 200 ms`, `3: upgrade to 2.0.0,
+/// Everything (9 processes) after 17 ms`, or of a backup `3: all killed after 17 ms; []`.
 fn kill(line: &str) -> Option<(String, String)> {
     let (head, rest) = line.split_once(": ")?;
+    if let Some((victim, after)) = rest.split_once(" killed after ") {
+        head.parse::<u32>().ok()?;
+        let victim = if victim == "all" { "Everything" } else { "Launcher" };
+        return after.contains(" ms").then(|| ("backup".to_owned(), victim.to_owned()));
+    }
     let (moment, victim) = match head.strip_prefix("first start, ") {
         Some(number) => {
             number.parse::<u32>().ok()?;
@@ -180,5 +261,36 @@ test kill::killed_while_it_runs_and_while_it_starts ... MATHESAR_SEED=77 MATHESA
         let text = tally.table();
         assert!(text.contains("running       Launcher    2      1 did NOT come back"), "{text}");
         assert!(text.contains("first start   Everything  1      all came back"), "{text}");
+    }
+
+    #[test]
+    fn kills_of_transactions_are_counted_too() {
+        let said = "\
+test upgrade::killed_at_random_moments_of_an_upgrade ... MATHESAR_SEED=7 MATHESAR_SOAK=2
+0: upgrade to 2.0.0, Everything (9 processes) after 2311 ms
+1: upgrade to 3.0.0, Everything (11 processes) after 17 ms
+came back with {\"1.0.0\": 2}
+ok
+0: restore, Everything (12 processes) after 90 ms
+0: all killed after 12 ms; []
+1: the launcher killed after 13 ms; [\"a.tar.zst\"]
+ok
+";
+        let tally = tally(said, true);
+        assert_eq!(tally.kills(), 5);
+        assert_eq!(tally.words, ["came back with {\"1.0.0\": 2}"]);
+        let text = tally.table();
+        for moment in ["upgrade to 2.0.0", "upgrade to 3.0.0", "restore", "backup"] {
+            assert!(text.contains(moment), "{text}");
+        }
+        assert!(!text.contains("NOT"), "{text}");
+    }
+
+    #[test]
+    fn the_kinds_together_make_the_count() {
+        for count in [20, 37, 200, 1001] {
+            assert_eq!(Kind::ALL.iter().map(|kind| kind.share(count)).sum::<u32>(), count);
+            assert!(Kind::ALL.iter().all(|kind| kind.share(count) > 0));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A PostgreSQL server of somebody else's: on loopback, with passwords, and with no idea of Mathesar.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -45,31 +45,35 @@ impl External {
             .run()
             .unwrap();
         let port = machine::free_port();
-        let child = Program::new(binaries.server("postgres"))
-            .arg("-D")
-            .arg(folder.path().join("data"))
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
-            .arg(folder.path())
-            .current_dir("/")
-            .user(user)
-            .into_command()
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = spawn(&binaries, folder.path(), port, user);
         let external = External { folder, binaries, user, child, port };
-        let pid = external.folder.path().join("data/postmaster.pid");
-        let end = Instant::now() + PATIENCE;
-        while !fs::read_to_string(&pid).is_ok_and(|text| text.contains("ready")) {
-            assert!(Instant::now() < end, "the server does not start");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        external.wait();
         external.sql(&format!(
             "CREATE ROLE me LOGIN CREATEDB CREATEROLE PASSWORD {password};\n\
              CREATE ROLE poor LOGIN PASSWORD {password};\nCREATE DATABASE \"its own\" OWNER me;\n",
             password = literal(PASSWORD)
         ));
         external
+    }
+
+    fn wait(&self) {
+        let pid = self.folder.path().join("data/postmaster.pid");
+        let end = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&pid).is_ok_and(|text| text.contains("ready")) {
+            assert!(Instant::now() < end, "the server does not start");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Until `start_again`, nobody listens there.
+    pub fn stop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        self.child.wait().unwrap();
+    }
+
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.binaries, self.folder.path(), self.port, self.user);
+        self.wait();
     }
 
     /// As its superuser; what psql prints, bare.
@@ -108,6 +112,21 @@ impl Drop for External {
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let _ = self.child.wait();
     }
+}
+
+fn spawn(binaries: &Binaries, folder: &Path, port: u16, user: Option<User>) -> Child {
+    Program::new(binaries.server("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
+        .arg(folder)
+        .current_dir("/")
+        .user(user)
+        .into_command()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// Without one there is no home either.

@@ -35,5 +35,6 @@ mod system_terminal;
 mod tables;
 mod uninstall;
 mod upgrade;
+mod upgrade_faults;
 mod visitors;
 mod witness;

@@ -1,0 +1,195 @@
+//! What stands in an upgrade's way from outside: servers that are down, a second upgrade, a full disk, another key.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::disk::Disk;
+use crate::external::{External, PASSWORD};
+use crate::harness::Home;
+use crate::machine::copy_tree;
+use crate::sample::release;
+use crate::upgrade::{fill, kill_everything, precious, rita_reads, tarball};
+
+/// What `status` says is pending, as one text.
+fn pending(home: &Home) -> String {
+    home.status()["pending"].to_string()
+}
+
+/// A database on a server of somebody else's.
+fn connect(home: &Home, external: &External) {
+    let place = json!({"host": "127.0.0.1", "port": external.port, "database": "its own", "role": "me", "password": PASSWORD});
+    home.admin("databases.setup.connect_existing", place);
+    assert_eq!(version(external), "1.0.0");
+}
+
+fn version(external: &External) -> String {
+    external.sql_in("its own", "SELECT msar.version()")
+}
+
+#[test]
+fn a_server_that_is_down_gets_its_sql_later() {
+    let Some(home) = Home::prepared() else { return };
+    let mut external = External::start();
+    home.ok(&["start"]);
+    let table = fill(&home);
+    connect(&home, &external);
+    let before = precious(&home);
+    external.stop();
+    let output = home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    assert!(output.stderr.contains("1 connected database did not get Mathesar's SQL"), "{}", output.stderr);
+    println!("{}\n{}", output.stderr, pending(&home));
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    assert!(pending(&home).contains("database its own at 127.0.0.1: "), "{}", pending(&home));
+    assert!(!pending(&home).contains("people"), "{}", pending(&home));
+    let failed = home.mathesar(&["upgrade", "--finish"]);
+    assert_eq!(failed.status, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("1 of 2 connected databases did not get"), "{}", failed.stderr);
+    // Also where Mathesar is stopped.
+    home.ok(&["stop"]);
+    let failed = home.mathesar(&["upgrade", "--finish"]);
+    assert_eq!(failed.status, 1, "{}", failed.stderr);
+    home.nobody_left();
+    home.ok(&["start"]);
+    external.start_again();
+    assert_eq!(version(&external), "1.0.0");
+    home.ok(&["upgrade", "--finish"]);
+    assert_eq!(version(&external), "2.0.0");
+    assert_eq!(home.status()["pending"], json!([]));
+}
+
+#[test]
+fn another_server_gets_the_old_sql_back() {
+    let Some(mut home) = Home::prepared() else { return };
+    let mut external = External::start();
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    let stopped = home.layout.state.join("stopped");
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    home.ok(&["start"]);
+    let table = fill(&home);
+    connect(&home, &external);
+    let before = precious(&home);
+    let dead = tarball(&release("3.0.0", Some("dead")));
+    let output = home.mathesar(&["upgrade", "--from", &dead]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    // The new one's first, then the old one's.
+    let installed = output.stderr.matches("Installed Mathesar's SQL in its own").count();
+    assert_eq!(installed, 2, "{}", output.stderr);
+    let is_old = |external: &External| {
+        assert_eq!(version(external), "1.0.0");
+        assert_eq!(home.status()["version"], "1.0.0");
+        assert_eq!(home.status()["pending"], json!([]));
+        assert_eq!(precious(&home), before);
+        rita_reads(&home, &table);
+    };
+    is_old(&external);
+
+    // Killed on the way back, and the server is down at the next start: it is named, and done when it is back.
+    home.ok(&["stop"]);
+    home.set_variable_to("MATHESAR_STOP_AT", "undo");
+    home.ok(&["start"]);
+    let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", &dead]);
+    home.until("undo", || stopped.exists());
+    assert_eq!(version(&external), "3.0.0");
+    kill_everything(&home);
+    upgrade.wait().unwrap();
+    home.set_variable_to("MATHESAR_STOP_AT", "");
+    external.stop();
+    home.ok(&["start"]);
+    home.until("it is named", || pending(&home).contains("database its own at 127.0.0.1: "));
+    assert_eq!(home.mathesar(&["upgrade", "--finish"]).status, 1);
+    external.start_again();
+    assert_eq!(version(&external), "3.0.0");
+    home.ok(&["upgrade", "--finish"]);
+    is_old(&external);
+}
+
+#[test]
+fn a_second_upgrade_is_refused() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nmigrate-timeout = \"20s\"\n");
+    let good = tarball(&release("2.0.0", None));
+    let hangs = tarball(&release("3.0.0", Some("hangs")));
+    home.ok(&["app", "install", "--from", &good]);
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    for running in [true, false] {
+        if !running {
+            home.ok(&["stop"]);
+        }
+        let mut first = home.spawn("first", &["upgrade", "--from", &hangs]);
+        home.until("the first has begun", || home.layout.state.join("transaction.json").exists());
+        let second: [&[&str]; 3] =
+            [&["upgrade", "--to", "2.0.0"], &["upgrade", "--from", &good], &["rollback"]];
+        for args in second {
+            let output = home.mathesar(args);
+            println!("{running} {args:?}: {}", output.stderr);
+            assert_eq!(output.status, 4, "{args:?}: {}", output.stderr);
+        }
+        assert_eq!(first.try_wait().unwrap(), None, "the second has ended the first");
+        assert_eq!(first.wait().unwrap().code(), Some(1));
+        assert!(home.words("first").contains("it was not done within 20 s"), "{}", home.words("first"));
+        home.ok(&["start"]);
+        assert_eq!(home.status()["version"], Value::from("1.0.0"));
+        assert_eq!(precious(&home), before);
+        rita_reads(&home, &table);
+    }
+}
+
+/// Nothing more fits onto its disk.
+fn fill_up(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    while file.write_all(&[1; 65536]).is_ok() {}
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_release_serving() {
+    let disk;
+    let Some(home) = Home::prepared() else { return };
+    let state = &home.layout.state;
+    let was = home.folder().join("was");
+    fs::rename(state, &was).unwrap();
+    disk = match Disk::mount(&home, state, "size=1500m") {
+        Some(disk) => disk,
+        None => return,
+    };
+    for entry in fs::read_dir(&was).unwrap().map(Result::unwrap) {
+        copy_tree(&entry.path(), &state.join(entry.file_name()), home.user, false);
+    }
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    home.ok(&["app", "install", "--from", &tarball(&release("3.0.0", Some("dead")))]);
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let full = state.join("fill");
+    fill_up(&full);
+    let output = home.mathesar(&["upgrade", "--to", "3.0.0"]);
+    println!("{}", output.stderr);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains(" are needed, "), "{}", output.stderr);
+    assert!(!state.join("transaction.json").exists());
+    fs::remove_file(&full).unwrap();
+    assert_eq!(precious(&home), before);
+    for step in ["the copy of the data, while it serves", "the copy, exact", "the SQL in connected databases"]
+    {
+        let mut upgrade = home.spawn("full", &["upgrade", "--to", "3.0.0"]);
+        home.until(step, || home.words("full").contains(step));
+        fill_up(&full);
+        assert_eq!(upgrade.wait().unwrap().code(), Some(1), "{step}");
+        println!("full after {step}: {}", home.words("full"));
+        let state = home.status()["state"].clone();
+        println!("then it is {state}");
+        fs::remove_file(&full).unwrap();
+        home.ok(&["start"]);
+        assert_eq!(home.status()["version"], "1.0.0", "{step}");
+        assert_eq!(precious(&home), before, "{step}");
+        rita_reads(&home, &table);
+    }
+    drop(home);
+    drop(disk);
+}
