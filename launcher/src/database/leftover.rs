@@ -1,6 +1,7 @@
 //! What an earlier launcher may have left: a server that still runs, its last processes, or their stale files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -174,15 +175,21 @@ impl Cluster {
             remove(Path::new(&lock))?;
             return remove(&socket);
         }
-        let file = PidFile::parse(&text);
-        match (file, of) {
-            (Some(file), Some(of)) if process(file.pid, of) == Process::Ours => {
-                let message = format!("another PostgreSQL uses {} as process {}", socket.display(), file.pid);
+        // Written for other data: those that this folder was copied from, or that used this place before.
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Err(cause) if matches!(cause.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+                // Nobody listens there, whatever process has the number by now.
+                remove(Path::new(&lock))?;
+                remove(&socket)
+            }
+            _ => {
+                let pid = PidFile::parse(&text).map_or(0, |file| file.pid);
+                let message = format!("another PostgreSQL uses {} as process {pid}", socket.display());
+                let of = of.unwrap_or(Path::new("elsewhere"));
                 Err(Failure::new(message)
                     .cause(format!("its data are in {}", of.display()))
                     .exit(Exit::Refused))
             }
-            _ => Ok(()),
         }
     }
 }

@@ -37,6 +37,8 @@ impl Run<'_> {
         let from = self.world.release()?;
         stage(self.watcher, Step::Check, |progress| {
             preflight::jump(&from.version, &self.target.version)?;
+            // With another key than the data's own no release could read the stored passwords: told while the old one serves.
+            self.world.installation.again()?.secret_key()?;
             preflight::room(&self.world.installation, progress)
         })?;
         let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));

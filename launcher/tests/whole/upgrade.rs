@@ -406,3 +406,65 @@ fn killed_at_every_named_moment_of_the_way_back() {
         home.until("nothing is pending", || home.status()["pending"] == json!([]));
     }
 }
+
+#[test]
+fn another_key_is_refused_before_anything() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let key = home.layout.state.join("secrets/secret-key");
+    let own = fs::read(&key).unwrap();
+    home.write(&key, "another\n");
+    let output = home.mathesar(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    assert_ne!(output.status, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("this secret key is another"), "{}", output.stderr);
+    assert!(!output.stderr.contains("the end of serving"), "{}", output.stderr);
+    home.write(&key, own);
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    assert_eq!(home.status()["version"], "1.0.0");
+}
+
+/// As after a power cut, and on another machine: the state as it lay there at that moment.
+#[test]
+fn a_copy_of_the_state_serves_elsewhere() {
+    let Some(mut home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    let stopped = home.layout.state.join("stopped");
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let mut before = precious(&home);
+    before["media"] = Value::Null;
+    home.ok(&["stop"]);
+    let kept = keep(&home);
+    for point in ["copied", "exact", "migrated", "committed"] {
+        home.set_variable_to("MATHESAR_STOP_AT", point);
+        home.ok(&["start"]);
+        let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+        home.until(point, || stopped.exists());
+        let Some(other) = Home::installed() else { return };
+        fs::remove_dir_all(&other.layout.state).unwrap();
+        // Of a running server's files some vanish meanwhile, as they do on a disk that loses its power.
+        let copied = std::process::Command::new("cp")
+            .args(["-a"])
+            .args([&home.layout.state, &other.layout.state])
+            .output();
+        println!("{point}: {}", String::from_utf8_lossy(&copied.unwrap().stderr).lines().count());
+        kill_everything(&home);
+        upgrade.wait().unwrap();
+        fs::remove_file(&stopped).unwrap();
+        other.ok(&["start"]);
+        let wanted = if point == "committed" { "2.0.0" } else { "1.0.0" };
+        assert_eq!(other.status()["version"], wanted, "{point}");
+        let mut now = precious(&other);
+        now["media"] = Value::Null;
+        assert_eq!(now, before, "{point}");
+        assert_eq!(other.sql("people", "SELECT count(*) FROM cats"), "3", "{point}");
+        other.ok(&["stop"]);
+        home.set_variable_to("MATHESAR_STOP_AT", "");
+        again(&home, &kept);
+    }
+    let _ = table;
+}
