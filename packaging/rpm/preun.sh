@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 if [ "$1" -eq 0 ]; then
     if [ -d /run/systemd/system ] && [ -x /usr/bin/systemctl ]; then
-        /usr/bin/systemctl stop 'mathesar-backup*.timer' 'mathesar-backup*.service' 'mathesar@*' || :
+        /usr/bin/systemctl stop 'mathesar-backup*' 'mathesar@*' || :
         /usr/bin/systemctl --no-reload disable mathesar-backup.timer >/dev/null 2>&1 || :
     fi
     if [ -x /usr/lib/systemd/systemd-update-helper ]; then

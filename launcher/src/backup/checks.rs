@@ -131,7 +131,7 @@ fn odd(line: &str, cause: serde_json::Error) -> Failure {
 const FIXED: &str = "\
 SET search_path = pg_catalog; SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres';\n\
 SET extra_float_digits = 1; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmlbinary = 'base64';\n\
-SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;\n\
+SET row_security = off; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0;\n\
 SET quote_all_identifiers = off; SET client_min_messages = warning; SET jit = off; SET check_function_bodies = off;\n\
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n";
 

@@ -15,7 +15,7 @@ use crate::upgrade::{Back, Nobody, back};
 /// Go back to before the last upgrade, application and data
 ///
 /// The copy of the data that the upgrade has made is put in their place, with the release that they are of. Whatever was written since
-/// would be gone, so it is compared first, and refused with the count of what would be lost.
+/// would be gone: where it is one transaction or more, it is refused, with the count and with what differs.
 ///
 /// The present data are kept in the copy's place until the next upgrade: `mathesar rollback` again is the way forth.
 #[derive(Debug, clap::Args)]
@@ -53,17 +53,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let (kept, target) = back::kept(&walked.world)?;
     let cluster = walked.world.cluster().ok_or_else(|| Failure::new("there is no database yet"))?;
     let terminal = Terminal::new();
+    let mut unchanged = None;
     if !args.discard_newer {
-        let losses = back::losses(&walked.world, &cluster, &kept, &terminal.of(Step::Check));
-        let losses = losses.inspect_err(|_| terminal.end())?;
-        if !losses.is_empty() {
+        unchanged = walked.world.next_transaction();
+        // Not one transaction: nothing needs to be compared.
+        if kept.xid.is_none() || kept.xid != unchanged {
+            let losses = back::losses(&walked.world, &cluster, &kept, &terminal.of(Step::Check));
             terminal.end();
-            return Err(back::refusal(&losses, &target.version).into());
+            let written = kept.xid.zip(unchanged).map(|(then, now)| now.saturating_sub(then));
+            return Err(back::refusal(&losses?, written, &target.version).into());
         }
     }
     terminal.end();
     let downtime = if running {
-        follow(&socket, &Order::Rollback)?["downtime"].as_f64()
+        follow(&socket, &Order::Rollback { unchanged })?["downtime"].as_f64()
     } else {
         let terminal = Terminal::new();
         let sink = walked.world.postgres.sink();
@@ -73,6 +76,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             watcher: &terminal,
             sink,
             cancel: cancelled_by_signals(),
+            unchanged,
         };
         let done = way.run();
         terminal.end();

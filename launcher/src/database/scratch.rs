@@ -104,6 +104,12 @@ impl Scratch {
             // The real server's may be most of the machine's memory, and it may run beside.
             "shared_buffers=64MB".to_owned(),
             "archive_mode=off".to_owned(),
+            // It looks at data, and does nothing in their name: no subscription's slot moves on, no job runs a second time.
+            "max_logical_replication_workers=0".to_owned(),
+            "shared_preload_libraries=".to_owned(),
+            "session_preload_libraries=".to_owned(),
+            "local_preload_libraries=".to_owned(),
+            "primary_conninfo=".to_owned(),
             "max_wal_senders=0".to_owned(),
             "ssl=off".to_owned(),
             // Nothing changes by itself what is looked at.

@@ -43,6 +43,9 @@ pub fn apply(
     let path = folder.join("manifest.json");
     let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
     let manifest = Manifest::parse(&text, &path)?;
+    // First, as they may say where uploaded files are.
+    let settings = place_settings(&installation, &folder, &state)?;
+    let installation = installation.again()?;
     let store = installation.store();
     let pinned = crate::app::store::Store::id(&installation.pinned.version, &installation.pinned.sha256);
     let held = manifest.app.id != pinned;
@@ -55,11 +58,15 @@ pub fn apply(
     journal.hold = held.then(|| manifest.app.id.clone());
     journal.write(&state)?;
     point("restore-open");
-    let settings = place_settings(&installation, &folder, &state)?;
     let work =
         Work { installation: &installation, journal: &journal, manifest: &manifest, watcher, sink, cancel };
     if let Err(why) = work.forward(&folder) {
-        let undone = stage(watcher, Step::Undo, |_| transaction::undo(&state, &journal));
+        let undone = stage(watcher, Step::Undo, |_| {
+            if settings {
+                files::remove_tree(&installation.layout.config_file())?;
+            }
+            transaction::undo(&state, &journal)
+        });
         transaction::record(&state, &journal, "taken back", Some(&in_full(&why)));
         let failure = Failure::new(format!("the backup was not restored: {}", in_full(&why)));
         let failure = why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()));

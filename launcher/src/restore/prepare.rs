@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::secrets::fingerprint;
-use crate::transaction::{self, Part, point};
+use crate::transaction::{self, Part, movable, point};
 
 /// Ready to be put in place.
 #[derive(Debug)]
@@ -71,6 +71,9 @@ pub fn prepare(
 ) -> Result<Prepared, Failure> {
     let state = &installation.layout.state;
     let (manifest, binaries) = look(installation, path)?;
+    for part in Part::ALL {
+        movable(&part.live(state))?;
+    }
     transaction::sweep(state, &Part::ALL, true);
     let into = unpacked(state, id);
     let above = into.parent().unwrap_or(state);

@@ -151,12 +151,19 @@ impl Inner {
                 }
                 Ok(json!({ "version": version, "from": from, "downtime": downtime, "unfinished": left }))
             }
-            Order::Rollback => {
+            Order::Rollback { unchanged } => {
                 let from = self.world.release()?.version;
                 self.board_text("It goes back to before its last upgrade.");
                 let (sink, cancel) = (Arc::clone(&self.sink), self.cancel.clone());
-                let done =
-                    Back { world: &self.world, serving: self, watcher: &watcher, sink, cancel }.run()?;
+                let done = Back {
+                    world: &self.world,
+                    serving: self,
+                    watcher: &watcher,
+                    sink,
+                    cancel,
+                    unchanged: *unchanged,
+                }
+                .run()?;
                 let version = self.world.release()?.version;
                 self.sink.line("launcher", &format!("went back from {from} to {version}"));
                 Ok(json!({

@@ -163,6 +163,12 @@ impl World {
         Ok(variables)
     }
 
+    /// The number that the database's next transaction gets: it moves with every write of anybody's.
+    pub fn next_transaction(&self) -> Option<u64> {
+        const ASK: &str = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot());";
+        self.query(ASK).ok()?.trim().parse().ok()
+    }
+
     /// Runs SQL in the internal database as Mathesar's own role.
     pub fn query(&self, sql: &str) -> Result<String, Failure> {
         if let Some(external) = self.external()? {

@@ -59,6 +59,8 @@ pub struct Journal {
     pub others: bool,
     /// A rollback's: whose copy it takes.
     pub took: Option<String>,
+    /// An upgrade's: the next transaction's number when it was committed. Where it is another later, somebody has written.
+    pub xid: Option<u64>,
     /// Seconds since 1970.
     pub begun: u64,
 }
@@ -72,8 +74,8 @@ impl Journal {
             .chain((2..).map(|number| format!("{stem}-{number}")))
             .find(|id| !taken(id))
             .unwrap_or(stem);
-        let (hold, took) = (None, None);
-        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, begun }
+        let (hold, took, xid) = (None, None, None);
+        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, xid, begun }
     }
 
     fn path(state: &Path) -> PathBuf {
@@ -120,6 +122,7 @@ impl Journal {
             "parts": self.parts.iter().map(|part| part.name()).collect::<Vec<_>>(),
             "others": self.others,
             "took": self.took,
+            "xid": self.xid,
             "begun": self.begun,
         })
     }
@@ -139,6 +142,7 @@ impl Journal {
             parts: parts.collect::<Option<_>>()?,
             others: value.get("others").and_then(Value::as_bool).unwrap_or_default(),
             took: text("took"),
+            xid: value.get("xid").and_then(Value::as_u64),
             begun: value.get("begun").and_then(Value::as_u64).unwrap_or_default(),
         })
     }

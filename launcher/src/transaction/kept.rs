@@ -23,6 +23,8 @@ pub struct Kept {
     /// Seconds since 1970.
     pub at: u64,
     pub parts: Vec<Part>,
+    /// The next transaction's number when what replaced it was committed.
+    pub xid: Option<u64>,
 }
 
 impl Kept {
@@ -48,6 +50,7 @@ impl Kept {
             replaced_by: text("replaced_by")?,
             at: value["at"].as_u64().unwrap_or_default(),
             parts,
+            xid: value["xid"].as_u64(),
         })
     }
 
@@ -64,6 +67,7 @@ impl Kept {
             "release": journal.from,
             "replaced_by": journal.to,
             "at": journal.begun,
+            "xid": journal.xid,
             // For `backup list`.
             "created": timestamp(UNIX_EPOCH + Duration::from_secs(journal.begun)),
             "version": journal.from.as_deref().and_then(|id| id.rsplit_once('-')).map(|(version, _)| version),

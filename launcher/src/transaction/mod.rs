@@ -20,7 +20,7 @@ pub use pending::{Pending, Unfinished};
 pub use point::point;
 pub(crate) use recover::record;
 pub use recover::{Recovered, finish, recover, take_kept, undo};
-pub use swap::{Part, swap_in, take_back};
+pub use swap::{Part, movable, swap_in, take_back};
 pub use sweep::{RESTORING, UNPACKED, sweep};
 
 /// In the state folder: how the last one ended, for `status` and whoever asks why.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::app::files;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// What a transaction can replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,36 @@ impl Part {
     pub fn side(self, state: &Path, id: &str) -> PathBuf {
         self.aside(state).join(id).join(self.name())
     }
+}
+
+/// Refuses what no rename can move: a mount point, or a link to elsewhere.
+pub fn movable(live: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(found) = live.symlink_metadata() else { return Ok(()) };
+    let above = live.parent().and_then(|above| above.metadata().ok());
+    let mounted = above.is_some_and(|above| above.dev() != found.dev()) || is_mounted(live);
+    if !found.is_symlink() && !mounted {
+        return Ok(());
+    }
+    let what = if found.is_symlink() { "a link" } else { "a mount point" };
+    Err(Failure::new(format!("{} is {what}, which cannot be exchanged for another folder", live.display()))
+        .exit(Exit::Refused)
+        .help(format!(
+            "mount, or link to, the folder above it instead: {}",
+            live.parent().unwrap_or(live).display()
+        )))
+}
+
+/// Bind mounts within one file system have its number, so the kernel's list is asked.
+fn is_mounted(live: &Path) -> bool {
+    let (Ok(live), Ok(list)) = (live.canonicalize(), std::fs::read_to_string("/proc/self/mountinfo")) else {
+        return false;
+    };
+    // The fifth field, with blanks and the like in octal.
+    let plain = |field: &str| {
+        field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    };
+    list.lines().filter_map(|line| line.split(' ').nth(4)).any(|place| Path::new(&plain(place)) == live)
 }
 
 /// Puts `side/new` in the place of `live`, which is kept as `side/old`.
@@ -111,6 +141,19 @@ mod tests {
 
     fn what(path: &Path) -> Option<String> {
         fs::read_to_string(path.join("what")).ok()
+    }
+
+    #[test]
+    fn links_and_mounts_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        folder(&root.path().join("a"), "x");
+        std::os::unix::fs::symlink("a", root.path().join("b")).unwrap();
+        assert!(movable(&root.path().join("a")).is_ok());
+        assert!(movable(&root.path().join("nothing")).is_ok());
+        assert_eq!(movable(&root.path().join("b")).unwrap_err().exit, Exit::Refused);
+        if cfg!(target_os = "linux") {
+            assert!(is_mounted(Path::new("/proc")));
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Back<'a> {
     pub watcher: &'a dyn Watcher,
     pub sink: Arc<dyn Sink>,
     pub cancel: Cancel,
+    /// The next transaction's number when it was found that nothing would be lost; none: it does not matter.
+    pub unchanged: Option<u64>,
 }
 
 /// What there is to go back to: the copy, and its release.
@@ -92,16 +94,19 @@ fn loss(table: &Table, how: &Judgement, internal: &str) -> Option<String> {
     }
 }
 
-/// The refusal, where something would be lost.
-pub fn refusal(losses: &[String], version: &str) -> Failure {
+/// The refusal, where something would be lost: so many transactions have written since, whatever tables show of it.
+pub fn refusal(losses: &[String], transactions: Option<u64>, version: &str) -> Failure {
     const SHOWN: usize = 20;
     let mut lines: Vec<String> = losses.iter().take(SHOWN).cloned().collect();
     if losses.len() > SHOWN {
         lines.push(format!("and {} tables more", losses.len() - SHOWN));
     }
-    let tables =
-        if losses.len() == 1 { "1 table has".to_owned() } else { format!("{} tables have", losses.len()) };
-    Failure::new(format!("{tables} changed since the upgrade; going back to Mathesar {version} would lose that"))
+    lines.push("rights, views, functions, settings and logins were not compared one by one".to_owned());
+    let written = transactions.map_or("an unknown number".to_owned(), |count| count.to_string());
+    let tables = if losses.len() == 1 { "1 table".to_owned() } else { format!("{} tables", losses.len()) };
+    Failure::new(format!(
+        "{written} transactions have written since the upgrade, and {tables} differ; going back to Mathesar {version} would lose that"
+    ))
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
         .help("go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade)")
@@ -141,6 +146,15 @@ impl Back<'_> {
     ) -> Result<Vec<script::Database>, Failure> {
         let state = &self.world.installation.layout.state;
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
+        if let (Some(known), Some(cluster)) = (self.unchanged, self.world.cluster()) {
+            // Somebody may have written since that was looked at.
+            self.world.postgres.bring_up(&cluster)?;
+            if self.world.next_transaction() != Some(known) {
+                return Err(Failure::new("somebody has written meanwhile").exit(Exit::Refused).help(
+                    "see what would be lost: `mathesar rollback`; go back all the same: `mathesar rollback --discard-newer`",
+                ));
+            }
+        }
         self.world.postgres.pause();
         stage(self.watcher, Step::Exact, |_| {
             transaction::take_kept(state, journal, kept)?;
@@ -178,6 +192,7 @@ impl Back<'_> {
         }
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
+            journal.xid = world.next_transaction();
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(target.clone());

@@ -7,8 +7,8 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::steps::compare;
-use crate::transaction::Part;
 use crate::transaction::copy;
+use crate::transaction::{Part, movable};
 
 /// Upstream: installations up to 0.1.7 cannot be brought to 0.2.0 or later.
 const LAST_OF_THE_OLD: &str = "0.1.7";
@@ -43,6 +43,7 @@ pub fn room(installation: &Installation, progress: &dyn Progress) -> Result<(), 
     }
     let data = Part::Database.live(&installation.layout.state);
     tablespaces(&data)?;
+    movable(&data)?;
     /// For PostgreSQL's log and the new release's migrations.
     const SPARE: u64 = 64 << 20;
     let needed = copy::size(&data) + SPARE;

@@ -152,6 +152,7 @@ impl Run<'_> {
         self.check_cancel()?;
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
+            journal.xid = target.next_transaction();
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(self.target.clone());

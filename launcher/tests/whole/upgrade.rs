@@ -442,9 +442,9 @@ fn a_copy_of_the_state_serves_elsewhere() {
     for point in ["copied", "exact", "migrated", "committed"] {
         home.set_variable_to("MATHESAR_STOP_AT", point);
         home.ok(&["start"]);
+        let Some(other) = Home::installed() else { return };
         let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", &tarball(&release("2.0.0", None))]);
         home.until(point, || stopped.exists());
-        let Some(other) = Home::installed() else { return };
         fs::remove_dir_all(&other.layout.state).unwrap();
         // Of a running server's files some vanish meanwhile, as they do on a disk that loses its power.
         let copied = std::process::Command::new("cp")
