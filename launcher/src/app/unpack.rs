@@ -189,6 +189,10 @@ impl Unpacking<'_> {
             Ok(path) => path,
             Err(why) => return refuse(why),
         };
+        // People's files, in a backup, may be named as they please.
+        if has_control(&raw) {
+            return refuse("has a name with a control character");
+        }
         let mode = entry.header().mode().map_err(|cause| Problem::Failed(path.clone(), cause))?;
         if mode & 0o6000 != 0 {
             return refuse("has a set-user-id or set-group-id bit");
@@ -274,9 +278,6 @@ impl Unpacking<'_> {
 pub(crate) fn inside(raw: &[u8]) -> Result<PathBuf, &'static str> {
     if raw.contains(&0) {
         return Err("has a name with a zero byte");
-    }
-    if has_control(raw) {
-        return Err("has a name with a control character");
     }
     let path = Path::new(std::ffi::OsStr::from_bytes(raw));
     if path.components().any(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
