@@ -1,6 +1,7 @@
 //! `mathesar restore`
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::backup::{catalog, staging};
 use crate::control::{self, Lock};
 use crate::database::existing_major;
 use crate::failure::{Exit, Failure};
+use crate::installation::Installation;
 use crate::relay::Input;
 use crate::restore::{self, SETTINGS};
 use crate::service_manager::Manager;
@@ -24,9 +26,10 @@ use crate::user;
 ///
 /// Into an empty installation or one that is in use, on this machine or another, by this user or another. It is unpacked and checked
 /// first, and the release that it is of is installed, while Mathesar goes on. Then Mathesar is stopped, database, uploaded files and
-/// secrets are exchanged, and started again if it ran. Fails any of it, or is it killed, everything is as it was before.
+/// secrets are exchanged, and it is started again if it ran. If any of it fails or is killed, everything is as it was before.
 ///
-/// What is here is backed up before; besides, it is kept aside until the next upgrade or restore: `mathesar rollback` takes it back.
+/// What is here is backed up before; besides, it is kept aside until the next upgrade or restore: `mathesar rollback` takes it back. The
+/// backup's settings come into force only where there are none yet; else they are laid beside, in `restored-settings` in the state folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which one: a file, or its name in the folder of backups, as `mathesar backup list` says it
@@ -67,10 +70,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         (_, Some(id)) => Ok(apply(context, restore::checked(id)?)?),
         _ => {
             let begun = Instant::now();
-            let id = crate::transaction::now_stamp();
             let _lock = restore::lock(&context.layout.state)?;
+            let id = crate::transaction::new_id(&context.layout.state);
             prepare(args, context, &id)?;
-            let ran = stop(context)?;
+            let ran = stop(context).inspect_err(|_| restore::discard(&context.layout.state, &id))?;
             let applied = apply(context, &id);
             let started = if ran { super::start::start(context) } else { Ok(()) };
             applied?;
@@ -93,7 +96,7 @@ fn stop(context: &Context) -> Result<bool, Failure> {
 /// Root stops and starts the service; everything in between is the service's user's.
 fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
     user::make_run_folder(&context.layout);
-    let id = crate::transaction::now_stamp();
+    let id = crate::transaction::new_id(&context.layout.state);
     let run = |half: &str, file: Option<std::fs::File>| -> Result<(), Failure> {
         let mut program = user::as_service_user(false)?;
         let words: [OsString; 4] =
@@ -137,22 +140,40 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
         let made = copy.insert(handed::Copy::of(std::io::stdin().lock(), &args.backup, &above)?);
         made.found.path.clone()
     } else {
-        let here = context.environment.current.join(&args.backup);
-        if here.is_file() { here } else { catalog::find(&installation, Some(&args.backup))? }
+        find(args, context, &installation)?
     };
     let (manifest, _) = restore::look(&installation, &path)?;
-    let there = existing_major(&installation.database_folder());
-    let has_data = !matches!(there, Ok(None));
-    if has_data {
+    let has_database = !matches!(existing_major(&installation.database_folder()), Ok(None));
+    let back_up = has_database && !args.without_backup;
+    if restore::is_in_use(&installation) {
         confirm(args, &path, &manifest.created, &manifest.app.version)?;
-        if !args.without_backup {
-            backup_of_what_is_here(context)?;
-        }
+    }
+    if back_up {
+        create::existing(&installation).map_err(without)?;
     }
     let terminal = Terminal::new();
     let prepared = restore::prepare(&installation, &path, id, &terminal);
     terminal.end();
-    prepared.map(drop)
+    prepared?;
+    // Only now: a spoilt archive is refused before anything is done, and so it is of as late a moment as can be.
+    if back_up {
+        backup_of_what_is_here(context).inspect_err(|_| restore::discard(&installation.layout.state, id))?;
+    }
+    Ok(())
+}
+
+/// The archive that is meant: a file, or one that is listed.
+fn find(args: &Args, context: &Context, installation: &Installation) -> Result<PathBuf, Failure> {
+    let here = context.environment.current.join(&args.backup);
+    match here.metadata() {
+        Ok(found) if found.is_file() => Ok(here),
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            Err(Failure::io("read", &here, cause).exit(Exit::Refused).help(
+                "who restores it has to be able to read it; root names it by a path without links: `readlink -f FILE`",
+            ))
+        }
+        _ => catalog::find(installation, Some(&args.backup)),
+    }
 }
 
 fn confirm(args: &Args, path: &Path, created: &str, version: &str) -> Result<(), Failure> {
@@ -185,10 +206,13 @@ fn backup_of_what_is_here(context: &Context) -> Result<(), Failure> {
         terminal.end();
         made
     })();
-    made.map(drop).map_err(|failure| {
-        failure
-            .help("where what is here is broken, restore without a backup of it: `mathesar restore --without-backup …`; it is kept aside all the same")
-    })
+    made.map(drop).map_err(without)
+}
+
+fn without(failure: Failure) -> Failure {
+    failure.help(
+        "where what is here is broken, restore without a backup of it: `mathesar restore --without-backup …`; it is kept aside all the same",
+    )
 }
 
 fn apply(context: &Context, id: &str) -> Result<(), Failure> {
@@ -200,16 +224,23 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
     }
     let terminal = Terminal::new();
     let sink = walking::sink(&installation)?;
-    let applied = restore::apply(installation, id, &terminal, &sink, &cancelled_by_signals());
+    let applied = restore::apply(&installation, id, &terminal, &sink, &cancelled_by_signals());
     terminal.end();
     let applied = applied?;
     let version = &applied.manifest.app.version;
     verb("Restored", format_args!("Mathesar {version} and its data of {}", applied.manifest.created));
+    let beside = state.join(SETTINGS);
     match applied.settings {
-        true => note(
-            "the settings of the backup are in force here: look at them with `mathesar config show --origin`",
-        ),
-        false => note(format_args!("the settings of the backup lie in {}", state.join(SETTINGS).display())),
+        true => note("the backup's settings are in force here, too: `mathesar config show --origin`"),
+        false if beside.is_dir() => {
+            note(format_args!("the backup's settings are not in force; they lie in {}", beside.display()))
+        }
+        false => {}
+    }
+    if applied.replaced {
+        note(
+            "what was here before is kept aside until the next upgrade or restore: `mathesar rollback` takes it back",
+        );
     }
     if applied.held {
         note(format_args!(
