@@ -87,49 +87,58 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// True: it ran.
 fn stop(context: &Context) -> Result<bool, Failure> {
-    let runs = control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok();
-    let ran = runs || Manager::of(&context.layout, &context.environment).is_active();
+    let ran = answers(context) || Manager::of(&context.layout, &context.environment).is_active();
     super::stop::stop(context)?;
     Ok(ran)
+}
+
+fn answers(context: &Context) -> bool {
+    control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok()
 }
 
 /// Root stops and starts the service; everything in between is the service's user's.
 fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
     user::make_run_folder(&context.layout);
     let id = crate::transaction::new_id(&context.layout.state);
-    let run = |half: &str, file: Option<std::fs::File>| -> Result<(), Failure> {
-        let mut program = user::as_service_user(false)?;
-        let words: [OsString; 4] =
-            ["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
-        program.command.args(context.global_args()).args(words);
-        program
-            .command
-            .args(args.yes.then_some("--yes"))
-            .args(args.without_backup.then_some("--without-backup"));
-        program.command.args(file.is_some().then_some("--on-stdin"));
-        match program.run(file.map_or(Input::Ours, Input::File), None)? {
-            0 => Ok(()),
-            // It was said already.
-            code => Err(Failure::told(
-                match code {
-                    2 => Exit::Usage,
-                    3 => Exit::NotRunning,
-                    4 => Exit::Refused,
-                    _ => Exit::Failed,
-                },
-                String::new(),
-            )),
-        }
+    let half = |half: &str, file: Option<std::fs::File>| {
+        let mut words: Vec<OsString> =
+            vec!["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
+        words.extend(args.yes.then(|| "--yes".into()));
+        words.extend(args.without_backup.then(|| "--without-backup".into()));
+        words.extend(file.is_some().then(|| "--on-stdin".into()));
+        as_service_user(context, &words, file.map_or(Input::Ours, Input::File))
     };
-    run("--prepare", handed::open(&args.backup))?;
-    let ran = stop(context)?;
-    let applied = run("--apply", None);
-    if ran {
-        super::start::start(context).map_err(|error| {
-            error.downcast::<Failure>().unwrap_or_else(|other| Failure::new(other.to_string()))
-        })?;
+    half("--prepare", handed::open(&args.backup))?;
+    let manager = Manager::of(&context.layout, &context.environment);
+    let ran = manager.is_active() || answers(context);
+    match manager.is_active() {
+        true => drop(super::stop::stop(context)?),
+        false => as_service_user(context, &["stop".into()], Input::Ours)?,
     }
-    applied
+    let applied = half("--apply", None);
+    let started = match (ran, manager) {
+        (false, _) => Ok(()),
+        // A container, for example.
+        (true, Manager::Nobody) => as_service_user(context, &["start".into()], Input::Ours),
+        (true, _) => super::start::start(context).map_err(|error| {
+            error.downcast::<Failure>().unwrap_or_else(|other| Failure::new(other.to_string()))
+        }),
+    };
+    applied.and(started)
+}
+
+/// Another run of this program, which says itself what goes wrong.
+fn as_service_user(context: &Context, words: &[OsString], input: Input) -> Result<(), Failure> {
+    let mut program = user::as_service_user(false)?;
+    program.command.args(context.global_args()).args(words);
+    let exit = match program.run(input, None)? {
+        0 => return Ok(()),
+        2 => Exit::Usage,
+        3 => Exit::NotRunning,
+        4 => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    Err(Failure::told(exit, String::new()))
 }
 
 fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {

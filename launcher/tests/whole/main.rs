@@ -25,6 +25,8 @@ mod machine;
 mod own_server;
 mod restart;
 mod restore;
+mod restore_refused;
+mod restore_system;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
@@ -37,3 +39,4 @@ mod uninstall;
 mod upgrade;
 mod visitors;
 mod witness;
+mod your_data;
