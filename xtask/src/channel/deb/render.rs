@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::description;
 use crate::artifact::elf::Elf;
-use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Target};
+use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Service, Target};
 
 /// Staged files, below the folder of the Cargo.toml.
 pub(super) const ROOT: &str = "root";
@@ -61,7 +61,7 @@ struct Deb {
     suggests: Vec<String>,
     maintainer_scripts: &'static str,
     conf_files: Vec<String>,
-    systemd_units: [SystemdUnit; 1],
+    systemd_units: Vec<SystemdUnit>,
     /// Source, destination, mode.
     assets: Vec<[String; 3]>,
 }
@@ -101,8 +101,23 @@ pub(super) fn manifest(
         bail!("no file of kind `unit` installs {}", service.unit);
     };
     let (unit_folder, _) = unit.relative().rsplit_once('/').unwrap_or_default();
-    let unit_name = service.unit.strip_suffix(".service").unwrap_or(&service.unit);
-    let template = format!("/{unit_folder}/{unit_name}@.service");
+    let units = units(service, unit, files);
+    // These come by `systemd-units`, and their templates with them; named twice they would be a warning.
+    let by_units = |file: &Installed| {
+        units.iter().any(|unit| {
+            file.dest.strip_prefix(&format!("/{unit_folder}/{}", unit.unit_name)).is_some_and(|rest| {
+                [".service", "@.service", ".timer", "@.timer"].contains(&rest)
+            })
+        })
+    };
+    let assets = files
+        .iter()
+        .filter(|file| !by_units(file))
+        .map(|file| {
+            let to = file.relative();
+            [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]
+        })
+        .collect();
 
     let mut depends = libraries(program, glibc)?;
     depends.extend(relations(package, Level::Requires));
@@ -134,27 +149,43 @@ pub(super) fn manifest(
                         .filter(|file| file.kind == Kind::Config)
                         .map(|file| file.dest.clone())
                         .collect(),
-                    systemd_units: [SystemdUnit {
-                        unit_name: unit_name.to_owned(),
-                        unit_scripts: format!("{ROOT}/{unit_folder}"),
-                        enable: service.enable,
-                        start: service.start,
-                        restart_after_upgrade: service.restart,
-                        stop_on_upgrade: service.restart,
-                    }],
-                    // The unit comes by `systemd-units`, and its template with it; named twice they would be a warning.
-                    assets: files
-                        .iter()
-                        .filter(|file| file.dest != unit.dest && file.dest != template)
-                        .map(|file| {
-                            let to = file.relative();
-                            [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]
-                        })
-                        .collect(),
+                    systemd_units: units,
+                    assets,
                 },
             },
         },
     })
+}
+
+/// The service as the manifest says, and each timer with what it starts: that one is its administrator's to switch on, and an
+/// upgrade leaves it and a backup that runs alone. Removal stops both, a purge forgets that it was on.
+fn units(service: &Service, unit: &Installed, files: &[Installed]) -> Vec<SystemdUnit> {
+    let folder = unit.relative().rsplit_once('/').unwrap_or_default().0;
+    let unit_scripts = format!("{ROOT}/{folder}");
+    let mut units = vec![SystemdUnit {
+        unit_name: service.unit.strip_suffix(".service").unwrap_or(&service.unit).to_owned(),
+        unit_scripts: unit_scripts.clone(),
+        enable: service.enable,
+        start: service.start,
+        restart_after_upgrade: service.restart,
+        stop_on_upgrade: service.restart,
+    }];
+    for file in files.iter().filter(|file| file.kind == Kind::Unit) {
+        let name = file.relative().strip_prefix(folder).and_then(|name| name.strip_prefix('/'));
+        let Some(name) = name.and_then(|name| name.strip_suffix(".timer")).filter(|name| !name.ends_with('@'))
+        else {
+            continue;
+        };
+        units.push(SystemdUnit {
+            unit_name: name.to_owned(),
+            unit_scripts: unit_scripts.clone(),
+            enable: false,
+            start: false,
+            restart_after_upgrade: false,
+            stop_on_upgrade: false,
+        });
+    }
+    units
 }
 
 /// `a | b` for each need.
