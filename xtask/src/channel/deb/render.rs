@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use super::description;
 use crate::artifact::elf::Elf;
-use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Service, Target};
+use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Target};
 
 /// Staged files, below the folder of the Cargo.toml.
 pub(super) const ROOT: &str = "root";
+/// The units of timers.
+pub(super) const UNITS: &str = "units";
 pub(super) const SCRIPTS: &str = "scripts";
 
 #[derive(Debug, Serialize)]
@@ -101,23 +103,8 @@ pub(super) fn manifest(
         bail!("no file of kind `unit` installs {}", service.unit);
     };
     let (unit_folder, _) = unit.relative().rsplit_once('/').unwrap_or_default();
-    let units = units(service, unit, files);
-    // These come by `systemd-units`, and their templates with them; named twice they would be a warning.
-    let by_units = |file: &Installed| {
-        units.iter().any(|unit| {
-            file.dest.strip_prefix(&format!("/{unit_folder}/{}", unit.unit_name)).is_some_and(|rest| {
-                [".service", "@.service", ".timer", "@.timer"].contains(&rest)
-            })
-        })
-    };
-    let assets = files
-        .iter()
-        .filter(|file| !by_units(file))
-        .map(|file| {
-            let to = file.relative();
-            [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]
-        })
-        .collect();
+    let unit_name = service.unit.strip_suffix(".service").unwrap_or(&service.unit);
+    let template = format!("/{unit_folder}/{unit_name}@.service");
 
     let mut depends = libraries(program, glibc)?;
     depends.extend(relations(package, Level::Requires));
@@ -149,43 +136,54 @@ pub(super) fn manifest(
                         .filter(|file| file.kind == Kind::Config)
                         .map(|file| file.dest.clone())
                         .collect(),
-                    systemd_units: units,
-                    assets,
+                    systemd_units: units(package, unit_name, unit_folder, files),
+                    // Units come by `systemd-units`, the service's template with it; named twice they would be a warning.
+                    assets: files
+                        .iter()
+                        .filter(|file| {
+                            file.dest != unit.dest && file.dest != template && !of_timer(files, file)
+                        })
+                        .map(|file| {
+                            let to = file.relative();
+                            [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]
+                        })
+                        .collect(),
                 },
             },
         },
     })
 }
 
+/// Whether this is a timer's unit or that of what it starts, and no template: these stand in a folder of their own. Where
+/// others lie beside them, cargo-deb takes `mathesar@.service` for the template of every unit.
+pub(super) fn of_timer(files: &[Installed], file: &Installed) -> bool {
+    let Some((stem, "timer" | "service")) = file.dest.rsplit_once('.') else { return false };
+    let timer = format!("{stem}.timer");
+    file.kind == Kind::Unit && !stem.ends_with('@') && files.iter().any(|other| other.dest == timer)
+}
+
 /// The service as the manifest says, and each timer with what it starts: that one is its administrator's to switch on, and an
 /// upgrade leaves it and a backup that runs alone. Removal stops both, a purge forgets that it was on.
-fn units(service: &Service, unit: &Installed, files: &[Installed]) -> Vec<SystemdUnit> {
-    let folder = unit.relative().rsplit_once('/').unwrap_or_default().0;
-    let unit_scripts = format!("{ROOT}/{folder}");
-    let mut units = vec![SystemdUnit {
-        unit_name: service.unit.strip_suffix(".service").unwrap_or(&service.unit).to_owned(),
-        unit_scripts: unit_scripts.clone(),
+fn units(package: &Package, unit_name: &str, folder: &str, files: &[Installed]) -> Vec<SystemdUnit> {
+    let service = &package.manifest.service;
+    let timer = |file: &Installed| SystemdUnit {
+        unit_name: file.relative().rsplit('/').next().unwrap_or_default().replace(".timer", ""),
+        unit_scripts: UNITS.to_owned(),
+        enable: false,
+        start: false,
+        restart_after_upgrade: false,
+        stop_on_upgrade: false,
+    };
+    let service = SystemdUnit {
+        unit_name: unit_name.to_owned(),
+        unit_scripts: format!("{ROOT}/{folder}"),
         enable: service.enable,
         start: service.start,
         restart_after_upgrade: service.restart,
         stop_on_upgrade: service.restart,
-    }];
-    for file in files.iter().filter(|file| file.kind == Kind::Unit) {
-        let name = file.relative().strip_prefix(folder).and_then(|name| name.strip_prefix('/'));
-        let Some(name) = name.and_then(|name| name.strip_suffix(".timer")).filter(|name| !name.ends_with('@'))
-        else {
-            continue;
-        };
-        units.push(SystemdUnit {
-            unit_name: name.to_owned(),
-            unit_scripts: unit_scripts.clone(),
-            enable: false,
-            start: false,
-            restart_after_upgrade: false,
-            stop_on_upgrade: false,
-        });
-    }
-    units
+    };
+    let timers = files.iter().filter(|file| file.dest.ends_with(".timer"));
+    std::iter::once(service).chain(timers.filter(|file| of_timer(files, file)).map(timer)).collect()
 }
 
 /// `a | b` for each need.
