@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Home, PATIENCE};
 use crate::http::{ADMIN, base64, call_with, log_in, request};
-use crate::machine::{self, give, tree};
+use crate::machine::{self, give};
 
 /// What a person had in it.
 pub struct Filled {
