@@ -69,7 +69,8 @@ const FOLLOW: &str = "{\"v\":1,\"do\":\"follow\"}\n";
 fn response_line(result: &Result<Value, String>) -> String {
     let value = match result {
         Ok(value) => json!({ "v": VERSION, "ok": value }),
-        Err(why) => json!({ "v": VERSION, "error": why }),
+        // Colours are for whoever has a terminal; here they would be taken for an attack on one.
+        Err(why) => json!({ "v": VERSION, "error": anstream::adapter::strip_str(why).to_string() }),
     };
     format!("{value}\n")
 }
