@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::app::handed;
@@ -155,7 +155,7 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
     let has_database = !matches!(existing_major(&installation.database_folder()), Ok(None));
     let back_up = has_database && !args.without_backup;
     if restore::is_in_use(&installation) {
-        confirm(args, &path, &manifest.created, &manifest.app.version)?;
+        confirm(args, &manifest.created, &manifest.app.version)?;
     }
     if back_up {
         create::existing(&installation).map_err(without)?;
@@ -185,14 +185,14 @@ fn find(args: &Args, context: &Context, installation: &Installation) -> Result<P
     }
 }
 
-fn confirm(args: &Args, path: &Path, created: &str, version: &str) -> Result<(), Failure> {
+fn confirm(args: &Args, created: &str, version: &str) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
     let what = format!("the present data are replaced by those of {created} (Mathesar {version})");
     let refused = Failure::new(what.clone())
         .exit(Exit::Refused)
-        .help(format!("say that this is meant: `mathesar restore --yes {}`", path.display()));
+        .help(format!("say that this is meant: `mathesar restore --yes {}`", args.backup.display()));
     // With the archive as standard input, nobody can answer.
     if args.on_stdin || !crate::prompt::is_possible() {
         return Err(refused);

@@ -72,7 +72,10 @@ fn with_manifest(home: &Home, backup: &Path, change: impl FnOnce(&mut Value)) ->
     let path = home.folder().join("other.tar.zst");
     let _ = fs::remove_file(&path);
     let mut writer = archive::Writer::new(fs::File::create(&path).unwrap(), 1).unwrap();
-    writer.bytes("manifest.json", 0o600, manifest.to_string().as_bytes()).unwrap();
+    // As a file: the writer itself knows no newer format.
+    let text = home.folder().join("manifest.json");
+    fs::write(&text, manifest.to_string()).unwrap();
+    writer.file("manifest.json", &text).unwrap();
     writer.finish().unwrap();
     give(&path, home.user);
     path
