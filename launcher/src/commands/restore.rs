@@ -67,7 +67,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             let _lock = restore::lock(&context.layout.state)?;
             Ok(prepare(args, context, restore::checked(id)?)?)
         }
-        (_, Some(id)) => Ok(apply(context, restore::checked(id)?)?),
+        (_, Some(id)) => {
+            // Without it, what was unpacked is nobody's, and swept.
+            let _lock = restore::lock(&context.layout.state)?;
+            Ok(apply(context, restore::checked(id)?)?)
+        }
         _ => {
             let begun = Instant::now();
             let _lock = restore::lock(&context.layout.state)?;

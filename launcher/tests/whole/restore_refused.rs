@@ -71,12 +71,19 @@ fn with_manifest(home: &Home, backup: &Path, change: impl FnOnce(&mut Value)) ->
     change(&mut manifest);
     let path = home.folder().join("other.tar.zst");
     let _ = fs::remove_file(&path);
-    let mut writer = archive::Writer::new(fs::File::create(&path).unwrap(), 1).unwrap();
-    // As a file: the writer itself knows no newer format.
-    let text = home.folder().join("manifest.json");
-    fs::write(&text, manifest.to_string()).unwrap();
-    writer.file("manifest.json", &text).unwrap();
-    writer.finish().unwrap();
+    // By hand: the writer itself knows no newer format.
+    let text = manifest.to_string();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o600);
+    builder.append_data(&mut header, "manifest.json", text.as_bytes()).unwrap();
+    let mut bytes = zstd::stream::encode_all(&builder.into_inner().unwrap()[..], 1).unwrap();
+    let digest = format!("mathesar-backup-1 sha256 {}\n", mathesar::app::digest::of_bytes(&bytes));
+    bytes.extend(0x184D_2A5E_u32.to_le_bytes());
+    bytes.extend(u32::try_from(digest.len()).unwrap().to_le_bytes());
+    bytes.extend(digest.as_bytes());
+    fs::write(&path, bytes).unwrap();
     give(&path, home.user);
     path
 }
