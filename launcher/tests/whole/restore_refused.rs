@@ -120,7 +120,7 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     );
     refused(Path::new("nothing.tar.zst"), &["there is no backup nothing.tar.zst", "mathesar backup list"]);
     // Its manifest is all that is in it.
-    refused(&changed(&|_| {}), &["mathesar"]);
+    refused(&changed(&|_| {}), &["backup_manifest"]);
 
     home.ok(&["stop"]);
     home.conf("[app]\nsecret-key = \"another key, of somebody who is wrong\"\n");
