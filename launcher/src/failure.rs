@@ -14,6 +14,18 @@ pub enum Exit {
     Refused = 4,
 }
 
+impl Exit {
+    /// How another process of this program has ended, by its exit code; not 0.
+    pub fn of_code(code: i64) -> Exit {
+        match code {
+            2 => Exit::Usage,
+            3 => Exit::NotRunning,
+            4 => Exit::Refused,
+            _ => Exit::Failed,
+        }
+    }
+}
+
 /// A message in lower case without a full stop, its cause, and `help:` lines that hold a command where one exists.
 #[derive(Debug)]
 pub struct Failure {

@@ -35,5 +35,6 @@ pub mod terminal;
 pub mod transaction;
 pub mod upgrade;
 mod user;
+mod web_settings;
 
 pub use commands::run;

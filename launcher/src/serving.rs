@@ -25,7 +25,6 @@ use shown::{Shown, Watchers};
 use tasks::Tasks;
 
 use web::Warming;
-pub use web::gunicorn;
 
 /// How often each is asked whether it is well.
 const PROBE_DATABASE: Duration = Duration::from_secs(20);
@@ -116,7 +115,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
             Ok(changed)
         };
         let result = walk(SETUP, &watcher, &work).and_then(|_| {
-            let settings = Arc::new(Mutex::new(gunicorn(&world)?));
+            let settings = Arc::new(Mutex::new(crate::web_settings::gunicorn(&world)?));
             let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&sink)).with(warm.take());
             served.set(settings, web.in_force());
             let mut services: Vec<(Box<dyn Service>, Duration)> = Vec::new();

@@ -127,15 +127,11 @@ fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
 fn as_service_user(context: &Context, words: Vec<OsString>, file: Option<File>) -> Result<(), Failure> {
     let mut program = user::as_service_user(false)?;
     program.command.args(context.global_args()).args(words);
-    let exit = match program.run(file.map_or(Input::Ours, Input::File), None)? {
-        0 => return Ok(()),
-        2 => Exit::Usage,
-        3 => Exit::NotRunning,
-        4 => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    // What went wrong was said already.
-    Err(Failure::told(exit, String::new()))
+    match program.run(file.map_or(Input::Ours, Input::File), None)? {
+        0 => Ok(()),
+        // What went wrong was said already.
+        code => Err(Failure::told(Exit::of_code(code.into()), String::new())),
+    }
 }
 
 fn socket(context: &Context) -> PathBuf {

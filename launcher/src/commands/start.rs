@@ -157,12 +157,7 @@ impl Started {
     fn failure(&mut self) -> Failure {
         let code = self.child.wait().ok().and_then(|status| status.code());
         let said = std::fs::read_to_string(&self.words).unwrap_or_default();
-        let exit = match code {
-            Some(2) => Exit::Usage,
-            Some(3) => Exit::NotRunning,
-            Some(4) => Exit::Refused,
-            _ => Exit::Failed,
-        };
+        let exit = Exit::of_code(code.unwrap_or_default().into());
         match said.trim().is_empty() {
             true if code == Some(0) => {
                 Failure::new("Mathesar was stopped while it started").help("start it again: `mathesar start`")

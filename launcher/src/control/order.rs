@@ -79,12 +79,7 @@ pub(super) fn failure(value: &Value) -> Option<Failure> {
     for help in value.get("help").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         failure = failure.help(help);
     }
-    Some(failure.exit(match value.get("exit").and_then(Value::as_u64) {
-        Some(2) => Exit::Usage,
-        Some(3) => Exit::NotRunning,
-        Some(4) => Exit::Refused,
-        _ => Exit::Failed,
-    }))
+    Some(failure.exit(Exit::of_code(value.get("exit").and_then(Value::as_i64).unwrap_or_default())))
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ use crate::database::{Postgres, literal};
 use crate::failure::Failure;
 use crate::installation::Installation;
 use crate::layout::Scope;
-use crate::serving::gunicorn;
 use crate::steps::{Step, Wanted, Watcher, World, stage, walk};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kind, Part, Stage, copy, point, swap_in};
 use crate::upgrade::health;
 use crate::upgrade::script::{self, Request, Sql};
+use crate::web_settings::gunicorn;
 
 /// What came of it.
 #[derive(Debug)]

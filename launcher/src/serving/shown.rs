@@ -219,7 +219,7 @@ impl Hooks for Shown {
         let Some((settings, _)) = served else {
             return Err(Failure::new("it is still being prepared"));
         };
-        *lock_of(&settings) = super::gunicorn(&world)?;
+        *lock_of(&settings) = crate::web_settings::gunicorn(&world)?;
         Ok(())
     }
 

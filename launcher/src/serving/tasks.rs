@@ -202,7 +202,8 @@ impl Serving for Inner {
 
     fn resume(&self) -> Result<(), Failure> {
         if let Some((settings, _)) = self.served.get() {
-            *settings.lock().unwrap_or_else(PoisonError::into_inner) = super::gunicorn(&self.world)?;
+            *settings.lock().unwrap_or_else(PoisonError::into_inner) =
+                crate::web_settings::gunicorn(&self.world)?;
         }
         self.ask(Request::Resume)
     }

@@ -11,11 +11,11 @@ use crate::backup::checks::{self, Judgement, Table};
 use crate::database::{Cluster, Durability, Scratch};
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-use crate::serving::gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kept, Kind, Part, Stage, nothing_kept, point, swap_in};
+use crate::web_settings::gunicorn;
 
 /// One rollback.
 pub struct Back<'a> {
@@ -129,7 +129,11 @@ impl Back<'_> {
         match self.forward(&mut journal, &kept, &target) {
             Ok(databases) => {
                 point("back-committed");
-                transaction::finish(state, &journal)?;
+                if let Err(failure) = transaction::finish(state, &journal) {
+                    // It counts already, and visitors wait: the next start goes on with it.
+                    let why = in_full(&failure);
+                    self.sink.line("launcher", &format!("the way back is done, but not tidied up: {why}"));
+                }
                 transaction::record(state, &journal, "done", None);
                 stage(self.watcher, Step::Server, |_| self.serving.resume())?;
                 Ok(Done { downtime: Some(held.elapsed()), databases })

@@ -1,5 +1,6 @@
 //! The steps of the transaction, one after another, and the way back from any of them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,11 @@ use crate::control::Lock;
 use crate::database::Cluster;
 use crate::failure::Failure;
 use crate::server::Gunicorn;
-use crate::serving::gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
+use crate::web_settings::gunicorn;
 
 /// One upgrade, to a release that is installed completely.
 pub struct Run<'a> {
@@ -59,15 +60,16 @@ impl Run<'_> {
             }
         };
         point("committed");
-        transaction::finish(state, &journal)?;
-        point("finished");
-        transaction::record(state, &journal, "done", None);
-        let unfinished = |one: &Database| {
-            let (database, host) = (one.name.clone(), one.host.clone());
-            one.why.clone().map(|why| Unfinished { database, host, why })
-        };
-        Pending { databases: databases.iter().filter_map(unfinished).collect(), others: false }
-            .write(state)?;
+        let tidied = transaction::finish(state, &journal).and_then(|()| {
+            point("finished");
+            transaction::record(state, &journal, "done", None);
+            remember_unfinished(state, &databases)
+        });
+        if let Err(failure) = tidied {
+            // It counts already, and visitors wait: the next start goes on with it.
+            self.sink
+                .line("launcher", &format!("the upgrade is done, but not tidied up: {}", in_full(&failure)));
+        }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
         Ok(Done { downtime: held.map(|since: Instant| since.elapsed()), databases })
     }
@@ -260,14 +262,15 @@ pub fn finish_sql(
     let request = Request { migrate: false, sql, write: false, own_host };
     let release = world.release()?;
     let answer = script::run(&release, &world.variables()?, &request, LIMIT, cancel, sink, progress)?;
-    let left: Vec<Unfinished> = answer
-        .databases
-        .iter()
-        .filter_map(|one| {
-            let why = one.why.clone()?;
-            Some(Unfinished { database: one.name.clone(), host: one.host.clone(), why })
-        })
-        .collect();
-    Pending { databases: left, others: false }.write(&world.installation.layout.state)?;
+    remember_unfinished(&world.installation.layout.state, &answer.databases)?;
     Ok(answer.databases)
+}
+
+/// For `status` and `upgrade --finish`: those that did not get the SQL, and nothing else.
+fn remember_unfinished(state: &Path, databases: &[Database]) -> Result<(), Failure> {
+    let unfinished = |one: &Database| {
+        let (database, host) = (one.name.clone(), one.host.clone());
+        one.why.clone().map(|why| Unfinished { database, host, why })
+    };
+    Pending { databases: databases.iter().filter_map(unfinished).collect(), others: false }.write(state)
 }

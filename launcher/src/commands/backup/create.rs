@@ -166,13 +166,10 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     if let Some(note) = &args.note {
         command.arg("--note").arg(note);
     }
-    // What went wrong was said already.
     match program.run(Input::File(unfinished.file()?), None)? {
         0 => {}
-        4 => return Err(Failure::told(Exit::Refused, String::new())),
-        3 => return Err(Failure::told(Exit::NotRunning, String::new())),
-        2 => return Err(Failure::told(Exit::Usage, String::new())),
-        _ => return Err(Failure::told(Exit::Failed, String::new())),
+        // What went wrong was said already.
+        code => return Err(Failure::told(Exit::of_code(code.into()), String::new())),
     }
     unfinished.place().map(drop)
 }
