@@ -60,7 +60,12 @@ pub fn package_removed(machine: &Machine) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/deb/prerm");
     machine.write("/tmp/prerm", &fs::read_to_string(script).unwrap());
     machine.sh("sh /tmp/prerm upgrade");
-    assert_eq!(property(machine, "mathesar@two", "ActiveState"), "active", "while the package is upgraded");
+    let timers = ["mathesar-backup.timer", "mathesar-backup@two.timer"];
+    for unit in timers.iter().chain(&["mathesar@two"]) {
+        assert_eq!(property(machine, unit, "ActiveState"), "active", "{unit} while the package is upgraded");
+    }
     machine.sh("sh /tmp/prerm remove");
-    assert_eq!(property(machine, "mathesar@two", "ActiveState"), "inactive", "when the package is removed");
+    for unit in timers.iter().chain(&["mathesar@two"]) {
+        assert_eq!(property(machine, unit, "ActiveState"), "inactive", "{unit} when the package is removed");
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod autostart;
+mod backup;
 mod base;
 mod faults;
 mod instance;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::backup::{backups, backups_of_the_instance};
 use super::faults::{hung, killed, refusals_are_final, stopped};
 use super::instance::{instance, package_removed};
 use super::machine::{Machine, until};
@@ -32,6 +33,7 @@ fn the_units_do_what_they_promise_under_a_real_systemd() {
     restart(machine);
     new_settings(machine);
     commands(machine);
+    backups(machine);
 
     // What comes now is waited for.
     drop_in(machine, "50-test", "RestartSec=1s");
@@ -42,6 +44,7 @@ fn the_units_do_what_they_promise_under_a_real_systemd() {
     instance(machine);
     assert_eq!(debians_cluster(machine), others, "Debian's own cluster is another now");
     rebooted(machine);
+    backups_of_the_instance(machine);
     package_removed(machine);
 }
 
@@ -107,7 +110,7 @@ fn settings_that_count(machine: &Machine) {
 }
 
 fn sandbox(machine: &Machine) {
-    for unit in ["mathesar.service", "mathesar@two.service"] {
+    for unit in ["mathesar.service", "mathesar@two.service", "mathesar-backup.service"] {
         // A unit that is no file of its own is known while it is loaded, so the instance is read from its template.
         let script = format!("systemd-analyze security --no-pager {unit} | grep 'Overall exposure'");
         let seen = machine.sh(&script);

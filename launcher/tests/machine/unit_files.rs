@@ -34,3 +34,32 @@ fn an_instance_s_unit_is_the_service_s() {
     expected.insert(place + 1, "ConfigurationDirectory=mathesar/%i".to_owned());
     assert_eq!(settings(&unit("mathesar@.service")), expected);
 }
+
+#[test]
+fn an_instance_s_backup_is_the_service_s() {
+    let mut expected = settings(&unit("mathesar-backup.service"));
+    for line in &mut expected {
+        *line = line
+            .replace("Description=Backup of Mathesar", "Description=Backup of Mathesar, instance %i")
+            .replace("/usr/bin/mathesar ", "/usr/bin/mathesar --instance %i ")
+            .replace("/var/lib/mathesar/", "/var/lib/mathesar/%i/")
+            .replace("After=mathesar.service", "After=mathesar@%i.service");
+        if line.ends_with("Directory=mathesar") {
+            line.push_str("/%i");
+        }
+    }
+    let place = expected.iter().position(|line| line == "RuntimeDirectoryMode=0750").unwrap();
+    expected.insert(place + 1, "ConfigurationDirectory=mathesar/%i".to_owned());
+    assert_eq!(settings(&unit("mathesar-backup@.service")), expected);
+}
+
+/// What keeps the service from harm keeps a backup, except where it has to write what may be anywhere.
+#[test]
+fn a_backup_is_as_hardened_as_the_service() {
+    let backup = settings(&unit("mathesar-backup.service"));
+    let service = settings(&unit("mathesar.service"));
+    let from = service.iter().position(|line| line == "NoNewPrivileges=yes").unwrap();
+    let hardening = service[from..].iter().take_while(|line| *line != "[Install]");
+    let lacking: Vec<_> = hardening.filter(|line| !backup.contains(line)).collect();
+    assert_eq!(lacking, ["ProtectSystem=strict", "ProtectHome=yes", "RemoveIPC=yes"]);
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use walkdir::WalkDir;
 use xshell::cmd;
@@ -26,6 +26,8 @@ struct Crate {
     version: String,
     license: Option<String>,
     repository: Option<String>,
+    /// The library of another language that it brings, or binds.
+    links: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<CrateTarget>,
 }
@@ -57,6 +59,36 @@ struct DepKind {
     kind: Option<String>,
 }
 
+/// What a crate carries of others' C and assembly, and compiles in.
+struct Bundled {
+    krate: &'static str,
+    name: &'static str,
+    /// Where it is offered under several, the one that is chosen.
+    license: &'static str,
+    repository: &'static str,
+    /// The text, below the crate's folder, where it is not beside its Cargo.toml.
+    text: &'static str,
+}
+
+const BUNDLED: [Bundled; 2] = [
+    // Not its COPYING, the GPL-2.0: it is offered under either.
+    Bundled {
+        krate: "zstd-sys",
+        name: "Zstandard (libzstd)",
+        license: "BSD-3-Clause",
+        repository: "https://github.com/facebook/zstd",
+        text: "zstd/LICENSE",
+    },
+    // The licences of BoringSSL and OpenSSL lie beside its Cargo.toml.
+    Bundled {
+        krate: "ring",
+        name: "Fiat-Crypto",
+        license: "Apache-2.0",
+        repository: "https://github.com/mit-plv/fiat-crypto",
+        text: "third_party/fiat/LICENSE",
+    },
+];
+
 /// A text: each crate with its licence, then each distinct licence text with the crates that it belongs to.
 pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
     let metadata = metadata(workspace, target)?;
@@ -75,9 +107,22 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
         if let Some(repository) = &library.repository {
             text.push_str(&format!("  {repository}\n"));
         }
-        for found in license_texts(&library.manifest_path)? {
+        let mut add = |found: String, name: String| {
             let key = found.split_whitespace().collect::<Vec<_>>().join(" ");
-            texts.entry(key).or_insert_with(|| (found, BTreeSet::new())).1.insert(name.clone());
+            texts.entry(key).or_insert_with(|| (found, BTreeSet::new())).1.insert(name);
+        };
+        for found in license_texts(&library.manifest_path)? {
+            add(found, name.clone());
+        }
+        for bundled in bundled(library)? {
+            text.push_str(&format!(
+                "{} in {name}: {}\n  {}\n",
+                bundled.name, bundled.license, bundled.repository
+            ));
+            let path = library.manifest_path.with_file_name(bundled.text);
+            let found =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            add(found.replace('\r', ""), format!("{} in {name}", bundled.name));
         }
     }
     // In the order of the crates' names, not of the licences' first words.
@@ -88,6 +133,19 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
         text.push_str(&format!("\n{}\n{crates}\n\n{}\n", "-".repeat(78), license.trim_end()));
     }
     Ok(text)
+}
+
+/// Cargo does not know the licences of what a crate carries, only that it carries something.
+fn bundled(library: &Crate) -> Result<Vec<&'static Bundled>> {
+    let found: Vec<_> = BUNDLED.iter().filter(|bundled| bundled.krate == library.name).collect();
+    if let (Some(links), true) = (&library.links, found.is_empty()) {
+        bail!(
+            "the crate {} brings the library `{links}`, whose licence is not known here\nhelp: name it in {}",
+            library.name,
+            file!()
+        );
+    }
+    Ok(found)
 }
 
 fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
@@ -146,4 +204,42 @@ fn license_texts(manifest: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::testing::checkout;
+
+    fn library(name: &str, links: Option<&str>) -> Crate {
+        Crate {
+            id: name.into(),
+            name: name.into(),
+            version: "1.0.0".into(),
+            license: None,
+            repository: None,
+            links: links.map(str::to_owned),
+            manifest_path: PathBuf::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_library_of_another_language_has_to_be_named() {
+        assert!(bundled(&library("serde", None)).unwrap().is_empty());
+        assert_eq!(bundled(&library("zstd-sys", Some("zstd"))).unwrap()[0].license, "BSD-3-Clause");
+        let refused = bundled(&library("lzma-sys", Some("lzma"))).err().unwrap().to_string();
+        assert!(refused.contains("the crate lzma-sys brings the library `lzma`"), "{refused}");
+    }
+
+    #[test]
+    fn what_crates_carry_stands_there_with_its_licence() {
+        let workspace = Workspace { root: checkout(), target: checkout().join("target") };
+        let text = notices(&workspace, Target::X86_64Gnu).unwrap();
+        for line in ["Zstandard (libzstd) in zstd-sys ", "Fiat-Crypto in ring "] {
+            // Named, and above its text.
+            assert_eq!(text.lines().filter(|found| found.contains(line)).count(), 2, "{line}");
+        }
+        assert!(text.contains("BSD License\n\nFor Zstandard software\n\nCopyright (c) Meta Platforms"));
+    }
 }

@@ -37,6 +37,11 @@ fn build(ctx: &Context<'_>) -> Result<()> {
     let manifest = render::manifest(package, &files, &program, &ctx.artifacts.glibc, ctx.target)?;
 
     stage::stage(&files, &ctx.work.join(render::ROOT), package.epoch)?;
+    for file in files.iter().filter(|file| render::of_timer(&files, file)) {
+        let name = file.source.file_name().context("a unit without a name")?;
+        let to = ctx.work.join(render::UNITS).join(name);
+        stage::put(&to, &stage::read(&file.source)?, 0o644, package.epoch)?;
+    }
     stage_scripts(ctx)?;
     // cargo wants a package to have something to build; nothing builds it.
     stage::put(&ctx.work.join("main.rs"), b"", 0o644, package.epoch)?;

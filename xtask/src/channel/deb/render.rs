@@ -9,6 +9,8 @@ use crate::manifest::{Distribution, Installed, Kind, Level, Need, Package, Targe
 
 /// Staged files, below the folder of the Cargo.toml.
 pub(super) const ROOT: &str = "root";
+/// The units of timers.
+pub(super) const UNITS: &str = "units";
 pub(super) const SCRIPTS: &str = "scripts";
 
 #[derive(Debug, Serialize)]
@@ -61,7 +63,7 @@ struct Deb {
     suggests: Vec<String>,
     maintainer_scripts: &'static str,
     conf_files: Vec<String>,
-    systemd_units: [SystemdUnit; 1],
+    systemd_units: Vec<SystemdUnit>,
     /// Source, destination, mode.
     assets: Vec<[String; 3]>,
 }
@@ -134,18 +136,13 @@ pub(super) fn manifest(
                         .filter(|file| file.kind == Kind::Config)
                         .map(|file| file.dest.clone())
                         .collect(),
-                    systemd_units: [SystemdUnit {
-                        unit_name: unit_name.to_owned(),
-                        unit_scripts: format!("{ROOT}/{unit_folder}"),
-                        enable: service.enable,
-                        start: service.start,
-                        restart_after_upgrade: service.restart,
-                        stop_on_upgrade: service.restart,
-                    }],
-                    // The unit comes by `systemd-units`, and its template with it; named twice they would be a warning.
+                    systemd_units: units(package, unit_name, unit_folder, files),
+                    // Units come by `systemd-units`, the service's template with it; named twice they would be a warning.
                     assets: files
                         .iter()
-                        .filter(|file| file.dest != unit.dest && file.dest != template)
+                        .filter(|file| {
+                            file.dest != unit.dest && file.dest != template && !of_timer(files, file)
+                        })
                         .map(|file| {
                             let to = file.relative();
                             [format!("{ROOT}/{to}"), to.to_owned(), format!("{:o}", file.mode)]
@@ -155,6 +152,38 @@ pub(super) fn manifest(
             },
         },
     })
+}
+
+/// Whether this is a timer's unit or that of what it starts, and no template: these stand in a folder of their own. Where
+/// others lie beside them, cargo-deb takes `mathesar@.service` for the template of every unit.
+pub(super) fn of_timer(files: &[Installed], file: &Installed) -> bool {
+    let Some((stem, "timer" | "service")) = file.dest.rsplit_once('.') else { return false };
+    let timer = format!("{stem}.timer");
+    file.kind == Kind::Unit && !stem.ends_with('@') && files.iter().any(|other| other.dest == timer)
+}
+
+/// The service as the manifest says, and each timer with what it starts: that one is its administrator's to switch on, and an
+/// upgrade leaves it and a backup that runs alone. Removal stops both, a purge forgets that it was on.
+fn units(package: &Package, unit_name: &str, folder: &str, files: &[Installed]) -> Vec<SystemdUnit> {
+    let service = &package.manifest.service;
+    let timer = |file: &Installed| SystemdUnit {
+        unit_name: file.relative().rsplit('/').next().unwrap_or_default().replace(".timer", ""),
+        unit_scripts: UNITS.to_owned(),
+        enable: false,
+        start: false,
+        restart_after_upgrade: false,
+        stop_on_upgrade: false,
+    };
+    let service = SystemdUnit {
+        unit_name: unit_name.to_owned(),
+        unit_scripts: format!("{ROOT}/{folder}"),
+        enable: service.enable,
+        start: service.start,
+        restart_after_upgrade: service.restart,
+        stop_on_upgrade: service.restart,
+    };
+    let timers = files.iter().filter(|file| file.dest.ends_with(".timer"));
+    std::iter::once(service).chain(timers.filter(|file| of_timer(files, file)).map(timer)).collect()
 }
 
 /// `a | b` for each need.

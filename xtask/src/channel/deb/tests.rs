@@ -98,6 +98,28 @@ fn the_package_is_what_the_manifest_says() {
     insta::assert_snapshot!("scripts", scripts);
 }
 
+/// cargo-deb guesses which file is whose template.
+#[test]
+fn every_unit_is_the_file_of_its_name() {
+    if !has("dpkg-deb") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let deb = fixture.build(&CHANNEL, "deb").unwrap();
+    let units = fixture.package.manifest.file.iter().filter(|file| file.kind == Kind::Unit);
+    assert!(units.clone().any(|unit| unit.dest.ends_with("@.timer")));
+    for unit in units {
+        let installed = read(
+            Command::new("sh")
+                .args(["-c", "dpkg-deb --fsys-tarfile \"$0\" | tar -xO \".$1\""])
+                .arg(&deb)
+                .arg(&unit.dest),
+        );
+        let source = std::fs::read_to_string(fixture.package.root.join(&unit.source)).unwrap();
+        assert_eq!(installed, source, "{}", unit.dest);
+    }
+}
+
 #[test]
 fn start_and_restart_follow_the_manifest() {
     if !has("dpkg-deb") {

@@ -77,11 +77,19 @@ fn unit(facts: &mut Facts<'_>) {
     }
 }
 
-/// The scripts that packages run name the same unit.
+/// The scripts that packages run name the same unit, its template, and what a timer of ours starts.
 fn scriptlets(facts: &mut Facts<'_>) {
     let manifest = facts.manifest;
     let Some(span) = facts.at("service/unit") else { return };
     let unit = &manifest.service.unit;
+    let template = unit.replace(".service", "@.service");
+    let of_timer = |word: &str| {
+        let timer = word.strip_suffix(".service").map(|stem| format!("{stem}.timer"));
+        manifest
+            .file
+            .iter()
+            .any(|entry| entry.kind == Kind::Unit && timer.as_deref() == Some(installed_name(entry)))
+    };
     let deb = ["preinst", "postinst", "prerm", "postrm"].map(|name| (&manifest.deb.scripts, name));
     let rpm = ["pre.sh", "post.sh", "preun.sh", "postun.sh"].map(|name| (&manifest.rpm.scripts, name));
     for (folder, name) in deb.into_iter().chain(rpm) {
@@ -90,7 +98,7 @@ fn scriptlets(facts: &mut Facts<'_>) {
         let in_a_name = |c: char| c.is_ascii_alphanumeric() || "@._-".contains(c);
         let other = text
             .split(|c| !in_a_name(c))
-            .find(|word| word.ends_with(".service") && word != unit)
+            .find(|word| word.ends_with(".service") && word != unit && *word != template && !of_timer(word))
             .map(str::to_owned);
         let Some((other, start)) = other.and_then(|other| text.find(&other).map(|start| (other, start)))
         else {
