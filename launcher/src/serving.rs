@@ -62,14 +62,20 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
         private_folder(folder)?;
     }
     let lock = Lock::take(&layout.state, "run")?;
-    let seconds =
-        |name: &str, otherwise| installation.config.duration(name).unwrap_or(Duration::from_secs(otherwise));
-    if Web::clear_leftovers(&layout.state, seconds("server.stop-timeout", 30)) > 0 {
+    let grace = installation.config.duration("server.stop-timeout").unwrap_or(Duration::from_secs(30));
+    if Web::clear_leftovers(&layout.state, grace) > 0 {
         sink.line("launcher", "ended what a killed launcher had left");
     }
+    let mut installation = installation;
     if let Some(recovered) = crate::transaction::recover(&layout.state)? {
         sink.line("launcher", &recovered.text);
+        if recovered.journal.settings.is_some() {
+            // They came with it.
+            installation = installation.again()?;
+        }
     }
+    let seconds =
+        |name: &str, otherwise| installation.config.duration(name).unwrap_or(Duration::from_secs(otherwise));
     let listener = Arc::new(match &around.activation {
         Some(activation) => Listener::activated(activation)?,
         None => Listener::open(installation.listen())?,

@@ -69,11 +69,6 @@ impl Kind {
             Kind::Backup => backup,
         }
     }
-
-    /// What MATHESAR_SOAK has to say for so many kills: a restore takes long, and its test does half of them.
-    fn soak(self, kills: u32) -> u32 {
-        if self == Kind::Restore { kills * 2 } else { kills }
-    }
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
@@ -116,7 +111,7 @@ fn tests(
     cargo.args(["test", "--locked", "--package", "mathesar", "--test", "whole", kind.filter(), "--"]);
     // One after another: two at once would only slow each other down, and mix their words.
     cargo.args(["--nocapture", "--test-threads=1"]).current_dir(&workspace.root);
-    cargo.env("MATHESAR_SOAK", kind.soak(kills).to_string());
+    cargo.env("MATHESAR_SOAK", kills.to_string());
     if let Some(seed) = seed {
         cargo.env("MATHESAR_SEED", seed.to_string());
     }

@@ -19,6 +19,11 @@ pub struct Need<'a> {
 
 /// Refuses where a disk has less free than is needed on it, all needs of one disk added up.
 pub fn check(needs: &[Need<'_>]) -> Result<(), Failure> {
+    check_for(needs, "or put the backup elsewhere: `mathesar backup create --to DIR`")
+}
+
+/// The same, and what helps.
+pub fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
     for need in needs {
         let Some((device, free)) = disk(need.folder) else { continue };
         let same: Vec<&Need<'_>> = needs
@@ -27,7 +32,7 @@ pub fn check(needs: &[Need<'_>]) -> Result<(), Failure> {
             .collect();
         let needed = same.iter().map(|need| need.bytes).sum::<u64>().saturating_add(SPARE);
         if needed > free {
-            return Err(too_little(need.folder, needed, free, &same));
+            return Err(too_little(need.folder, needed, free, &same).help(help));
         }
     }
     Ok(())
@@ -42,7 +47,6 @@ fn too_little(folder: &Path, needed: u64, free: u64, needs: &[&Need<'_>]) -> Fai
         .cause(format!("about {} are needed and {} are free: {}", size(needed), size(free), parts.join(", ")))
         .exit(Exit::Refused)
         .help(format!("look for room: `df -h {}`", folder.display()))
-        .help("or put the backup elsewhere: `mathesar backup create --to DIR`")
 }
 
 /// The disk of a folder, or of the nearest one above that exists, with its free bytes for whoever is not root.

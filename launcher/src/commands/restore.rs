@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::app::handed;
@@ -14,6 +15,7 @@ use crate::backup::{catalog, staging};
 use crate::control::{self, Lock};
 use crate::database::existing_major;
 use crate::failure::{Exit, Failure};
+use crate::installation::Installation;
 use crate::relay::Input;
 use crate::restore::{self, SETTINGS};
 use crate::service_manager::Manager;
@@ -25,9 +27,10 @@ use crate::user;
 ///
 /// Into an empty installation or one that is in use, on this machine or another, by this user or another. It is unpacked and checked
 /// first, and the release that it is of is installed, while Mathesar goes on. Then Mathesar is stopped, database, uploaded files and
-/// secrets are exchanged, and started again if it ran. Fails any of it, or is it killed, everything is as it was before.
+/// secrets are exchanged, and it is started again if it ran. If any of it fails or is killed, everything is as it was before.
 ///
-/// What is here is backed up before; besides, it is kept aside until the next upgrade or restore: `mathesar rollback` takes it back.
+/// What is here is backed up before; besides, it is kept aside until the next upgrade or restore: `mathesar rollback` takes it back. The
+/// backup's settings come into force only where there are none yet; else they are laid beside, in `restored-settings` in the state folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which one: a file, or its name in the folder of backups, as `mathesar backup list` says it
@@ -65,13 +68,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             let _lock = restore::lock(&context.layout.state)?;
             Ok(prepare(args, context, restore::checked(id)?)?)
         }
-        (_, Some(id)) => Ok(apply(context, restore::checked(id)?)?),
+        (_, Some(id)) => {
+            // Without it, what was unpacked is nobody's, and swept.
+            let _lock = restore::lock(&context.layout.state)?;
+            Ok(apply(context, restore::checked(id)?)?)
+        }
         _ => {
             let begun = Instant::now();
-            let id = crate::transaction::now_stamp();
             let _lock = restore::lock(&context.layout.state)?;
+            let id = crate::transaction::new_id(&context.layout.state);
             prepare(args, context, &id)?;
-            let ran = stop(context)?;
+            let ran = stop(context).inspect_err(|_| restore::discard(&context.layout.state, &id))?;
             let applied = apply(context, &id);
             let started = if ran { super::start::start(context) } else { Ok(()) };
             applied?;
@@ -85,16 +92,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// True: it ran.
 fn stop(context: &Context) -> Result<bool, Failure> {
-    let runs = control::ask(&socket(context), Request::Status, PATIENCE).is_ok();
-    let ran = runs || Manager::of(&context.layout, &context.environment).is_active();
+    let ran = answers(context) || Manager::of(&context.layout, &context.environment).is_active();
     super::stop::stop(context)?;
     Ok(ran)
+}
+
+fn answers(context: &Context) -> bool {
+    control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok()
 }
 
 /// Root stops and starts the service; everything in between is the service's user's.
 fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
     user::make_run_folder(&context.layout);
-    let id = crate::transaction::now_stamp();
+    let id = crate::transaction::new_id(&context.layout.state);
     let half = |half: &str, file: Option<File>| -> Result<(), Failure> {
         let mut words: Vec<OsString> =
             vec!["restore".into(), args.backup.clone().into(), half.into(), id.clone().into()];
@@ -108,7 +118,7 @@ fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
     half("--prepare", handed::open(&args.backup))?;
     let manager = Manager::of(&context.layout, &context.environment);
     let managed = manager.is_active();
-    let ran = managed || control::ask(&socket(context), Request::Status, PATIENCE).is_ok();
+    let ran = managed || answers(context);
     match managed {
         true => manager.stop()?,
         // Also what a launcher has left that was killed. Never by this process: it would become the service's user.
@@ -134,10 +144,6 @@ fn as_service_user(context: &Context, words: Vec<OsString>, file: Option<File>) 
     }
 }
 
-fn socket(context: &Context) -> PathBuf {
-    context.layout.run.join("control.sock")
-}
-
 fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
     let installation = context.installation(false)?;
     let mut copy = None;
@@ -146,32 +152,50 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
         let made = copy.insert(handed::Copy::of(std::io::stdin().lock(), &args.backup, &above)?);
         made.found.path.clone()
     } else {
-        let here = context.environment.current.join(&args.backup);
-        if here.is_file() { here } else { catalog::find(&installation, Some(&args.backup))? }
+        find(args, context, &installation)?
     };
     let (manifest, _) = restore::look(&installation, &path)?;
-    let there = existing_major(&installation.database_folder());
-    let has_data = !matches!(there, Ok(None));
-    if has_data {
-        confirm(args, &path, &manifest.created, &manifest.app.version)?;
-        if !args.without_backup {
-            backup_of_what_is_here(context)?;
-        }
+    let has_database = !matches!(existing_major(&installation.database_folder()), Ok(None));
+    let back_up = has_database && !args.without_backup;
+    if restore::is_in_use(&installation) {
+        confirm(args, &manifest.created, &manifest.app.version)?;
+    }
+    if back_up {
+        create::existing(&installation).map_err(without)?;
     }
     let terminal = Terminal::new();
     let prepared = restore::prepare(&installation, &path, id, &terminal);
     terminal.end();
-    prepared.map(drop)
+    prepared?;
+    // Only now: a spoilt archive is refused before anything is done, and so it is of as late a moment as can be.
+    if back_up {
+        backup_of_what_is_here(context).inspect_err(|_| restore::discard(&installation.layout.state, id))?;
+    }
+    Ok(())
 }
 
-fn confirm(args: &Args, path: &Path, created: &str, version: &str) -> Result<(), Failure> {
+/// The archive that is meant: a file, or one that is listed.
+fn find(args: &Args, context: &Context, installation: &Installation) -> Result<PathBuf, Failure> {
+    let here = context.environment.current.join(&args.backup);
+    match here.metadata() {
+        Ok(found) if found.is_file() => Ok(here),
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            Err(Failure::io("read", &here, cause).exit(Exit::Refused).help(
+                "who restores it has to be able to read it; root names it by a path without links: `readlink -f FILE`",
+            ))
+        }
+        _ => catalog::find(installation, Some(&args.backup)),
+    }
+}
+
+fn confirm(args: &Args, created: &str, version: &str) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
     let what = format!("the present data are replaced by those of {created} (Mathesar {version})");
     let refused = Failure::new(what.clone())
         .exit(Exit::Refused)
-        .help(format!("say that this is meant: `mathesar restore --yes {}`", path.display()));
+        .help(format!("say that this is meant: `mathesar restore --yes {}`", args.backup.display()));
     // With the archive as standard input, nobody can answer.
     if args.on_stdin || !crate::prompt::is_possible() {
         return Err(refused);
@@ -194,10 +218,13 @@ fn backup_of_what_is_here(context: &Context) -> Result<(), Failure> {
         terminal.end();
         made
     })();
-    made.map(drop).map_err(|failure| {
-        failure
-            .help("where what is here is broken, restore without a backup of it: `mathesar restore --without-backup …`; it is kept aside all the same")
-    })
+    made.map(drop).map_err(without)
+}
+
+fn without(failure: Failure) -> Failure {
+    failure.help(
+        "where what is here is broken, restore without a backup of it: `mathesar restore --without-backup …`; it is kept aside all the same",
+    )
 }
 
 fn apply(context: &Context, id: &str) -> Result<(), Failure> {
@@ -209,16 +236,23 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
     }
     let terminal = Terminal::new();
     let sink = walking::sink(&installation)?;
-    let applied = restore::apply(installation, id, &terminal, &sink, &cancelled_by_signals());
+    let applied = restore::apply(&installation, id, &terminal, &sink, &cancelled_by_signals());
     terminal.end();
     let applied = applied?;
     let version = &applied.manifest.app.version;
     verb("Restored", format_args!("Mathesar {version} and its data of {}", applied.manifest.created));
+    let beside = state.join(SETTINGS);
     match applied.settings {
-        true => note(
-            "the settings of the backup are in force here: look at them with `mathesar config show --origin`",
-        ),
-        false => note(format_args!("the settings of the backup lie in {}", state.join(SETTINGS).display())),
+        true => note("the backup's settings are in force here, too: `mathesar config show --origin`"),
+        false if beside.is_dir() => {
+            note(format_args!("the backup's settings are not in force; they lie in {}", beside.display()))
+        }
+        false => {}
+    }
+    if applied.replaced {
+        note(
+            "what was here before is kept aside until the next upgrade or restore: `mathesar rollback` takes it back",
+        );
     }
     if applied.held {
         note(format_args!(

@@ -47,7 +47,7 @@ pub(crate) fn walk_as(
 
 /// With settings of the caller's, and a world that it has prepared.
 pub(crate) fn walk_with(
-    installation: Installation,
+    mut installation: Installation,
     verb: &str,
     steps: &[Step],
     prepare: impl FnOnce(&mut World),
@@ -60,6 +60,10 @@ pub(crate) fn walk_with(
             let lock = Lock::take(&installation.layout.state, verb)?;
             if let Some(recovered) = crate::transaction::recover(&installation.layout.state)? {
                 note(&recovered.text);
+                if recovered.journal.settings.is_some() {
+                    // They came with it.
+                    installation = installation.again()?;
+                }
             }
             Some(lock)
         }

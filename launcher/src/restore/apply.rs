@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SETTINGS, unpacked};
+use super::{media, settings, unpacked};
 use crate::app::files;
+use crate::app::store::Store;
 use crate::backup::manifest::Manifest;
-use crate::config::{self, Outside};
 use crate::database::{Postgres, literal};
 use crate::failure::Failure;
-use crate::installation::Installation;
-use crate::layout::Scope;
-use crate::steps::{Step, Wanted, Watcher, World, stage, walk};
+use crate::installation::{Installation, private_folder};
+use crate::progress::Progress;
+use crate::steps::{MIGRATED, Step, Wanted, Watcher, World, stage, walk};
 use crate::supervise::log::Sink;
 use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kind, Part, Stage, copy, point, swap_in};
@@ -28,11 +28,13 @@ pub struct Applied {
     pub settings: bool,
     /// Its release is held, as it is not the one that this launcher brings.
     pub held: bool,
+    /// There was a database before, which is kept aside.
+    pub replaced: bool,
 }
 
 /// Puts a prepared backup in place. The state lock is held, and nothing runs.
 pub fn apply(
-    installation: Installation,
+    installation: &Installation,
     id: &str,
     watcher: &dyn Watcher,
     sink: &Arc<dyn Sink>,
@@ -43,55 +45,57 @@ pub fn apply(
     let path = folder.join("manifest.json");
     let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
     let manifest = Manifest::parse(&text, &path)?;
-    // First, as they may say where uploaded files are.
-    let settings = place_settings(&installation, &folder, &state)?;
-    let installation = installation.again()?;
+    // As it will be.
+    let (there, takes_settings) = settings::in_force(installation, &folder)?;
     let store = installation.store();
-    let pinned = crate::app::store::Store::id(&installation.pinned.version, &installation.pinned.sha256);
+    let pinned = Store::id(&installation.pinned.version, &installation.pinned.sha256);
     let held = manifest.app.id != pinned;
-    let own_media = installation.media() == Part::Media.live(&state);
+    let own_media = there.media() == Part::Media.live(&state);
     let parts: Vec<Part> = Part::ALL.into_iter().filter(|part| own_media || *part != Part::Media).collect();
     let from = store.current()?.map(|release| release.id);
     let mut journal = Journal::new(&state, Kind::Restore, from, manifest.app.id.clone(), parts);
     id.clone_into(&mut journal.id);
     // Nothing replaces it by itself: whoever restores an old one wants to see it first.
     journal.hold = held.then(|| manifest.app.id.clone());
+    journal.settings = takes_settings.then(|| installation.layout.config.clone());
     journal.write(&state)?;
     point("restore-open");
-    let work =
-        Work { installation: &installation, journal: &journal, manifest: &manifest, watcher, sink, cancel };
-    if let Err(why) = work.forward(&folder) {
-        let undone = stage(watcher, Step::Undo, |_| {
-            if settings {
-                files::remove_tree(&installation.layout.config_file())?;
-            }
-            transaction::undo(&state, &journal)
-        });
-        transaction::record(&state, &journal, "taken back", Some(&in_full(&why)));
-        let failure = Failure::new(format!("the backup was not restored: {}", in_full(&why)));
-        let failure = why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()));
-        return Err(match undone {
-            Ok(()) => failure.help("everything is as it was before; nothing is lost"),
-            Err(undone) => {
-                failure.help(format!("the next start goes on taking it back: {}", in_full(&undone)))
-            }
-        });
-    }
-    journal.stage = Stage::Committed;
-    journal.write(&state)?;
+    let work = Work { installation: there, manifest: &manifest, watcher, sink, cancel };
+    let tables = match work.forward(&mut journal, &folder) {
+        Ok(tables) => tables,
+        Err(why) => return Err(back(&state, &journal, watcher, &why)),
+    };
     point("restore-committed");
-    if !own_media {
-        add_media(&folder.join("media"), &installation.media())?;
-    }
-    files::remove_tree(&folder)?;
-    transaction::finish(&state, &journal)?;
+    let finished = transaction::finish(&state, &journal).and_then(|()| match tables {
+        Some(text) => files::write(&state.join(MIGRATED), text.as_bytes()),
+        None => Ok(()),
+    });
     transaction::record(&state, &journal, "done", None);
-    Ok(Applied { manifest, settings, held })
+    finished.map_err(|failure| {
+        failure.help("the backup is in place all the same, and the next start tidies up: `mathesar start`")
+    })?;
+    let replaced = Part::Database.side(&state, id).join("old").exists();
+    Ok(Applied { manifest, settings: takes_settings, held, replaced })
+}
+
+/// Everything as it was; the failure, with what became of it.
+fn back(state: &Path, journal: &Journal, watcher: &dyn Watcher, why: &Failure) -> Failure {
+    point("restore-undo");
+    let undone = stage(watcher, Step::Undo, |_| transaction::undo(state, journal));
+    transaction::record(state, journal, "taken back", Some(&in_full(why)));
+    let failure = Failure::new(format!("the backup was not restored: {}", in_full(why)));
+    let failure = why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()));
+    match undone {
+        Ok(()) => {
+            super::discard(state, &journal.id);
+            failure.help("everything is as it was before; nothing is lost")
+        }
+        Err(undone) => failure.help(format!("the next start goes on taking it back: {}", in_full(&undone))),
+    }
 }
 
 struct Work<'a> {
-    installation: &'a Installation,
-    journal: &'a Journal,
+    installation: Installation,
     manifest: &'a Manifest,
     watcher: &'a dyn Watcher,
     sink: &'a Arc<dyn Sink>,
@@ -99,55 +103,86 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn forward(&self, folder: &Path) -> Result<(), Failure> {
-        let state = &self.installation.layout.state;
-        stage(self.watcher, Step::Exact, |_| {
-            for part in &self.journal.parts {
-                let new = part.side(state, &self.journal.id).join("new");
+    /// Up to the commit; what is to be written down of its tables.
+    fn forward(self, journal: &mut Journal, folder: &Path) -> Result<Option<String>, Failure> {
+        let layout = self.installation.layout.clone();
+        let state = &layout.state;
+        stage(self.watcher, Step::Exact, |progress| {
+            if !journal.parts.contains(&Part::Media) {
+                media::add(&folder.join("media"), &self.installation.media(), progress)?;
+            }
+            for part in &journal.parts {
+                let new = part.side(state, &journal.id).join("new");
                 let name = if *part == Part::Database { "cluster" } else { part.name() };
-                crate::installation::private_folder(new.parent().unwrap_or(state))?;
+                private_folder(new.parent().unwrap_or(state))?;
                 match folder.join(name) {
-                    from if from.is_dir() => move_to(&from, &new)?,
+                    from if from.is_dir() => copy::relocate(&from, &new)?,
                     // Nobody had uploaded anything.
-                    _ => crate::installation::private_folder(&new)?,
+                    _ => private_folder(&new)?,
                 }
             }
             point("restore-placed");
-            for part in &self.journal.parts {
-                swap_in(&part.live(state), &part.side(state, &self.journal.id))?;
-                point("restore-swapped");
+            for part in &journal.parts {
+                swap_in(&part.live(state), &part.side(state, &journal.id))?;
+                point(&format!("restore-swapped-{}", part.name()));
             }
             Ok(())
         })?;
-        // Secrets, and perhaps another major's programs, came with the data.
-        let installation = self.installation.again()?;
+        for folder in [&layout.cache, &layout.run, &self.installation.media()] {
+            private_folder(folder)?;
+        }
         let timeout =
-            installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
+            self.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
         let postgres = Postgres::new(Arc::clone(self.sink), timeout);
-        let mut world = World::new(installation, postgres, false);
+        let mut world = World::new(self.installation, postgres, false);
         world.for_admin = true;
         world.wanted = Wanted::Installed(self.manifest.app.id.clone());
-        let result = self.prove(&world);
+        let proof =
+            Proof { manifest: self.manifest, watcher: self.watcher, sink: self.sink, cancel: self.cancel };
+        let result = proof.run(&world);
         world.postgres.bring_down();
-        result
+        let proved = result?;
+        point("restore-proved");
+        if self.cancel.cancelled() {
+            return Err(Failure::new("it was told to stop"));
+        }
+        stage(self.watcher, Step::Commit, |_| {
+            let decided = Journal { stage: Stage::Committed, others: proved.others, ..journal.clone() };
+            decided.write(state)?;
+            *journal = decided;
+            Ok(())
+        })?;
+        Ok(proved.tables)
     }
+}
 
+struct Proof<'a> {
+    manifest: &'a Manifest,
+    watcher: &'a dyn Watcher,
+    sink: &'a Arc<dyn Sink>,
+    cancel: &'a Cancel,
+}
+
+/// What was found out about the data.
+struct Proved {
+    /// Databases on other servers are connected: they may have another release's SQL.
+    others: bool,
+    tables: Option<String>,
+}
+
+impl Proof<'_> {
     /// Starts its database, tells it where it lives now, and lets the application write and read.
-    fn prove(&self, world: &World) -> Result<(), Failure> {
-        walk(&[Step::Database, Step::Static], self.watcher, &|step, progress| world.work(step, progress))?;
+    fn run(&self, world: &World) -> Result<Proved, Failure> {
+        // The file of settings is written at last, if at all.
+        let work = |step, progress: &dyn Progress| match step {
+            Step::Config => Ok(false),
+            step => world.work(step, progress),
+        };
+        walk(&[Step::Database, Step::Static], self.watcher, &work)?;
         point("restore-started");
         let cluster = world.cluster().ok_or_else(|| Failure::new("the backup has no cluster"))?;
         let own = cluster.socket.to_string_lossy().into_owned();
-        if let Some(old) = self.manifest.socket.as_ref().map(|path| path.to_string_lossy().into_owned())
-            && old != own
-        {
-            // Where somebody has connected this very path before, that one stays.
-            let (old, new) = (literal(&old), literal(&own));
-            world.query(&format!(
-                "UPDATE mathesar_server SET host = {new} WHERE host = {old} AND NOT EXISTS (SELECT FROM mathesar_server other \
-                 WHERE other.host = {new} AND other.port IS NOT DISTINCT FROM mathesar_server.port);"
-            ))?;
-        }
+        let others = self.move_in(world, &own)?;
         let config = &world.installation.config;
         let request = Request { migrate: false, sql: Sql::None, write: true, own_host: Some(own) };
         let release = world.release()?;
@@ -165,78 +200,31 @@ impl Work<'_> {
             )?;
             health::page(gunicorn(world)?, limit("upgrade.health-timeout", 120), self.cancel, sink)
         })?;
-        world.remember_tables(&release.id)?;
         point("restore-healthy");
-        match self.cancel.cancelled() {
-            true => Err(Failure::new("it was told to stop")),
-            false => Ok(()),
-        }
+        Ok(Proved { others, tables: world.tables_of(&release.id) })
     }
-}
 
-/// Where there are none here and they load without a mistake, the backup's; beside in any case. True: they are in force.
-fn place_settings(installation: &Installation, folder: &Path, state: &Path) -> Result<bool, Failure> {
-    let (from, beside) = (folder.join("config"), state.join(SETTINGS));
-    if !from.is_dir() {
-        return Ok(false);
-    }
-    files::remove_tree(&beside)?;
-    copy::begin(&from, &beside, &Cancel::default(), &crate::progress::Silent)?;
-    let layout = &installation.layout;
-    let text = std::fs::read(from.join("mathesar.conf")).unwrap_or_default();
-    if layout.scope == Scope::System || layout.config_file().exists() || text.is_empty() {
-        return Ok(false);
-    }
-    crate::installation::private_folder(&layout.config)?;
-    files::write(&layout.config_file(), &text)?;
-    let outside =
-        Outside { environment: installation.environment.clone(), service_variables: false, flags: &[] };
-    if config::load(layout, &outside).accept().is_err() {
-        // Of another machine, where other paths are right.
-        files::remove_tree(&layout.config_file())?;
-        return Ok(false);
-    }
-    Ok(true)
-}
-
-/// A rename; a copy where that is another disk.
-pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), Failure> {
-    match std::fs::rename(from, to) {
-        Ok(()) => to.parent().map_or(Ok(()), files::sync_folder),
-        Err(cause) if cause.kind() == std::io::ErrorKind::CrossesDevices => {
-            let half = files::beside(to, "new");
-            files::remove_tree(&half)?;
-            copy::begin(from, &half, &Cancel::default(), &crate::progress::Silent)?;
-            files::rename(&half, to)?;
-            files::remove_tree(from)
+    /// Mathesar has stored the path of the former socket. True: databases on other servers are connected as well.
+    fn move_in(&self, world: &World, own: &str) -> Result<bool, Failure> {
+        let new = literal(own);
+        let old = self.manifest.socket.as_ref().map(|path| path.to_string_lossy().into_owned());
+        if let Some(old) = old.filter(|old| old != own) {
+            let old = literal(&old);
+            // Where somebody has connected this very path before, that one stays.
+            let left = world.query(&format!(
+                "UPDATE mathesar_server SET host = {new} WHERE host = {old} AND NOT EXISTS (SELECT FROM mathesar_server other \
+                 WHERE other.host = {new} AND other.port IS NOT DISTINCT FROM mathesar_server.port);\n\
+                 SELECT count(*) FROM mathesar_server WHERE host = {old};"
+            ))?;
+            if left.trim() != "0" {
+                self.sink.line(
+                    "launcher",
+                    "a server is stored both by its former and its present socket: connect its databases anew in Mathesar",
+                );
+            }
         }
-        Err(cause) => Err(Failure::io("move", from, cause)),
+        let others =
+            world.query(&format!("SELECT EXISTS (SELECT FROM mathesar_server WHERE host <> {new});"))?;
+        Ok(others.trim() == "t")
     }
-}
-
-/// Into a folder of the user's: nothing there is removed, and nothing replaced.
-fn add_media(from: &Path, to: &Path) -> Result<(), Failure> {
-    if !from.is_dir() {
-        return Ok(());
-    }
-    let mut all = Vec::new();
-    files::walk(from, &mut |path, found| {
-        if found.is_file() {
-            all.push(path.to_owned());
-        }
-    })
-    .map_err(|cause| Failure::io("read", from, cause))?;
-    for path in all {
-        let target = to.join(path.strip_prefix(from).unwrap_or(&path));
-        if target.exists() {
-            continue;
-        }
-        if let Some(folder) = target.parent() {
-            files::create_folder(folder)?;
-        }
-        let beside = files::beside(&target, "new");
-        std::fs::copy(&path, &beside).map_err(|cause| Failure::io("write", &beside, cause))?;
-        files::rename(&beside, &target)?;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::unpacked;
+use super::{settings, unpacked};
 use crate::app::store::{Installed, Store};
 use crate::app::{files, install};
 use crate::backup::archive;
@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::secrets::fingerprint;
-use crate::transaction::{self, Part, movable, point};
+use crate::transaction::{self, Journal, Part, copy, movable, point};
 
 /// Ready to be put in place.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Prepared {
     pub release: Installed,
 }
 
-/// Whether this backup can be restored here at all; reads its first entry only, and touches nothing.
+/// Whether this backup can be restored here at all, as far as its first entry tells; touches nothing.
 pub fn look(installation: &Installation, path: &Path) -> Result<(Manifest, Binaries), Failure> {
     let manifest = archive::read_manifest(path)?;
     if manifest.kind != Kind::Physical {
@@ -43,6 +43,14 @@ pub fn look(installation: &Installation, path: &Path) -> Result<(Manifest, Binar
             "the backup is of PostgreSQL {major}, and no other major opens its cluster; the `portable/*.dump` in it can be read by any"
         ))
     })?;
+    if settings::are_here(installation) {
+        fits(installation, &manifest)?;
+    }
+    Ok((manifest, binaries))
+}
+
+/// Whether the settings in force are ones that its data can be read with.
+fn fits(installation: &Installation, manifest: &Manifest) -> Result<(), Failure> {
     let name = installation.config.text("database.name").unwrap_or("mathesar_django");
     if name != manifest.internal_database {
         let theirs = &manifest.internal_database;
@@ -59,7 +67,7 @@ pub fn look(installation: &Installation, path: &Path) -> Result<(Manifest, Binar
             .cause("stored database passwords can be read with that key only")
             .help("let the backup's key be used: `mathesar config unset app.secret-key`, `mathesar config unset app.secret-key-file`"));
     }
-    Ok((manifest, binaries))
+    Ok(())
 }
 
 /// Unpacks it beside the data, checks it, and installs its release. The restores' lock is held.
@@ -74,17 +82,35 @@ pub fn prepare(
     for part in Part::ALL {
         movable(&part.live(state))?;
     }
-    transaction::sweep(state, &Part::ALL, true);
+    if Journal::read(state)?.is_none() {
+        transaction::sweep(state, &Part::ALL, true);
+    }
+    if transaction::is_taken(state, id) {
+        return Err(
+            Failure::new(format!("another transaction has the name {id}")).help("run the same command again")
+        );
+    }
     let into = unpacked(state, id);
     let above = into.parent().unwrap_or(state);
+    room::check_for(
+        &[Need { folder: above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }],
+        "old backups and releases take room: `mathesar backup prune`, `mathesar app prune`",
+    )?;
     crate::installation::private_folder(above)?;
-    room::check(&[Need { folder: above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }])?;
     let prepared = unpack(installation, path, &into, &binaries, progress);
     if prepared.is_err() {
-        // What was refused leaves nothing.
-        let _ = files::remove_tree(above);
+        discard(state, id);
     }
     prepared
+}
+
+/// What was refused leaves nothing.
+pub fn discard(state: &Path, id: &str) {
+    let above = Part::Database.aside(state);
+    let _ = files::remove_tree(&above.join(id));
+    // In an installation that was empty: each only if nothing is in it.
+    let _ = std::fs::remove_dir(&above);
+    let _ = std::fs::remove_dir(state.join("database"));
 }
 
 fn unpack(
@@ -97,12 +123,13 @@ fn unpack(
     progress.start("Unpacking the backup");
     let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
-    match base::verify(binaries, &into.join("cluster"))? {
+    match base::verify(binaries, &into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))? {
         Verified::Yes => progress.done("Verified the cluster by pg_verifybackup"),
         Verified::NotRun(why) => {
             progress.note(&format!("the cluster was not compared with its digests: {why}"))
         }
     }
+    fits(&settings::in_force(installation, into)?.0, &manifest)?;
     point("restore-unpacked");
     let store = installation.store();
     let release = match store.find(&manifest.app.id) {
@@ -133,7 +160,7 @@ fn add(
     let place = store.folder.join(id);
     let beside = files::beside(&store.folder.join("release"), "new");
     files::remove_tree(&beside)?;
-    super::apply::move_to(from, &beside)?;
+    copy::relocate(from, &beside)?;
     files::discard(&place)?;
     files::rename(&beside, &place)?;
     progress.done(&format!("Brought Mathesar {} back from the backup", manifest.app.version));

@@ -286,11 +286,15 @@ impl World {
 
     /// Writes down that the tables are this release's now.
     pub fn remember_tables(&self, release: &str) -> Result<(), Failure> {
-        let stamp = self.installation.layout.state.join(MIGRATED);
-        match self.applied() {
-            Some(now) => files::write(&stamp, format!("{:#}\n", expected(release, &now)).as_bytes()),
+        match self.tables_of(release) {
+            Some(text) => files::write(&self.installation.layout.state.join(MIGRATED), text.as_bytes()),
             None => Ok(()),
         }
+    }
+
+    /// What is written down then, for whoever does so later.
+    pub(crate) fn tables_of(&self, release: &str) -> Option<String> {
+        self.applied().map(|now| format!("{:#}\n", expected(release, &now)))
     }
 
     /// Where nothing was written down, the database itself knows what was applied.

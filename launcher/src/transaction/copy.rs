@@ -94,6 +94,22 @@ pub fn complete(
     Ok(pass.copied)
 }
 
+/// Moves a folder of ours: a rename, or a copy where that is another disk.
+pub fn relocate(from: &Path, to: &Path) -> Result<(), Failure> {
+    use crate::app::files;
+    match fs::rename(from, to) {
+        Ok(()) => to.parent().map_or(Ok(()), files::sync_folder),
+        Err(cause) if cause.kind() == ErrorKind::CrossesDevices => {
+            let half = files::beside(to, "new");
+            files::remove_tree(&half)?;
+            begin(from, &half, &Cancel::default(), &crate::progress::Silent)?;
+            files::rename(&half, to)?;
+            files::remove_tree(from)
+        }
+        Err(cause) => Err(Failure::io("move", from, cause)),
+    }
+}
+
 /// Bytes of what would be copied.
 pub fn size(from: &Path) -> u64 {
     crate::app::files::size(from)

@@ -61,6 +61,8 @@ pub struct Journal {
     pub took: Option<String>,
     /// An upgrade's: the next transaction's number when it was committed. Where it is another later, somebody has written.
     pub xid: Option<u64>,
+    /// A restore's: the folder of settings that the backup's come to, once it is committed.
+    pub settings: Option<PathBuf>,
     /// Seconds since 1970.
     pub begun: u64,
 }
@@ -68,14 +70,9 @@ pub struct Journal {
 impl Journal {
     pub fn new(state: &Path, kind: Kind, from: Option<String>, to: String, parts: Vec<Part>) -> Journal {
         let begun = now();
-        let stem = stamp(begun);
-        let taken = |id: &str| parts.iter().any(|part| part.side(state, id).exists());
-        let id = std::iter::once(stem.clone())
-            .chain((2..).map(|number| format!("{stem}-{number}")))
-            .find(|id| !taken(id))
-            .unwrap_or(stem);
-        let (hold, took, xid) = (None, None, None);
-        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, xid, begun }
+        let id = free_id(state, begun);
+        let (hold, took, xid, settings) = (None, None, None, None);
+        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, xid, settings, begun }
     }
 
     fn path(state: &Path) -> PathBuf {
@@ -123,6 +120,7 @@ impl Journal {
             "others": self.others,
             "took": self.took,
             "xid": self.xid,
+            "settings": self.settings.as_ref().and_then(|path| path.to_str()),
             "begun": self.begun,
         })
     }
@@ -143,6 +141,7 @@ impl Journal {
             others: value.get("others").and_then(Value::as_bool).unwrap_or_default(),
             took: text("took"),
             xid: value.get("xid").and_then(Value::as_u64),
+            settings: text("settings").map(PathBuf::from),
             begun: value.get("begun").and_then(Value::as_u64).unwrap_or_default(),
         })
     }
@@ -157,9 +156,21 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Names a transaction that begins now.
-pub(crate) fn now_stamp() -> String {
-    stamp(now())
+/// Names a transaction that begins now: a name that no folder of another one has, also where the clock was put back.
+pub(crate) fn new_id(state: &Path) -> String {
+    free_id(state, now())
+}
+
+fn free_id(state: &Path, begun: u64) -> String {
+    let stem = stamp(begun);
+    std::iter::once(stem.clone())
+        .chain((2..).map(|number| format!("{stem}-{number}")))
+        .find(|id| !is_taken(state, id))
+        .unwrap_or(stem)
+}
+
+pub(crate) fn is_taken(state: &Path, id: &str) -> bool {
+    Part::ALL.iter().any(|part| part.aside(state).join(id).exists())
 }
 
 /// `20261125T021500Z`: for names of files.

@@ -61,6 +61,7 @@ impl Kept {
     /// Marks what a transaction has put aside as whole.
     pub(super) fn mark(state: &Path, journal: &Journal) -> Result<(), Failure> {
         let folder = Part::Database.aside(state).join(&journal.id);
+        files::create_folder(&folder)?;
         let what = json!({
             "id": journal.id,
             "kind": journal.kind.name(),

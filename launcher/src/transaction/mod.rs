@@ -10,16 +10,19 @@ mod kept;
 mod pending;
 mod point;
 mod recover;
+mod restored;
 mod swap;
 mod sweep;
 
-pub(crate) use journal::now_stamp;
 pub use journal::{Journal, Kind, Stage};
+pub(crate) use journal::{is_taken, new_id};
 pub use kept::{Kept, nothing_kept};
 pub use pending::{Pending, Unfinished};
 pub use point::point;
 pub(crate) use recover::record;
 pub use recover::{Recovered, finish, recover, take_kept, undo};
+pub use restored::SETTINGS;
+pub(crate) use restored::drop_ins;
 pub use swap::{Part, movable, swap_in, take_back};
 pub use sweep::{RESTORING, UNPACKED, sweep};
 

@@ -8,9 +8,11 @@ use serde_json::json;
 use super::journal::{Journal, Kind, Stage, now};
 use super::kept::Kept;
 use super::pending::Pending;
+use super::restored;
 use super::swap::{Part, take_back};
-use super::sweep::UNPACKED;
+use super::sweep::{RESTORING, UNPACKED, sweep};
 use crate::app::files;
+use crate::control::Lock;
 use crate::database;
 use crate::failure::Failure;
 
@@ -27,7 +29,11 @@ pub struct Recovered {
 
 /// Puts an installation in order, under its lock and before anything else is done with it.
 pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
-    let Some(journal) = Journal::read(state)? else { return Ok(None) };
+    let Some(journal) = Journal::read(state)? else {
+        // A backup that was unpacked for a restore that never began is as large as the data.
+        sweep(state, &Part::ALL, !Lock::is_held(state, RESTORING));
+        return Ok(None);
+    };
     // Nothing is renamed under a server that still writes.
     if let Some(mut left) = database::adopt(&Part::Database.live(state)) {
         left.stop(PATIENCE)?;
@@ -110,10 +116,12 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
             }
         }
     }
+    if journal.kind == Kind::Restore {
+        restored::settle(state, journal)?;
+    }
     // A restore's, from which the parts came.
     files::remove_tree(&Part::Database.aside(state).join(&journal.id).join(UNPACKED))?;
-    if journal.parts.contains(&Part::Database) && Part::Database.side(state, &journal.id).join("old").exists()
-    {
+    if journal.parts.iter().any(|part| part.side(state, &journal.id).join("old").exists()) {
         Kept::mark(state, journal)?;
     }
     Journal::remove(state)

@@ -50,7 +50,7 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
 /// Why the last upgrade to this release was taken back.
 fn last_failure(state: &std::path::Path, id: &str) -> Option<String> {
     let last: Value = serde_json::from_slice(&crate::careful::read(&state.join(LAST)).ok()?).ok()?;
-    (last["to"] == id && last["outcome"] == "taken back")
+    (last["kind"] == "upgrade" && last["to"] == id && last["outcome"] == "taken back")
         .then(|| last["why"].as_str().unwrap_or("it failed").to_owned())
 }
 

@@ -102,7 +102,7 @@ pub fn run(
         {
             let line = String::from_utf8_lossy(&line).into_owned();
             log.line("upgrade", &line);
-            if !line.trim().is_empty() {
+            if says_something(&line) {
                 *said.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = line;
             }
         }
@@ -190,6 +190,11 @@ impl Answer {
     }
 }
 
+/// Not where in a statement PostgreSQL found it.
+fn says_something(line: &str) -> bool {
+    !line.trim_matches([' ', '^']).is_empty() && !line.starts_with("LINE ")
+}
+
 /// Its whole group ends with this.
 struct Group(Child);
 
@@ -198,6 +203,23 @@ impl Drop for Group {
         if self.0.try_wait().is_ok_and(|status| status.is_none()) {
             let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
             let _ = self.0.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_into_a_statement_is_no_cause() {
+        for (line, says) in [
+            ("ProgrammingError: relation \"x\" does not exist", true),
+            ("LINE 1: SELECT 1 FROM \"x\"", false),
+            ("                      ^", false),
+            ("", false),
+        ] {
+            assert_eq!(says_something(line), says, "{line}");
         }
     }
 }

@@ -26,6 +26,14 @@ pub fn user() -> Result<Option<User>, String> {
     found.map(Some).ok_or_else(|| "we are root, and there is no other user to be".to_owned())
 }
 
+/// A user of the machine.
+pub fn somebody(name: &str) -> Option<User> {
+    let passwd = fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let fields: Vec<&str> = line.split(':').collect();
+    Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+}
+
 /// Gives a file or folder to whom the launcher runs as.
 pub fn give(path: &Path, user: Option<User>) {
     if let Some(User { uid, gid }) = user {

@@ -25,6 +25,8 @@ mod machine;
 mod own_server;
 mod restart;
 mod restore;
+mod restore_refused;
+mod restore_system;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
@@ -38,3 +40,4 @@ mod upgrade;
 mod upgrade_faults;
 mod visitors;
 mod witness;
+mod your_data;

@@ -1,0 +1,83 @@
+//! Uploaded files into a folder of the user's, outside of the state folder: nothing there is removed, and nothing replaced.
+
+use std::path::{Path, PathBuf};
+
+use crate::app::{digest, files};
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Adds what is not there. May be broken off anywhere and called again; a file that nobody's row names does no harm.
+pub(super) fn add(from: &Path, to: &Path, progress: &dyn Progress) -> Result<(), Failure> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    crate::installation::private_folder(to)?;
+    let mut all: Vec<PathBuf> = Vec::new();
+    files::walk(from, &mut |path, found| {
+        if found.is_file() {
+            all.push(path.to_owned());
+        }
+    })
+    .map_err(|cause| Failure::io("read", from, cause))?;
+    let (mut others, mut folders) = (0, std::collections::BTreeSet::new());
+    for path in all {
+        let target = to.join(path.strip_prefix(from).unwrap_or(&path));
+        if target.symlink_metadata().is_ok() {
+            others += u64::from(!same(&path, &target));
+            continue;
+        }
+        if let Some(folder) = target.parent() {
+            files::create_folder(folder)?;
+            folders.insert(folder.to_owned());
+        }
+        let beside = files::beside(&target, "new");
+        let copied = std::fs::copy(&path, &beside)
+            .and_then(|_| std::fs::File::open(&beside)?.sync_all())
+            .and_then(|()| std::fs::rename(&beside, &target));
+        if let Err(cause) = copied {
+            let _ = std::fs::remove_file(&beside);
+            return Err(
+                Failure::io("write", &target, cause).help(format!("look for room: `df -h {}`", to.display()))
+            );
+        }
+    }
+    for folder in folders {
+        files::sync_folder(&folder)?;
+    }
+    if others > 0 {
+        progress.note(&format!(
+            "{others} files in {} are others than those of the same names in the backup, and stay as they are",
+            to.display()
+        ));
+    }
+    Ok(())
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    let digest = |path: &Path| digest::of_file(path).ok();
+    digest(one).is_some_and(|of_one| digest(other) == Some(of_one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use std::fs;
+
+    #[test]
+    fn nothing_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("from"), root.path().join("to"));
+        fs::create_dir_all(from.join("a")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("a/new"), "new").unwrap();
+        fs::write(from.join("there"), "backup").unwrap();
+        fs::write(to.join("there"), "present").unwrap();
+        for _ in 0..2 {
+            add(&from, &to, &Silent).unwrap();
+            assert_eq!(fs::read_to_string(to.join("a/new")).unwrap(), "new");
+            assert_eq!(fs::read_to_string(to.join("there")).unwrap(), "present");
+        }
+        add(&root.path().join("nothing"), &to, &Silent).unwrap();
+    }
+}
