@@ -72,7 +72,20 @@ impl Journal {
         let begun = now();
         let id = free_id(state, begun);
         let (hold, took, xid, settings) = (None, None, None, None);
-        Journal { id, kind, stage: Stage::Open, from, to, hold, parts, others: false, took, xid, settings, begun }
+        Journal {
+            id,
+            kind,
+            stage: Stage::Open,
+            from,
+            to,
+            hold,
+            parts,
+            others: false,
+            took,
+            xid,
+            settings,
+            begun,
+        }
     }
 
     fn path(state: &Path) -> PathBuf {
