@@ -1,9 +1,15 @@
-//! `cargo xtask bench`: what our packages cost and weigh beside others' of the same files, and what the launcher costs
-//! beside the same by hand.
+//! `cargo xtask bench`: what our packages cost and weigh beside others' of the same files, and what the launcher
+//! and its care for the data cost beside the same by hand.
 
+mod by_hand;
+mod data;
+mod instance;
 mod launcher;
 mod measure;
+mod report;
+mod stage;
 mod subjects;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +35,7 @@ enum What {
     /// CPU, wall time, memory and size of each format, beside nfpm, dpkg-deb and rpmbuild
     Dist(Dist),
     Launcher(launcher::Args),
+    Data(data::Args),
 }
 
 #[derive(clap::Args)]
@@ -55,6 +62,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     match &args.what {
         What::Dist(args) => dist(args, workspace),
         What::Launcher(args) => launcher::run(args, workspace),
+        What::Data(args) => data::run(args, workspace),
     }
 }
 

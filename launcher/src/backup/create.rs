@@ -103,7 +103,12 @@ pub fn create(
     clock.took("copy");
     let copied = files::size(&copy);
 
-    let manifest = parts::manifest(installation, cluster, release, &options, sizes.unpacked(copied))?;
+    let mut manifest = parts::manifest(installation, cluster, release, &options, sizes.unpacked(copied))?;
+    for table in checks::unlogged(&|database, statement| cluster.admin(database, statement))? {
+        let what = format!("the rows of {table}: it is an unlogged table, of which PostgreSQL keeps no log");
+        manifest.cannot_keep.push(what);
+    }
+    manifest.tell_what_is_missing(progress);
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;

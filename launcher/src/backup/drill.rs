@@ -75,6 +75,7 @@ pub fn verify(
     // The one that was found right just now.
     let digest = archive::claimed(path)?;
     progress.done("Unpacked the backup: its digest is right");
+    manifest.tell_what_is_missing(progress);
     let mut parts = vec![("digest", Outcome::Good(format!("sha256 {digest}")))];
     let was = Checks::read(&folder)?;
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));

@@ -40,7 +40,9 @@ pub fn dump(server: &Scratch, database: &str, to: &Path, most: u64) -> Result<()
 /// In pg_dump's own format.
 pub(super) fn custom(program: Program, to: &Path, level: Level) -> Program {
     let level = if level == Level::Plain { "--compress=0" } else { "--compress=1" };
-    program.args(["--format=custom", level, "--no-password", "--file"]).arg(to)
+    // Without a limit, whoever holds a lock in a forgotten session holds up every backup, for ever.
+    let wait = "--lock-wait-timeout=60s";
+    program.args(["--format=custom", level, wait, "--no-password", "--file"]).arg(to)
 }
 
 /// Roles with their passwords, and what belongs to no database.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::moment;
 use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
 
 /// The format that this launcher writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
@@ -99,7 +100,7 @@ pub struct Manifest {
     /// About: no more than `most()` is ever packed or unpacked.
     pub unpacked_bytes: u64,
     pub secret_key_fingerprint: Option<String>,
-    /// Sentences for a person: what a logical copy has not.
+    /// For a person: what was there, and is not in it.
     #[serde(default)]
     pub cannot_keep: Vec<String>,
 }
@@ -122,6 +123,12 @@ impl Manifest {
         match moment::parse(&manifest.created) {
             Some(_) => Ok(manifest),
             None => Err(wrong(format!("`created` is no moment: {:?}", manifest.created))),
+        }
+    }
+
+    pub fn tell_what_is_missing(&self, progress: &dyn Progress) {
+        for what in &self.cannot_keep {
+            progress.note(&format!("the backup does not hold {what}"));
         }
     }
 

@@ -157,6 +157,7 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     let Some(home) = Home::prepared() else { return };
     home.ok(&["start"]);
     let filled = fill(&home);
+    home.sql("people", "CREATE UNLOGGED TABLE fleeting AS SELECT 1 AS n");
     let made = create(&home, &["--note", "before the move"]);
     println!("{made:#}");
     let archive = path(&made);
@@ -169,6 +170,8 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     println!("{manifest:#}");
     assert_eq!(manifest["note"], "before the move");
     assert_eq!(manifest["made_by"], "person");
+    let missing = manifest["cannot_keep"][0].as_str().unwrap();
+    assert!(missing.starts_with("the rows of people: public.fleeting: it is an unlogged table"), "{missing}");
     assert_eq!(manifest["app"]["version"], "1.0.0");
     assert_eq!(manifest["socket"], json!(home.layout.database_socket));
     let state = &home.layout.state;

@@ -1,13 +1,7 @@
 //! `cargo xtask bench launcher`: what the launcher costs, beside the same done by hand in the same run.
 
-mod by_hand;
 mod idle;
-mod instance;
-mod report;
-mod stage;
-mod web;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,9 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::ui;
 use crate::workspace::Workspace;
 
-use instance::Instance;
-use report::{Report, Row};
-use stage::Stage;
+use super::by_hand;
+use super::instance::Instance;
+use super::report::{Report, Row};
+use super::stage::{Sources, Stage};
 
 /// Starts, memory and size of the launcher, beside the same steps by hand
 ///
@@ -28,15 +23,8 @@ pub(super) struct Args {
     /// Runs of each start; the median is shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Another release than the sample application: its release.toml, with a file:// address
-    #[arg(long, value_name = "FILE")]
-    release_toml: Option<PathBuf>,
-    /// Begin with this cache of uv, instead of fetching the packages
-    #[arg(long, value_name = "DIR")]
-    uv_cache: Option<PathBuf>,
-    /// Measure this launcher, instead of building it
-    #[arg(long, value_name = "FILE")]
-    launcher: Option<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
     /// How long the launcher has run when its memory is read
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     settle: u64,
@@ -46,7 +34,7 @@ pub(super) struct Args {
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
-    let stage = Stage::build(args, workspace)?;
+    let stage = Stage::build(&args.sources, workspace)?;
     let runs = usize::from(args.runs);
     let mut report = Report::default();
 

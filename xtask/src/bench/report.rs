@@ -28,6 +28,18 @@ impl Row {
         }
     }
 
+    /// As `ratio`, where it is our number that must not be above.
+    pub(super) fn beside(what: &'static str, ours: &[f64], theirs: &[f64], most: f64) -> Row {
+        let row = Row::ratio(what, ours, theirs, f64::INFINITY);
+        let verdict = verdict(median(ours.to_vec()) <= most);
+        Row { aim: format!("at most {most}"), verdict, ..row }
+    }
+
+    pub(super) fn median(what: &'static str, ours: &[f64], most: Option<f64>) -> Row {
+        let row = Row::limit(what, median(ours.to_vec()), most, 2);
+        Row { ours: format!("{} ({})", row.ours, range(ours)), ..row }
+    }
+
     pub(super) fn limit(what: &'static str, number: f64, most: Option<f64>, digits: usize) -> Row {
         Row {
             what,
@@ -56,6 +68,8 @@ pub(super) struct Report {
     rows: Vec<Row>,
     steps: Vec<(&'static str, f64)>,
     words: Vec<String>,
+    /// Requests that got no answer, where somebody asked all the time.
+    pub refused: u64,
 }
 
 impl Report {
@@ -93,6 +107,9 @@ impl Report {
             let steps: Vec<String> =
                 self.steps.iter().map(|(name, time)| format!("{name} {time:.2} s")).collect();
             text.push_str(&format!("\nFrom nothing, by hand: {}.\n", steps.join(", ")));
+        }
+        if self.refused > 0 {
+            text.push_str(&format!("\n{} requests got NO answer.\n", self.refused));
         }
         if !self.words.is_empty() {
             text.push_str(&format!(

@@ -109,6 +109,19 @@ impl Instance {
         Ok(())
     }
 
+    /// Another command of the launcher; what it said.
+    pub(super) fn does(&self, stage: &Stage, arguments: &[&str]) -> Result<String> {
+        let mut command = stage.command(&stage.launcher());
+        command.arg("--home").arg(&self.home).args(arguments).env("MATHESAR_PYTHON_UV", stage.uv());
+        command.env("MATHESAR_NETWORK_OFFLINE", "true");
+        let output = command.output().context("cannot run the launcher")?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            bail!("`mathesar {}` failed: {}", arguments.join(" "), text.trim());
+        }
+        Ok(text)
+    }
+
     fn status(&self, stage: &Stage) -> Result<Value> {
         let mut command = stage.command(&stage.launcher());
         let output = command.arg("--home").arg(&self.home).args(["status", "--json"]).output();

@@ -106,6 +106,36 @@ pub(super) fn start(stage: &Stage, installed: &Instance) -> Result<f64> {
     Ok(took)
 }
 
+/// An upgrade as a careful person does it: seconds between the last page of the old release and the first of the new one.
+/// `new`: the newer release, as the launcher has prepared it. Afterwards the data are as they were.
+pub(super) fn upgrade(stage: &Stage, installed: &Instance, socket: &Path, new: &Path) -> Result<f64> {
+    let (state, workers) = (installed.state(), workers());
+    let app = |release: &Path| App {
+        tree: release.join("tree"),
+        python: release.join("venv/bin/python"),
+        socket: socket.to_owned(),
+        media: state.join("media"),
+    };
+    let data = state.join("database/data");
+    let copy = data.with_file_name("by-hand");
+    let mut running = Running { stage, data: data.clone(), gunicorn: None, postgres: false };
+    running.postgres("")?;
+    running.gunicorn(&app(&state.join("app/current")), &workers)?;
+    stage.settle();
+    let begun = Instant::now();
+    running.end()?;
+    finish(stage.command(Path::new("cp")).arg("-a").arg(&data).arg(&copy))?;
+    running.postgres("")?;
+    finish(app(new).python(stage).args(["-m", "mathesar.install"]))?;
+    running.gunicorn(&app(new), &workers)?;
+    let took = begun.elapsed().as_secs_f64();
+    running.end()?;
+    remove(&data)?;
+    fs::rename(&copy, &data).with_context(|| format!("cannot rename {}", copy.display()))?;
+    stage.settle();
+    Ok(took)
+}
+
 /// Everything, step by step, in a new folder; each step with its seconds.
 pub(super) fn from_nothing(
     stage: &Stage,
@@ -188,7 +218,7 @@ fn interpreter(installed: &Instance) -> Result<PathBuf> {
     interpreter.context("the environment's stamp names no interpreter")
 }
 
-fn finish(command: &mut Command) -> Result<()> {
+pub(super) fn finish(command: &mut Command) -> Result<()> {
     // A file, as a server that goes on in the background would keep a pipe open.
     let mut said = tempfile::tempfile().context("cannot create a temporary file")?;
     let copy = said.try_clone().context("cannot share a temporary file")?;

@@ -12,10 +12,24 @@ use mathesar::release::Release;
 use tempfile::TempDir;
 use xshell::cmd;
 
-use super::{Args, web};
+use super::web;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{artifact, digest, dist, manifest, shell};
+
+/// What is measured.
+#[derive(clap::Args)]
+pub(super) struct Sources {
+    /// Another release than the sample application: its release.toml, with a file:// address
+    #[arg(long, value_name = "FILE")]
+    release_toml: Option<PathBuf>,
+    /// Begin with this cache of uv, instead of fetching the packages
+    #[arg(long, value_name = "DIR")]
+    uv_cache: Option<PathBuf>,
+    /// Measure this launcher, instead of building it
+    #[arg(long, value_name = "FILE")]
+    launcher: Option<PathBuf>,
+}
 
 pub(super) struct Stage {
     folder: TempDir,
@@ -28,7 +42,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn build(args: &Args, workspace: &Workspace) -> Result<Stage> {
+    pub(super) fn build(args: &Sources, workspace: &Workspace) -> Result<Stage> {
         let folder = TempDir::with_prefix("mathesar-bench-").context("cannot create a temporary folder")?;
         let here = std::env::current_dir().context("cannot tell the current folder")?;
         let launcher = match &args.launcher {
@@ -40,7 +54,7 @@ impl Stage {
         };
         let (toml, tarball) = match &args.release_toml {
             Some(file) => named(&here.join(file))?,
-            None => sample(workspace, folder.path())?,
+            None => sample(workspace, folder.path(), "1.0.0", &["base"])?,
         };
         let release =
             Release::parse(&toml).map_err(anyhow::Error::msg).context("cannot read the release.toml")?;
@@ -106,6 +120,14 @@ impl Stage {
         command
     }
 
+    /// A copy of a file where the ordinary user can read it.
+    pub(super) fn public(&self, file: &Path) -> Result<PathBuf> {
+        let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+        let to = self.folder.path().join(name);
+        copy(file, &to, 0o644)?;
+        Ok(to)
+    }
+
     /// An empty folder of the ordinary user's.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.work().join(name);
@@ -149,15 +171,25 @@ fn named(file: &Path) -> Result<(String, PathBuf)> {
     Ok((text, PathBuf::from(tarball)))
 }
 
-/// The sample application as a release.
-fn sample(workspace: &Workspace, folder: &Path) -> Result<(String, PathBuf)> {
-    let sources = workspace.root.join("launcher/tests/sample-app/base");
-    let tarball = folder.join("sample.tar.gz");
-    let shell = shell::at(&sources)?;
+/// The sample application as a release: folders of it, each laid over those before.
+pub(super) fn sample(
+    workspace: &Workspace,
+    folder: &Path,
+    version: &str,
+    overlays: &[&str],
+) -> Result<(String, PathBuf)> {
+    let sources = workspace.root.join("launcher/tests/sample-app");
+    let tree = TempDir::new_in(folder).context("cannot create a temporary folder")?;
+    let tarball = folder.join(format!("sample-{version}.tar.gz"));
+    let shell = shell::at(tree.path())?;
+    for overlay in overlays {
+        let from = sources.join(overlay).join(".");
+        cmd!(shell, "cp -R {from} .").quiet().run()?;
+    }
     cmd!(shell, "tar --create --gzip --exclude=__pycache__ --file {tarball} .").quiet().run()?;
     let (sha256, url) = (digest::file(&tarball)?, tarball.display());
     let toml = format!(
-        "version = \"1.0.0\"\nurl = \"file://{url}\"\nsha256 = \"{sha256}\"\n\n[python]\nmin = \"3.10\"\n\
+        "version = \"{version}\"\nurl = \"file://{url}\"\nsha256 = \"{sha256}\"\n\n[python]\nmin = \"3.10\"\n\
          max = \"3.14\"\nprefer = [\"3.12\", \"3.11\"]\n\n[postgresql]\nmin = 14\nmax = 18\n"
     );
     Ok((toml, tarball))
