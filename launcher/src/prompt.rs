@@ -23,6 +23,14 @@ pub fn line(question: &str, otherwise: &str) -> Result<String, Failure> {
     Ok(if answer.is_empty() { otherwise } else { answer }.to_owned())
 }
 
+/// Whether a person at the terminal says yes; otherwise, and where there is nobody to ask, `refused`.
+pub fn agreed(question: &str, refused: Failure) -> Result<(), Failure> {
+    match is_possible() && matches!(line(question, "no")?.as_str(), "y" | "yes") {
+        true => Ok(()),
+        false => Err(refused),
+    }
+}
+
 /// A password, typed twice.
 pub fn new_password(whose: &str) -> Result<Secret, Failure> {
     let _dark = Dark::begin()?;

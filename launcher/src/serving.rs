@@ -19,7 +19,7 @@ use crate::steps::{Feed, SETUP, World, walk};
 use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
-use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor, in_full};
+use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor};
 pub use shown::refused_over_the_wire;
 use shown::{Shown, Watchers};
 use tasks::Tasks;
@@ -135,7 +135,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
         crate::raw::give_back_memory();
         feed.close();
         handle.prepared(result.map_err(|failure| {
-            let short = Failure::new(in_full(&failure));
+            let short = Failure::new(failure.whole());
             *lock_of(&kept) = Some(failure);
             short
         }));

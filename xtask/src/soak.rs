@@ -55,7 +55,7 @@ impl Kind {
             Kind::Run => "kill::",
             Kind::Upgrade => "upgrade::killed_at_random",
             Kind::Restore => "restore::killed_at_random",
-            Kind::Backup => "backup_faults::killed_at",
+            Kind::Backup => "backup_faults::killed_at_any",
         }
     }
 

@@ -22,6 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::terminal::size;
+use crate::transaction::point;
 
 /// What a log that is written meanwhile may add.
 const LOG: u64 = 64 << 20;
@@ -101,6 +102,7 @@ pub fn create(
     let copy = staging.path().join("cluster");
     base::copy(cluster, &copy, sizes.cluster, progress)?;
     clock.took("copy");
+    point("backup-copied");
     let copied = files::size(&copy);
 
     let mut manifest = parts::manifest(installation, cluster, release, &options, sizes.unpacked(copied))?;
@@ -130,6 +132,7 @@ pub fn create(
         Verified::NotRun(why) => progress.note(&format!("the copy was not compared with its digests: {why}")),
     }
     clock.took("pack");
+    point("backup-packed");
 
     progress.start("Restoring the copy for a look");
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
@@ -138,6 +141,7 @@ pub fn create(
     let (tables, made) = look(&server, staging.path(), &mut writer, &sizes, progress)?;
     drop(server);
     clock.took("restore");
+    point("backup-restored");
 
     let rows = tables.iter().map(|table| table.rows).sum();
     progress.done(&format!("Restored the copy: {} tables, {rows} rows", tables.len()));
@@ -146,8 +150,10 @@ pub fn create(
     let checks = Checks { tables, dumps: made, made: moment::text(SystemTime::now()) };
     writer.bytes("checks.json", 0o600, &checks.to_json()?)?;
     let Sealed { digest, bytes } = writer.finish()?;
+    point("backup-sealed");
     let path = target.place()?;
     clock.took("seal");
+    point("backup-placed");
     remember(state, &digest, &path, options.made_by)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(bytes)));
     Ok(Made {

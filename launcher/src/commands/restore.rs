@@ -197,12 +197,9 @@ fn confirm(args: &Args, created: &str, version: &str) -> Result<(), Failure> {
         .exit(Exit::Refused)
         .help(format!("say that this is meant: `mathesar restore --yes {}`", args.backup.display()));
     // With the archive as standard input, nobody can answer.
-    if args.on_stdin || !crate::prompt::is_possible() {
-        return Err(refused);
-    }
-    match crate::prompt::line(&format!("Go on? {what}"), "no")?.as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(refused),
+    match args.on_stdin {
+        true => Err(refused),
+        false => crate::prompt::agreed(&format!("Go on? {what}"), refused),
     }
 }
 

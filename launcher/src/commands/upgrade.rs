@@ -128,13 +128,7 @@ fn confirm() -> Result<(), Failure> {
         Failure::new("the tables on a server of your own cannot be put back after a failed upgrade")
             .exit(Exit::Refused)
             .help("with a backup of that server at hand: `mathesar upgrade --yes`");
-    if !crate::prompt::is_possible() {
-        return Err(refused);
-    }
-    match crate::prompt::line("Go on? The tables on your own server cannot be put back", "no")?.as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(refused),
-    }
+    crate::prompt::agreed("Go on? The tables on your own server cannot be put back", refused)
 }
 
 fn upgrade(installation: Installation, wanted: Wanted, current: Installed, file: bool) -> anyhow::Result<()> {

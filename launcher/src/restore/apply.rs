@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::installation::{Installation, private_folder};
 use crate::progress::Progress;
 use crate::steps::{MIGRATED, Step, Wanted, Watcher, World, stage, walk};
+use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
-use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kind, Part, Stage, copy, point, swap_in};
 use crate::upgrade::health;
 use crate::upgrade::script::{self, Request, Sql};
@@ -82,15 +82,15 @@ pub fn apply(
 fn back(state: &Path, journal: &Journal, watcher: &dyn Watcher, why: &Failure) -> Failure {
     point("restore-undo");
     let undone = stage(watcher, Step::Undo, |_| transaction::undo(state, journal));
-    transaction::record(state, journal, "taken back", Some(&in_full(why)));
-    let failure = Failure::new(format!("the backup was not restored: {}", in_full(why)));
+    transaction::record(state, journal, "taken back", Some(&why.whole()));
+    let failure = Failure::new(format!("the backup was not restored: {}", why.whole()));
     let failure = why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()));
     match undone {
         Ok(()) => {
             super::discard(state, &journal.id);
             failure.help("everything is as it was before; nothing is lost")
         }
-        Err(undone) => failure.help(format!("the next start goes on taking it back: {}", in_full(&undone))),
+        Err(undone) => failure.help(format!("the next start goes on taking it back: {}", undone.whole())),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::progress::Silent;
 use crate::server::{Board, Gunicorn, Listener, Preparing};
 use crate::steps::{Event, Feed, Kind, Step, Watcher, World};
 use crate::supervise::log::Sink;
-use crate::supervise::{Hooks, Phase, in_full};
+use crate::supervise::{Hooks, Phase};
 
 /// The events of the preparation go to followers, to the page and to the log.
 pub(super) struct Watchers {
@@ -151,7 +151,7 @@ pub fn refused_over_the_wire(said: &str) -> Option<Failure> {
 }
 
 fn refused(failure: Failure) -> Failure {
-    let mut text = format!("{RUNS_ON}{}", in_full(&failure));
+    let mut text = format!("{RUNS_ON}{}", failure.whole());
     for help in failure.helps() {
         text.push_str(THEN_HELP);
         text.push_str(help);
@@ -167,7 +167,7 @@ impl Hooks for Shown {
         match Preparing::start(&self.listener.fd(), &self.board) {
             Ok(page) => self.page = Some(page),
             // Visitors wait in the backlog instead.
-            Err(failure) => self.sink.line("launcher", &in_full(&failure)),
+            Err(failure) => self.sink.line("launcher", &failure.whole()),
         }
     }
 

@@ -249,7 +249,7 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
         if crate::transaction::Pending::read(state).others
             && let Err(failure) = tasks.do_now(&Order::FinishSql)
         {
-            inner.sink.line("launcher", &crate::supervise::in_full(&failure));
+            inner.sink.line("launcher", &failure.whole());
         }
         /// Without a network it is tried again after this.
         const AGAIN: Duration = Duration::from_secs(3600);
@@ -258,12 +258,12 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
                 Ok(None) => return,
                 Ok(Some(to)) => {
                     if let Err(failure) = tasks.do_now(&Order::Upgrade { to, hold: false }) {
-                        inner.sink.line("launcher", &crate::supervise::in_full(&failure));
+                        inner.sink.line("launcher", &failure.whole());
                     }
                     return;
                 }
                 Err(failure) => {
-                    let why = crate::supervise::in_full(&failure);
+                    let why = failure.whole();
                     inner.sink.line(
                         "launcher",
                         &format!("the upgrade cannot be prepared now, the present release goes on: {why}"),

@@ -2,6 +2,7 @@
 //! one step alone walk a part of it.
 
 mod access;
+mod administrator;
 mod event;
 mod feed;
 mod graph;
@@ -11,13 +12,14 @@ mod work;
 mod world;
 
 pub use access::{Exposure, admin_exists, exposure, refused_elsewhere};
+pub use administrator::{FIRST_ADMIN, FIRST_PASSWORD};
 pub(crate) use event::Telling;
 pub use event::{Event, Kind, Watcher, stage};
 pub use feed::Feed;
 pub use graph::walk;
 pub use outlook::{Download, Outlook, State, outlook};
 pub use tables::compare;
-pub use work::{FIRST_ADMIN, FIRST_PASSWORD, MIGRATED, migrated_by};
+pub use work::{MIGRATED, migrated_by};
 pub use world::{Wanted, World};
 
 /// One thing that has to be true.

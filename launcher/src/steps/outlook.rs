@@ -149,6 +149,10 @@ fn release(installation: &Installation) -> Result<Outlook, Failure> {
             outlook
                 .notes
                 .push(format!("this launcher brings Mathesar {}: `mathesar upgrade`", pinned.version));
+            outlook.notes.push(
+                "a failed upgrade takes back the private database; on servers of your own, connected ones too, only Mathesar's SQL"
+                    .to_owned(),
+            );
         }
         return Ok(outlook);
     }
@@ -364,7 +368,7 @@ fn admin(installation: &Installation) -> Result<Outlook, Failure> {
                 State::Do,
                 "make the user `admin` with a one-time password, unless there is one",
             );
-            outlook.writes.push(installation.secrets.folder().join(super::work::FIRST_PASSWORD));
+            outlook.writes.push(installation.secrets.folder().join(super::FIRST_PASSWORD));
             outlook
         }
         (false, Exposure::Loopback) => {

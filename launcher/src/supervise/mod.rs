@@ -11,6 +11,5 @@ pub mod supervisor;
 
 pub use child::{Child, Spec};
 pub use machine::{Outcome, Phase, Policy};
-pub(crate) use runner::in_full;
 pub use service::{Cancel, Exits, Service};
 pub use supervisor::{Hooks, Request, Responder, Snapshot, Supervisor};

@@ -69,7 +69,7 @@ impl Runner {
                     }
                     Ok(Order::Replace) => {
                         let (own, exits) = new_exits();
-                        let result = service.replace(&exits, &shared).map_err(|failure| in_full(&failure));
+                        let result = service.replace(&exits, &shared).map_err(|failure| failure.whole());
                         if result.is_ok() {
                             present.store(own, Ordering::SeqCst);
                         }
@@ -83,7 +83,7 @@ impl Runner {
                         tell(Event::Stopped(index));
                     }
                     Err(mpsc::RecvTimeoutError::Timeout) => {
-                        tell(Event::Probed(index, service.probe().map_err(|failure| in_full(&failure))));
+                        tell(Event::Probed(index, service.probe().map_err(|failure| failure.whole())));
                     }
                     // The supervisor is gone: so is its reason.
                     Err(mpsc::RecvTimeoutError::Disconnected) => return service.stop(),
@@ -129,18 +129,7 @@ fn start(
     let up = result.is_ok();
     tell(match result {
         Ok(()) => Event::Started(index),
-        Err(failure) => Event::StartFailed(index, in_full(&failure)),
+        Err(failure) => Event::StartFailed(index, failure.whole()),
     });
     up
-}
-
-/// The message with its causes, on one line.
-pub(crate) fn in_full(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = std::error::Error::source(failure);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }

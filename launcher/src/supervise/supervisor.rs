@@ -11,7 +11,7 @@ use super::child::thread;
 use super::machine::{Action, Event, Outcome, Phase, Policy, State, Up, step};
 use super::notify::{Heart, Notifier};
 use super::orphans::{Sweep, become_subreaper};
-use super::runner::{Runner, in_full};
+use super::runner::Runner;
 use super::service::Service;
 use crate::failure::Failure;
 
@@ -187,7 +187,7 @@ impl Supervisor {
                 Message::Event(event) => self.feed(event, hooks),
                 Message::Prepared(services) => {
                     let result = services.and_then(|services| self.take(services));
-                    self.feed(Event::Prepared(result.map_err(|failure| in_full(&failure))), hooks)
+                    self.feed(Event::Prepared(result.map_err(|failure| failure.whole())), hooks)
                 }
                 Message::Asked(request, responder) => self.answer(request, responder, hooks),
             };
@@ -257,7 +257,7 @@ impl Supervisor {
                     self.feed(Event::ReplaceAsked(last), hooks)
                 }
                 Err(failure) => {
-                    let text = in_full(&failure);
+                    let text = failure.whole();
                     hooks.tell(self.state.phase, &text);
                     responder(Err(text));
                     None

@@ -12,8 +12,8 @@ use crate::database::{Cluster, Durability, Scratch};
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 use crate::steps::{Step, Watcher, World, stage};
+use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
-use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kept, Kind, Part, Stage, nothing_kept, point, swap_in};
 use crate::web_settings::gunicorn;
 
@@ -131,7 +131,7 @@ impl Back<'_> {
                 point("back-committed");
                 if let Err(failure) = transaction::finish(state, &journal) {
                     // It counts already, and visitors wait: the next start goes on with it.
-                    let why = in_full(&failure);
+                    let why = failure.whole();
                     self.sink.line("launcher", &format!("the way back is done, but not tidied up: {why}"));
                 }
                 transaction::record(state, &journal, "done", None);
@@ -213,16 +213,14 @@ impl Back<'_> {
             self.world.change_release(from.clone());
             self.serving.resume()
         });
-        transaction::record(state, journal, "taken back", Some(&in_full(&why)));
+        transaction::record(state, journal, "taken back", Some(&why.whole()));
         let failure =
-            Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, in_full(&why)));
+            Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, why.whole()));
         match undone {
             Ok(()) => {
                 failure.help(format!("Mathesar {} goes on with its data; nothing is lost", from.version))
             }
-            Err(undone) => {
-                failure.help(format!("the next start goes on taking it back: {}", in_full(&undone)))
-            }
+            Err(undone) => failure.help(format!("the next start goes on taking it back: {}", undone.whole())),
         }
         .help("what happened: `mathesar logs`")
     }

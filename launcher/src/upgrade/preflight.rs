@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
+use crate::database::{Cluster, literal};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
@@ -59,6 +60,21 @@ pub fn room(installation: &Installation, progress: &dyn Progress) -> Result<(), 
         .help("make room, for example by `mathesar backup prune` or `mathesar app prune`"));
     }
     Ok(())
+}
+
+/// Says which connected databases are no part of the copy. The server runs.
+pub fn tell_of_others(cluster: &Cluster, progress: &dyn Progress) {
+    let own = literal(&cluster.socket.to_string_lossy());
+    let sql = format!(
+        "SELECT d.name || ' on ' || s.host FROM mathesar_database d JOIN mathesar_server s ON s.id = d.server_id\n\
+         WHERE s.host <> {own} ORDER BY 1;"
+    );
+    // A release that keeps them otherwise tells them later, when they get its SQL.
+    for other in cluster.query(&cluster.settings.name, &sql).unwrap_or_default().lines() {
+        progress.note(&format!(
+            "the database {other} is no part of the copy: after a failure the old release's SQL is put back there, and nothing else"
+        ));
+    }
 }
 
 fn free(folder: &Path) -> Option<u64> {

@@ -13,8 +13,8 @@ use crate::database::Cluster;
 use crate::failure::Failure;
 use crate::server::Gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
+use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
-use crate::supervise::{Cancel, in_full};
 use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
 use crate::web_settings::gunicorn;
 
@@ -36,14 +36,16 @@ impl Run<'_> {
         let (layout, config) = (&self.world.installation.layout, &self.world.installation.config);
         let state = &layout.state;
         let from = self.world.release()?;
+        let cluster = self.world.cluster();
         stage(self.watcher, Step::Check, |progress| {
             preflight::jump(&from.version, &self.target.version)?;
             // With another key than the data's own no release could read the stored passwords: told while the old one serves.
             self.world.installation.again()?.secret_key()?;
-            preflight::room(&self.world.installation, progress)
+            preflight::room(&self.world.installation, progress)?;
+            cluster.iter().for_each(|cluster| preflight::tell_of_others(cluster, progress));
+            Ok(())
         })?;
         let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));
-        let cluster = self.world.cluster();
         let parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
         transaction::sweep(state, &parts, !Lock::is_held(state, transaction::RESTORING));
         let mut journal =
@@ -68,7 +70,7 @@ impl Run<'_> {
         if let Err(failure) = tidied {
             // It counts already, and visitors wait: the next start goes on with it.
             self.sink
-                .line("launcher", &format!("the upgrade is done, but not tidied up: {}", in_full(&failure)));
+                .line("launcher", &format!("the upgrade is done, but not tidied up: {}", failure.whole()));
         }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
         Ok(Done { downtime: held.map(|since: Instant| since.elapsed()), databases })
@@ -182,7 +184,7 @@ impl Run<'_> {
     ) -> Failure {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
-        self.sink.line("launcher", &format!("the upgrade to Mathesar {version} failed: {}", in_full(&why)));
+        self.sink.line("launcher", &format!("the upgrade to Mathesar {version} failed: {}", why.whole()));
         let undone = stage(self.watcher, Step::Undo, |progress| {
             if held {
                 self.world.postgres.pause();
@@ -201,19 +203,19 @@ impl Run<'_> {
             }
             Ok(())
         });
-        transaction::record(state, journal, "taken back", Some(&in_full(&why)));
+        transaction::record(state, journal, "taken back", Some(&why.whole()));
         if let Err(undone) = undone {
             return Failure::new(format!(
                 "the upgrade to Mathesar {version} failed, and could not be taken back completely"
             ))
-            .cause(format!("{}; {}", in_full(&why), in_full(&undone)))
+            .cause(format!("{}; {}", why.whole(), undone.whole()))
             .help("the next start goes on taking it back: `mathesar stop`, then `mathesar start`");
         }
         let resumed =
             if held { stage(self.watcher, Step::Server, |_| self.serving.resume()) } else { Ok(()) };
         let text = match (&resumed, held && changed) {
             (Err(resumed), _) => {
-                format!("Mathesar {} does not come back by itself: {}", from.version, in_full(resumed))
+                format!("Mathesar {} does not come back by itself: {}", from.version, resumed.whole())
             }
             (Ok(()), false) => format!("Mathesar {} goes on; nothing was changed", from.version),
             (Ok(()), true) if cluster.is_none() => format!(
@@ -226,7 +228,7 @@ impl Run<'_> {
             ),
         };
         let failure =
-            Failure::new(format!("the upgrade to Mathesar {version} failed: {}", in_full(&why))).help(text);
+            Failure::new(format!("the upgrade to Mathesar {version} failed: {}", why.whole())).help(text);
         match why.helps() {
             [] => failure.help("what happened: `mathesar logs`"),
             helps => helps.iter().fold(failure, |failure, help| failure.help(help.clone())),
@@ -244,7 +246,7 @@ fn put_back_others(
 ) {
     let sql = if cluster.is_some() { Sql::Others } else { Sql::All };
     if let Err(failure) = finish_sql(world, sql, cancel, sink, progress) {
-        sink.line("launcher", &in_full(&failure));
+        sink.line("launcher", &failure.whole());
     }
 }
 

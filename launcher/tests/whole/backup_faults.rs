@@ -123,6 +123,41 @@ fn a_full_disk_of_the_state_stops_the_backup_and_not_the_server() {
 }
 
 #[test]
+fn killed_at_every_named_moment_of_a_backup() {
+    let Some(mut home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    fill(&home);
+    let folder = home.layout.state.join("backups");
+    let stopped = home.layout.state.join("stopped");
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    for point in ["backup-copied", "backup-packed", "backup-restored", "backup-sealed", "backup-placed"] {
+        let before = names(&folder);
+        home.set_variable_to("MATHESAR_STOP_AT", point);
+        let mut running = home.spawn("killed", &["backup", "create"]);
+        home.until(point, || stopped.exists());
+        machine::signal(running.id() as i32, Signal::KILL);
+        running.wait().unwrap();
+        fs::remove_file(&stopped).unwrap();
+        home.set_variable_to("MATHESAR_STOP_AT", "");
+        let new: Vec<String> = names(&folder)
+            .into_iter()
+            .filter(|name| !before.contains(name) && !name.starts_with('.'))
+            .collect();
+        // It has its name, or it is not there.
+        assert_eq!(new.len(), usize::from(point == "backup-placed"), "{point}: {new:?}");
+        home.until("nobody works on it any more", || home.pids("/staging/").is_empty());
+        for name in &new {
+            home.ok(&["backup", "verify", name]);
+        }
+        let made = create(&home, &[]);
+        nothing_left(&home, &folder);
+        fs::remove_file(path(&made)).unwrap();
+        println!("backup, at {point}: the launcher killed");
+    }
+    assert_eq!(home.status()["state"], "running");
+}
+
+#[test]
 fn killed_at_any_moment_it_leaves_no_half_archive() {
     let Some(home) = Home::prepared() else { return };
     home.ok(&["start"]);
