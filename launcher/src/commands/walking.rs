@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Context, PATIENCE};
+use crate::control::client::Answer;
 use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::Failure;
@@ -53,7 +54,7 @@ pub(crate) fn walk_with(
     prepare: impl FnOnce(&mut World),
 ) -> Result<Walked, Failure> {
     private_folder(&installation.layout.state)?;
-    let running = control::ask(&installation.control_socket(), Request::Status, PATIENCE).is_ok();
+    let running = answer(&installation).is_some();
     let lock = match running {
         true => None,
         false => {
@@ -86,6 +87,22 @@ pub(crate) fn walk_with(
     terminal.end();
     walked.changed = changed.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.map(|_| walked)
+}
+
+/// What a launcher that runs says of itself. One that has only just begun is given a moment to speak.
+pub(super) fn answer(installation: &Installation) -> Option<Answer> {
+    const TO_SPEAK: Duration = Duration::from_secs(5);
+    let begun = Instant::now();
+    loop {
+        if let Ok(answer) = control::ask(&installation.control_socket(), Request::Status, PATIENCE) {
+            return Some(answer);
+        }
+        let holder = Lock::holder(&installation.layout.state).and_then(|holder| holder.verb);
+        if holder.as_deref() != Some("run") || begun.elapsed() >= TO_SPEAK {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A server of `mathesar db start`, with no launcher: used as it is, and left running.

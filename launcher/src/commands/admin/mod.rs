@@ -7,11 +7,10 @@ mod reset_password;
 use clap::Subcommand;
 
 use super::walking::{self, Walked};
-use super::{Context, PATIENCE, note};
-use crate::control::{self, client};
+use super::{Context, note};
+use crate::control::client;
 use crate::failure::{Exit, Failure};
 use crate::steps::Step;
-use crate::supervise::Request;
 
 /// Make administrators and give new passwords, without a browser
 ///
@@ -42,13 +41,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// Mathesar's tables are there and the database answers, until the result is dropped.
 fn ready(context: &Context) -> Result<Walked, Failure> {
-    let socket = context.installation(false)?.control_socket();
-    if let Ok(answer) = control::ask(&socket, Request::Status, PATIENCE)
+    let installation = context.installation(false)?;
+    if let Some(answer) = walking::answer(&installation)
         && matches!(answer.value["state"].as_str(), Some("preparing" | "starting"))
     {
         note("Mathesar is being started; this waits until it runs");
         // Where that fails, the walk says why.
-        let _ = client::follow(&socket, drop);
+        let _ = client::follow(&installation.control_socket(), drop);
     }
     walking::walk_as(context, "admin", &[Step::Migrate], true)
 }
