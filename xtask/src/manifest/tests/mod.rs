@@ -23,6 +23,10 @@ impl Root {
         let unit = "[Unit]\nDescription=Mathesar\n\n[Service]\nUser=mathesar\nGroup=mathesar\n";
         root.write("packaging/files/mathesar.service", unit);
         root.write("packaging/files/mathesar@.service", unit);
+        for name in ["mathesar-backup", "mathesar-backup@"] {
+            root.write(&format!("packaging/files/{name}.service"), unit);
+            root.write(&format!("packaging/files/{name}.timer"), "[Timer]\nOnCalendar=daily\n");
+        }
         let tmpfiles = "z /etc/mathesar/mathesar.conf 0640 root mathesar -\n";
         root.write("packaging/files/mathesar.tmpfiles", tmpfiles);
         root.write("packaging/files/mathesar.sysusers", "u mathesar - \"Mathesar\" /var/lib/mathesar\n");
