@@ -126,7 +126,7 @@ pub(super) fn upgrade(stage: &Stage, installed: &Instance, socket: &Path, new: &
     running.end()?;
     finish(stage.command(Path::new("cp")).arg("-a").arg(&data).arg(&copy))?;
     running.postgres("")?;
-    finish(app(new).python(stage).args(["-m", "mathesar.install"]))?;
+    finish(app(new).python(stage).args(["manage.py", "migrate", "--noinput"]))?;
     running.gunicorn(&app(new), &workers)?;
     let took = begun.elapsed().as_secs_f64();
     running.end()?;
