@@ -133,7 +133,10 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
     if !recipe.at_hand.is_empty() {
         // mmdebstrap would empty the lists and the archives at its end.
         command.args(["--skip=cleanup/apt", "--aptopt=APT::Keep-Downloaded-Packages \"true\""]);
-        let fetch = format!("apt-get -y --no-install-recommends --download-only install {}", recipe.at_hand.join(" "));
+        let fetch = format!(
+            "apt-get -y --no-install-recommends --download-only install {}",
+            recipe.at_hand.join(" ")
+        );
         command.arg(format!(r#"--customize-hook=chroot "$1" {fetch}"#));
     }
     command.arg(recipe.suite).arg(&partial).args(sources(recipe.suite)).stdin(Stdio::null());

@@ -60,7 +60,8 @@ impl Machine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{GROUP}{}-{number}", std::process::id());
         let folder = scratch(store, "machine")?;
-        let console = File::create(folder.path().join("console")).context("cannot create a console's file")?;
+        let console =
+            File::create(folder.path().join("console")).context("cannot create a console's file")?;
         let disk = folder.path().join("disk");
         fs::create_dir(&disk).context("cannot create a disk's folder")?;
         let binds = binds.iter().map(|(here, there)| format!("--bind-ro={}:{there}", here.display()));

@@ -46,8 +46,7 @@ pub fn installed() -> Result<Site, String> {
     }
     let store = store();
     let recipe = Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[] };
-    let base =
-        Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
+    let base = Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
     let wheels = wheels(&store)?;
     let package = package(&store);
     let binds: [(&Path, &str); 2] = [(package.path(), "/mnt"), (&wheels, "/usr/share/mathesar/wheels")];
