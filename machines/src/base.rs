@@ -66,11 +66,19 @@ pub struct Recipe<'a> {
     pub packages: &'a [&'a str],
     /// Only fetched, with all that they need: a machine without a network can install them by apt.
     pub at_hand: &'a [&'a str],
+    /// Whether packages may install manual pages, documentation and translations.
+    pub documentation: bool,
 }
 
 impl Recipe<'_> {
+    fn left_out(&self) -> &'static [&'static str] {
+        if self.documentation { &[] } else { LEFT_OUT }
+    }
+
     fn digest(&self) -> String {
-        let lists = [&[self.suite], self.packages, &["and"], self.at_hand, LEFT_OUT].concat();
+        let lists =
+            [&[self.suite], self.packages, &["at hand, and what they recommend:"], self.at_hand, LEFT_OUT]
+                .concat();
         Sha256::digest(lists.join("\n"))[..5].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -128,15 +136,13 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--mode=root", "--variant=apt", r#"--aptopt=Acquire::Languages "none""#]);
     command.args(apt_options().iter().map(|option| format!("--aptopt={option}")));
-    command.args(LEFT_OUT.iter().map(|left_out| format!("--dpkgopt=path-exclude={left_out}")));
+    command.args(recipe.left_out().iter().map(|left_out| format!("--dpkgopt=path-exclude={left_out}")));
     command.arg(format!("--include={}", recipe.packages.join(",")));
     if !recipe.at_hand.is_empty() {
-        // mmdebstrap would empty the lists and the archives at its end.
+        // With what they recommend, as apt installs it. mmdebstrap would empty the lists and the archives at its end.
         command.args(["--skip=cleanup/apt", "--aptopt=APT::Keep-Downloaded-Packages \"true\""]);
-        let fetch = format!(
-            "apt-get -y --no-install-recommends --download-only install {}",
-            recipe.at_hand.join(" ")
-        );
+        let fetch =
+            format!("apt-get -y --install-recommends --download-only install {}", recipe.at_hand.join(" "));
         command.arg(format!(r#"--customize-hook=chroot "$1" {fetch}"#));
     }
     command.arg(recipe.suite).arg(&partial).args(sources(recipe.suite)).stdin(Stdio::null());

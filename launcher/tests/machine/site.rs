@@ -45,7 +45,7 @@ pub fn installed() -> Result<Site, String> {
         return Err(why);
     }
     let store = store();
-    let recipe = Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[] };
+    let recipe = Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[], documentation: false };
     let base = Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
     let wheels = wheels(&store)?;
     let package = package(&store);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use super::{Site, write};
@@ -11,13 +11,16 @@ use crate::shell;
 pub(super) fn build(site: &Site<'_>, folder: &Path) -> Result<()> {
     let (name, key) = (site.name, &site.key.fingerprint);
     let shell = shell::at(folder)?;
+    // Not every build of rpm knows where gpg is.
+    let gpg = site.tools.find("gpg").context("gpg is not on PATH")?;
+    let gpg = format!("__gpg {}", gpg.display());
     for rpm in site.copy(".rpm", folder)? {
         let key = format!("_gpg_name {key}");
-        let mut sign = cmd!(shell, "rpmsign --define {key} --addsign {rpm}");
+        let mut sign = cmd!(shell, "rpmsign --define {gpg} --define {key} --addsign {rpm}");
         for (variable, value) in site.key.environment() {
             sign = sign.env(variable, value);
         }
-        sign.quiet().ignore_stdout().run()?;
+        sign.quiet().ignore_stdout().ignore_stderr().run()?;
     }
     // What is older than this on a reader's disk is not read twice: the names hold digests.
     cmd!(shell, "createrepo_c --quiet --no-database --unique-md-filenames .").quiet().run()?;

@@ -22,7 +22,7 @@ pub(crate) struct System {
 const SYSTEMS: &[System] = &[System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 }];
 
 /// Running in every machine; nothing of what the package itself asks for.
-const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl"];
+const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl", "xz-utils"];
 
 /// What the package asks for, and recommends: fetched, not installed.
 const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
@@ -36,7 +36,7 @@ impl System {
     }
 
     pub(crate) fn recipe(&self) -> Recipe<'static> {
-        Recipe { suite: self.suite, packages: PACKAGES, at_hand: AT_HAND }
+        Recipe { suite: self.suite, packages: PACKAGES, at_hand: AT_HAND, documentation: true }
     }
 }
 
