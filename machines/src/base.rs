@@ -1,5 +1,6 @@
 //! Base trees of Debian releases: made by mmdebstrap, once a week for each recipe, and kept.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -111,6 +112,36 @@ impl Base {
         Ok(Base { tree, _in_use: in_use })
     }
 }
+
+/// Runs one script as root over the tree, not booted, with this computer's network and settings for pip and TLS; `binds` are writable.
+/// What it changes elsewhere is gone afterwards.
+pub fn run_over(base: &Base, store: &Path, script: &str, binds: &[(&Path, &str)]) -> Result<String> {
+    let folder = scratch(store, "chroot")?;
+    let binds = binds.iter().flat_map(|(here, there)| [here.as_os_str(), OsStr::new(*there)]);
+    let told = |name: &str| {
+        ["PIP_", "UV_", "SSL_", "HTTP", "http", "NO_PROXY", "no_proxy"]
+            .iter()
+            .any(|head| name.starts_with(head))
+    };
+    let output = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"])
+        .args(["--pid", "--fork", "--kill-child=KILL", "sh", "-c", CHROOT, "chroot"])
+        .args([base.tree.as_path(), folder.path(), Path::new(script)])
+        .args(binds)
+        .env_clear()
+        .envs(std::env::vars().filter(|(name, _)| told(name)))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs([("HOME", "/root"), ("LC_ALL", "C.UTF-8")])
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run setpriv")?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()),
+        false => bail!("`{script}`: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+const CHROOT: &str = include_str!("chroot.sh");
 
 fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot create {}", path.display()))

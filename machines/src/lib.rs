@@ -5,5 +5,5 @@
 mod base;
 mod machine;
 
-pub use base::{Base, Recipe, missing, scratch};
+pub use base::{Base, Recipe, missing, run_over, scratch};
 pub use machine::{Binds, LIMIT, Machine, Ran, until};

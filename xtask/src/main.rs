@@ -23,6 +23,7 @@ mod template;
 mod test_command;
 mod tools;
 mod ui;
+mod wheels;
 mod workflows;
 mod workspace;
 
@@ -49,6 +50,7 @@ enum Command {
     Soak(soak::Args),
     Verify(scenarios::Args),
     Repo(repo::Args),
+    Wheels(wheels::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
     Pin(pin::Args),
@@ -101,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&args, &workspace),
         Command::Verify(args) => scenarios::run(&args, &workspace),
         Command::Repo(args) => repo::run(&args, &workspace),
+        Command::Wheels(args) => wheels::run(&args, &workspace),
         Command::Reproduce(args) => reproduce::run(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace),
         Command::Pin(args) => pin::run(&args, &workspace),

@@ -28,7 +28,7 @@ impl<'a> Guest<'a> {
     pub(crate) fn boot(system: &'a System, packages: &'a Packages) -> Result<Guest<'a>> {
         let tell = |what: &str| ui::verb("Machine", what);
         let base = Base::debian(&packages.store, &system.recipe(), &tell)?;
-        let binds = packages.binds();
+        let binds = packages.binds(system.suite);
         let binds: Vec<(&Path, &str)> = binds.iter().map(|(here, there)| (here.as_path(), *there)).collect();
         let machine = Machine::boot(base, &packages.store, &binds)?;
         let guest = Guest { system, machine };

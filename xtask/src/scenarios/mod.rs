@@ -83,7 +83,11 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     let systems = system::chosen(&args.managers, &args.on)?;
     let begun = Instant::now();
-    let packages = Packages::make(workspace)?;
+    let packages = {
+        let mut suites: Vec<&str> = systems.iter().map(|system| system.suite).collect();
+        suites.dedup();
+        Packages::make(workspace, &suites)?
+    };
     let mut rows = Vec::new();
     for system in &systems {
         for life in LIVES {

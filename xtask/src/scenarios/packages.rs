@@ -15,7 +15,7 @@ use xshell::cmd;
 use crate::repo::{self, Key, Site};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
-use crate::{digest, shell, ui};
+use crate::{digest, shell, ui, wheels};
 
 /// Where the machine's own web server serves the repositories.
 pub(crate) const URL: &str = "http://127.0.0.1:8099";
@@ -40,17 +40,19 @@ pub(crate) struct Packages {
     folder: TempDir,
     pub store: PathBuf,
     pub key: Key,
-    wheels: PathBuf,
 }
 
 impl Packages {
-    pub(crate) fn make(workspace: &Workspace) -> Result<Packages> {
+    /// For these releases of Debian.
+    pub(crate) fn make(workspace: &Workspace, suites: &[&str]) -> Result<Packages> {
         let store = workspace.target.join("machines");
         fs::create_dir_all(&store).with_context(|| format!("cannot create {}", store.display()))?;
         let folder = machines::scratch(&store, "verify")?;
         let key = Key::throw_away(&folder.path().join("keys"), "Mathesar, for a test")?;
-        let wheels = wheels(workspace, &store)?;
-        let packages = Packages { folder, store, key, wheels };
+        let packages = Packages { folder, store, key };
+        for suite in suites {
+            wheels(workspace, &packages.store, suite, &packages.wheels(suite))?;
+        }
         fs::create_dir(packages.app()).context("cannot create a folder for the releases")?;
         // Below the checkout, as a manifest's files are.
         let manifests = workspace.target.join("xtask/verify");
@@ -73,12 +75,16 @@ impl Packages {
         self.folder.path().join("repositories")
     }
 
-    /// What machines see, read-only, and where.
-    pub(crate) fn binds(&self) -> Vec<(PathBuf, &'static str)> {
+    fn wheels(&self, suite: &str) -> PathBuf {
+        self.folder.path().join(format!("wheels-{suite}"))
+    }
+
+    /// What machines of a release see, read-only, and where.
+    pub(crate) fn binds(&self, suite: &str) -> Vec<(PathBuf, &'static str)> {
         vec![
             (self.repositories(), "/srv/repositories"),
             (self.app(), "/usr/share/mathesar/app"),
-            (self.wheels.clone(), "/usr/share/mathesar/wheels"),
+            (self.wheels(suite), "/usr/share/mathesar/wheels"),
         ]
     }
 
@@ -155,35 +161,20 @@ fn pack(workspace: &Workspace, overlays: &[&str], tarball: &Path) -> Result<()> 
     Ok(())
 }
 
-/// Everything that the sample application needs as wheels, and the launcher's own uv; kept.
-fn wheels(workspace: &Workspace, store: &Path) -> Result<PathBuf> {
-    const PYTHON: &str = "python3.11";
-    let requirements = workspace.root.join("launcher/tests/sample-app/base/requirements.txt");
-    let uv = Pin::of("uv").context("no uv is pinned for this kind of computer")?;
-    let key = format!("{}-{}", &digest::file(&requirements)?[..10], &uv.sha256[..10]);
-    let folder = store.join(format!("verify-wheels-{key}"));
-    if folder.is_dir() {
-        return Ok(folder);
+/// Everything that the sample application needs on a release, and the launcher's own uv, in one folder.
+fn wheels(workspace: &Workspace, store: &Path, suite: &str, to: &Path) -> Result<()> {
+    fs::create_dir(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let made = wheels::make(workspace, suite, &wheels::sample(workspace))?;
+    for folder in [&made.built, &made.others] {
+        for file in wheels::list(folder)? {
+            let copy = to.join(file.file_name().context("a wheel without a name")?);
+            fs::hard_link(&file, &copy).with_context(|| format!("cannot link {}", file.display()))?;
+        }
     }
-    ui::verb("Fetching", "the wheels of the sample application");
-    let partial = store.join(format!("verify-wheels-{key}.partial"));
-    crate::files::remove(&partial)?;
-    fs::create_dir(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    let uv = Pin::of("uv").context("no uv is pinned for this kind of computer")?;
     let settings = app::Settings { cache: store.join("cache"), ..Default::default() };
     let found = lookup::find(&uv.wanted(), "wheels", &settings, &Silent)
         .map_err(|failure| anyhow::anyhow!("{}", failure.whole()))?;
-    fs::copy(&found.path, partial.join(uv.file_name())).context("cannot copy uv's wheel")?;
-    let venv = machines::scratch(store, "venv")?;
-    let shell = shell::at(store)?;
-    let (place, python) = (venv.path(), venv.path().join("bin/python"));
-    cmd!(shell, "{PYTHON} -m venv {place}").quiet().run()?;
-    // Wheels, also of what the index has as sources only.
-    cmd!(
-        shell,
-        "{python} -m pip wheel --quiet --disable-pip-version-check --wheel-dir {partial} -r {requirements}"
-    )
-    .quiet()
-    .run()?;
-    fs::rename(&partial, &folder).with_context(|| format!("cannot rename {}", partial.display()))?;
-    Ok(folder)
+    fs::copy(&found.path, to.join(uv.file_name())).context("cannot copy uv's wheel")?;
+    Ok(())
 }
