@@ -19,7 +19,10 @@ pub(crate) struct System {
     pub postgresql: u32,
 }
 
-const SYSTEMS: &[System] = &[System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 }];
+const SYSTEMS: &[System] = &[
+    System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 },
+    System { manager: Manager::Apt, suite: "trixie", postgresql: 17 },
+];
 
 /// Running in every machine; nothing of what the package itself asks for.
 const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl", "xz-utils"];
