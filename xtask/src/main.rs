@@ -13,7 +13,9 @@ mod files;
 mod lint;
 mod manifest;
 mod pin;
+mod repo;
 mod reproduce;
+mod scenarios;
 mod shell;
 mod soak;
 mod table;
@@ -21,6 +23,7 @@ mod template;
 mod test_command;
 mod tools;
 mod ui;
+mod wheels;
 mod workflows;
 mod workspace;
 
@@ -45,6 +48,9 @@ enum Command {
     Lint(lint::Args),
     Test(test_command::Args),
     Soak(soak::Args),
+    Verify(scenarios::Args),
+    Repo(repo::Args),
+    Wheels(wheels::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
     Pin(pin::Args),
@@ -78,7 +84,11 @@ fn main() -> ExitCode {
                 return ExitCode::from(4);
             }
             ui::error(&error);
-            ExitCode::from(if error.is::<Refused>() { 4 } else { 1 })
+            match (error.is::<Refused>(), error.is::<scenarios::NotRun>()) {
+                (true, _) => ExitCode::from(4),
+                (_, true) => ExitCode::from(77),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -91,6 +101,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Lint(args) => lint::run(&args, &workspace),
         Command::Test(args) => test_command::run(&args, &workspace),
         Command::Soak(args) => soak::run(&args, &workspace),
+        Command::Verify(args) => scenarios::run(&args, &workspace),
+        Command::Repo(args) => repo::run(&args, &workspace),
+        Command::Wheels(args) => wheels::run(&args, &workspace),
         Command::Reproduce(args) => reproduce::run(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace),
         Command::Pin(args) => pin::run(&args, &workspace),

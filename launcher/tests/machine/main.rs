@@ -1,11 +1,10 @@
-//! The package's units on a really booted systemd. `machine` and `base` know nothing of Mathesar.
+//! The package's units on a really booted systemd.
 #![cfg(target_os = "linux")]
 // Clippy knows #[test] functions, but not what they are made of.
 #![allow(clippy::unwrap_used)]
 
 mod autostart;
 mod backup;
-mod base;
 mod faults;
 mod instance;
 mod machine;

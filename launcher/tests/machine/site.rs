@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use machines::{Base, Recipe};
 use mathesar::app::pins::Pin;
 use mathesar::app::{self, lookup};
 use mathesar::progress::Silent;
 use sha2::{Digest as _, Sha256};
 
-use super::base::{self, Base};
 use super::machine::Machine;
 use super::sample;
 
@@ -41,11 +41,12 @@ pub struct Site {
 
 /// One, or why there can be none.
 pub fn installed() -> Result<Site, String> {
-    if let Some(why) = base::missing() {
+    if let Some(why) = machines::missing() {
         return Err(why);
     }
     let store = store();
-    let base = Base::debian(&store, "bookworm", PACKAGES)?;
+    let recipe = Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[], documentation: false };
+    let base = Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
     let wheels = wheels(&store)?;
     let package = package(&store);
     let binds: [(&Path, &str); 2] = [(package.path(), "/mnt"), (&wheels, "/usr/share/mathesar/wheels")];
@@ -73,7 +74,7 @@ fn store() -> PathBuf {
 
 /// The installed tree, as it is copied into the machine.
 fn package(store: &Path) -> tempfile::TempDir {
-    let root = base::scratch(store, "package");
+    let root = machines::scratch(store, "package").unwrap();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let put = |to: &str, from: &Path, mode: u32| {
         let to = root.path().join(to.trim_start_matches('/'));
@@ -121,7 +122,7 @@ fn wheels(store: &Path) -> Result<PathBuf, String> {
         lookup::find(&uv.wanted(), "wheels", &settings, &Silent).map_err(|failure| failure.to_string())?;
     fs::copy(&found.path, partial.join(uv.file_name())).unwrap();
     // With a pip of its own: Debian's Python has none.
-    let venv = base::scratch(store, "venv");
+    let venv = machines::scratch(store, "venv").unwrap();
     let told = |command: &mut Command| match command.output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {

@@ -110,6 +110,16 @@ pub(crate) const PROGRAMS: &[Program] = &[
         Some("systemd-container"),
         Some("systemd"),
     ),
+    program("apt-ftparchive", "makes the repository for apt", "apt-utils", None, None),
+    program(
+        "createrepo_c",
+        "makes the repository for dnf",
+        "createrepo-c",
+        Some("createrepo_c"),
+        Some("createrepo_c"),
+    ),
+    program("rpmsign", "signs the .rpm", "rpm", Some("rpm-sign"), Some("rpm-tools")),
+    program("gpg", "signs packages and repositories", "gnupg", Some("gnupg2"), Some("gnupg")),
     // Elsewhere than on Debian it would need apt as well.
     program("mmdebstrap", "makes that machine's tree", "mmdebstrap", None, None),
     program("bash", "checks its completion", "bash", Some("bash"), Some("bash")),

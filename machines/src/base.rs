@@ -1,10 +1,12 @@
-//! Base trees of Debian releases: made by mmdebstrap, once a week for a list of packages, and kept below `target/machines`.
+//! Base trees of Debian releases: made by mmdebstrap, once a week for each recipe, and kept.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 /// A tree that machines are laid over. It is not removed while somebody holds one of these.
@@ -42,8 +44,11 @@ pub fn missing() -> Option<String> {
     let tried = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "sh", "-c", script])
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .output();
+    let tried = match tried {
+        Ok(tried) => tried,
+        Err(cause) => return Some(format!("unshare cannot be run: {cause}")),
+    };
     (!tried.status.success()).then(|| {
         format!("no mounts are allowed here ({})", String::from_utf8_lossy(&tried.stderr).trim().to_owned())
     })
@@ -54,29 +59,50 @@ fn on_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
+/// What a tree is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe<'a> {
+    pub suite: &'a str,
+    /// Installed.
+    pub packages: &'a [&'a str],
+    /// Only fetched, with all that they need: a machine without a network can install them by apt.
+    pub at_hand: &'a [&'a str],
+    /// Whether packages may install manual pages, documentation and translations.
+    pub documentation: bool,
+}
+
+impl Recipe<'_> {
+    fn left_out(&self) -> &'static [&'static str] {
+        if self.documentation { &[] } else { LEFT_OUT }
+    }
+
+    fn digest(&self) -> String {
+        let lists =
+            [&[self.suite], self.packages, &["at hand, and what they recommend:"], self.at_hand, LEFT_OUT]
+                .concat();
+        Sha256::digest(lists.join("\n"))[..5].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 impl Base {
-    /// The tree of `suite` with these packages, below `store`; made now where this week's is not there yet.
-    pub fn debian(store: &Path, suite: &str, packages: &[&str]) -> Result<Base, String> {
-        fs::create_dir_all(store).unwrap();
-        let digest = Sha256::digest([&[suite], packages, LEFT_OUT].concat().join("\n"));
-        let list: String = digest[..5].iter().map(|byte| format!("{byte:02x}")).collect();
-        let prefix = format!("{suite}-{list}-week-");
+    /// The recipe's tree below `store`; made now where this week's is not there yet. `tell` hears what takes long.
+    pub fn debian(store: &Path, recipe: &Recipe<'_>, tell: &dyn Fn(&str)) -> Result<Base> {
+        fs::create_dir_all(store).with_context(|| format!("cannot create {}", store.display()))?;
+        let prefix = format!("{}-{}-week-", recipe.suite, recipe.digest());
         let tree = store.join(format!("{prefix}{}", week()));
 
         // One mmdebstrap at a time, whatever it makes; the others wait, and may find theirs.
-        let making = File::create(store.join("making.lock")).unwrap();
-        making.lock().unwrap();
-        let in_use = File::create(tree.with_extension("lock")).unwrap();
-        in_use.lock_shared().unwrap();
+        let making = create(&store.join("making.lock"))?;
+        making.lock().context("cannot lock making.lock")?;
+        let in_use = held(&tree)?;
         let tree = match tree.is_dir() {
             true => tree,
-            false => match (make(store, suite, packages, &tree), older(store, &prefix)) {
+            false => match (make(store, recipe, &tree, tell), older(store, &prefix)) {
                 (Ok(()), _) => tree,
                 // Last week's serves a computer that is without a network now.
                 (Err(why), Some(older)) => {
-                    println!("using {}: {why}", older.display());
-                    let in_use = File::create(older.with_extension("lock")).unwrap();
-                    in_use.lock_shared().unwrap();
+                    tell(&format!("using {}: {why:#}", older.display()));
+                    let in_use = held(&older)?;
                     return Ok(Base { tree: older, _in_use: in_use });
                 }
                 (Err(why), None) => return Err(why),
@@ -87,31 +113,79 @@ impl Base {
     }
 }
 
+/// Runs one script as root over the tree, not booted, with this computer's network and settings for pip and TLS; `binds` are writable.
+/// What it changes elsewhere is gone afterwards.
+pub fn run_over(base: &Base, store: &Path, script: &str, binds: &[(&Path, &str)]) -> Result<String> {
+    let folder = scratch(store, "chroot")?;
+    let binds = binds.iter().flat_map(|(here, there)| [here.as_os_str(), OsStr::new(*there)]);
+    let told = |name: &str| {
+        ["PIP_", "UV_", "SSL_", "HTTP", "http", "NO_PROXY", "no_proxy"]
+            .iter()
+            .any(|head| name.starts_with(head))
+    };
+    let output = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"])
+        .args(["--pid", "--fork", "--kill-child=KILL", "sh", "-c", CHROOT, "chroot"])
+        .args([base.tree.as_path(), folder.path(), Path::new(script)])
+        .args(binds)
+        .env_clear()
+        .envs(std::env::vars().filter(|(name, _)| told(name)))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs([("HOME", "/root"), ("LC_ALL", "C.UTF-8")])
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run setpriv")?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()),
+        false => bail!("`{script}`: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+const CHROOT: &str = include_str!("chroot.sh");
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// Not removed as long as this lives.
+fn held(tree: &Path) -> Result<File> {
+    let lock = create(&tree.with_extension("lock"))?;
+    lock.lock_shared().with_context(|| format!("cannot lock {}", tree.display()))?;
+    Ok(lock)
+}
+
 /// Weeks since the epoch, from Monday to Sunday.
 fn week() -> u64 {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
     (days + 3) / 7
 }
 
-fn make(store: &Path, suite: &str, packages: &[&str], tree: &Path) -> Result<(), String> {
+fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> Result<()> {
     let partial = store.join("partial");
     let _ = fs::remove_dir_all(&partial);
-    println!("making {}", tree.display());
+    tell(&format!("making {}", tree.display()));
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--mode=root", "--variant=apt", r#"--aptopt=Acquire::Languages "none""#]);
     command.args(apt_options().iter().map(|option| format!("--aptopt={option}")));
-    command.args(LEFT_OUT.iter().map(|left_out| format!("--dpkgopt=path-exclude={left_out}")));
-    command.arg(format!("--include={}", packages.join(",")));
-    command.arg(suite).arg(&partial).args(sources(suite)).stdin(Stdio::null());
-    let output = command.output().map_err(|error| format!("cannot run mmdebstrap: {error}"))?;
+    command.args(recipe.left_out().iter().map(|left_out| format!("--dpkgopt=path-exclude={left_out}")));
+    command.arg(format!("--include={}", recipe.packages.join(",")));
+    if !recipe.at_hand.is_empty() {
+        // With what they recommend, as apt installs it. mmdebstrap would empty the lists and the archives at its end.
+        command.args(["--skip=cleanup/apt", "--aptopt=APT::Keep-Downloaded-Packages \"true\""]);
+        let fetch =
+            format!("apt-get -y --install-recommends --download-only install {}", recipe.at_hand.join(" "));
+        command.arg(format!(r#"--customize-hook=chroot "$1" {fetch}"#));
+    }
+    command.arg(recipe.suite).arg(&partial).args(sources(recipe.suite)).stdin(Stdio::null());
+    let output = command.output().context("cannot run mmdebstrap")?;
     if !output.status.success() {
         let _ = fs::remove_dir_all(&partial);
         let said = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = said.lines().rev().take(8).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
-        return Err(format!("mmdebstrap ended with {}: {}", output.status, last.join("\n")));
+        bail!("mmdebstrap ended with {}: {}", output.status, last.join("\n"));
     }
-    fs::rename(&partial, tree).map_err(|error| format!("cannot rename {}: {error}", partial.display()))
+    fs::rename(&partial, tree).with_context(|| format!("cannot rename {}", partial.display()))
 }
 
 /// Where this computer's own apt gets the release from, its updates included. Nothing where it knows it not: mmdebstrap
@@ -176,17 +250,20 @@ fn sweep(store: &Path, prefix: &str, keep: &Path) {
     }
 }
 
-/// A folder for as long as its value lives; what killed tests have left goes at the same time.
-pub fn scratch(store: &Path, kind: &str) -> tempfile::TempDir {
-    for entry in fs::read_dir(store).unwrap().flatten() {
+/// A folder for as long as its value lives; what killed processes have left goes at the same time.
+pub fn scratch(store: &Path, kind: &str) -> Result<tempfile::TempDir> {
+    for entry in fs::read_dir(store).with_context(|| format!("cannot list {}", store.display()))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let test = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
-        if test.is_some_and(|test| !Path::new("/proc").join(test).exists()) {
+        let owner = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
     let prefix = format!("{SCRATCH}{}-{kind}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(store).unwrap()
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(store)
+        .with_context(|| format!("cannot create a folder in {}", store.display()))
 }
 
 const SCRATCH: &str = "scratch-";

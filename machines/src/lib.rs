@@ -1,0 +1,9 @@
+//! Throw-away machines: Debian trees by mmdebstrap, an overlay each, booted by systemd-nspawn, gone with their value. Nothing here
+//! knows of Mathesar.
+#![cfg(target_os = "linux")]
+
+mod base;
+mod machine;
+
+pub use base::{Base, Recipe, missing, run_over, scratch};
+pub use machine::{Binds, LIMIT, Machine, Ran, until};

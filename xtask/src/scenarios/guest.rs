@@ -1,0 +1,146 @@
+//! One machine with a repository at hand, and what scenarios ask of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use machines::{Base, Machine, Ran};
+use serde_json::Value;
+
+use super::packages::{Packages, URL};
+use super::system::{Manager, System};
+use crate::ui;
+
+pub(crate) struct Guest<'a> {
+    pub system: &'a System,
+    machine: Machine,
+}
+
+/// Nothing of Mathesar's takes longer in a machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Only our repository is asked for news: there is no network.
+const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
+                    -o APT::Get::List-Cleanup=0";
+const ANSWERS: &str = "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold";
+
+impl<'a> Guest<'a> {
+    pub(crate) fn boot(system: &'a System, packages: &'a Packages) -> Result<Guest<'a>> {
+        let tell = |what: &str| ui::verb("Machine", what);
+        let base = Base::debian(&packages.store, &system.recipe(), &tell)?;
+        let binds = packages.binds(system.suite);
+        let binds: Vec<(&Path, &str)> = binds.iter().map(|(here, there)| (here.as_path(), *there)).collect();
+        let machine = Machine::boot(base, &packages.store, &binds)?;
+        let guest = Guest { system, machine };
+        guest.serve("/srv/repositories")?;
+        Ok(guest)
+    }
+
+    /// A web server on loopback that serves a folder of the machine's, in place of the one before.
+    pub(crate) fn serve(&self, folder: &str) -> Result<()> {
+        let port = URL.rsplit(':').next().unwrap_or_default();
+        self.sh(&format!(
+            "systemctl stop repository 2>/dev/null || :
+             systemd-run --quiet --collect --unit=repository busybox httpd -f -p 127.0.0.1:{port} -h {folder}"
+        ))?;
+        self.until("the repository is served", || {
+            Ok(self.try_sh(&format!("curl -sf -o /dev/null {URL}/apt/mathesar.asc"))?.code == Some(0))
+        })
+    }
+
+    pub(crate) fn sh(&self, script: &str) -> Result<String> {
+        self.machine.sh(script)
+    }
+
+    pub(crate) fn try_sh(&self, script: &str) -> Result<Ran> {
+        self.machine.try_sh(script)
+    }
+
+    pub(crate) fn reboot(&self) -> Result<()> {
+        self.machine.reboot()?;
+        self.serve("/srv/repositories")
+    }
+
+    /// Tells the package manager of our repository, as its page says.
+    pub(crate) fn add_repository(&self) -> Result<()> {
+        match self.system.manager {
+            Manager::Apt => {
+                self.sh(&format!(
+                    "curl -sf -o /etc/apt/sources.list.d/mathesar.sources {URL}/apt/mathesar.sources"
+                ))?;
+                self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
+            }
+        }
+    }
+
+    /// Asks our repository for news.
+    pub(crate) fn refresh(&self) -> Result<Ran> {
+        self.try_sh(&format!("apt-get {OURS} update 2>&1"))
+    }
+
+    /// One command of the package manager's, with nobody to ask.
+    pub(crate) fn manage(&self, what: &str) -> Result<Ran> {
+        self.try_sh(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y {ANSWERS} {what} 2>&1"))
+    }
+
+    /// The same, for one that has to end well; what it said.
+    pub(crate) fn managed(&self, what: &str) -> Result<String> {
+        self.manage(what)?.ok().map_err(|told| anyhow::anyhow!("`{what}`: {told}"))
+    }
+
+    pub(crate) fn until(&self, what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while !ask()? {
+            if Instant::now() > end {
+                bail!("never came about: {what}");
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn status(&self) -> Result<Value> {
+        let ran = self.try_sh("mathesar status --json")?;
+        serde_json::from_str(&ran.out).with_context(|| format!("`mathesar status --json`: {}", ran.told()))
+    }
+
+    /// It serves this release, and the page answers.
+    pub(crate) fn serves(&self, version: &str) -> Result<()> {
+        let mut last = String::new();
+        self.until(&format!("Mathesar {version} runs"), || {
+            let status = self.status()?;
+            last = status.to_string();
+            Ok(status["state"] == "running" && status["version"] == version)
+        })
+        .context(last)?;
+        let code =
+            self.sh("curl -s -m 20 -o /dev/null -w '%{http_code}' http://127.0.0.1:8000/auth/login/")?;
+        ensure!(["200", "302"].contains(&code.as_str()), "the page answers {code}");
+        Ok(())
+    }
+
+    pub(crate) fn property(&self, name: &str) -> Result<String> {
+        self.sh(&format!("systemctl show --value -p {name} mathesar"))
+    }
+
+    /// SQL in the database that people have, as Mathesar's own user.
+    pub(crate) fn sql(&self, statement: &str) -> Result<String> {
+        let quoted = crate::template::sh(statement);
+        self.sh(&format!(
+            "runuser -u mathesar -- sh -c 'cd / && exec psql -XAtqw -v ON_ERROR_STOP=1 -h /run/mathesar -d mathesar -c \"$0\"' {quoted}"
+        ))
+    }
+
+    /// What somebody wants to read after a failure.
+    pub(crate) fn evidence(&self) -> String {
+        let script =
+            "journalctl --no-pager -o short-monotonic -u mathesar -n 40; systemctl --no-pager --failed";
+        self.try_sh(script).map(|ran| ran.told()).unwrap_or_default()
+    }
+}
+
+/// `text` holds `part`, or it is said what it is.
+pub(crate) fn holds(text: &str, part: &str) -> Result<()> {
+    ensure!(text.contains(part), "`{part}` is not in: {text}");
+    Ok(())
+}

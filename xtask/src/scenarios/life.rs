@@ -1,0 +1,174 @@
+//! One life of an installation, from the first `install` to the purge.
+
+use anyhow::{Result, ensure};
+
+use super::Scenario;
+use super::guest::{Guest, holds};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "first install", run: first_install },
+    Scenario { name: "first start", run: first_start },
+    Scenario { name: "data and a reboot", run: data },
+    Scenario { name: "next revision, settings edited", run: next_revision },
+    Scenario { name: "next version", run: next_version },
+    Scenario { name: "a broken version", run: broken_version },
+    Scenario { name: "downgrade", run: downgrade },
+    Scenario { name: "reinstall", run: reinstall },
+    Scenario { name: "remove", run: remove },
+    Scenario { name: "install again", run: install_again },
+    Scenario { name: "purge", run: purge },
+];
+
+const CONF: &str = "/etc/mathesar/mathesar.conf";
+const EDIT: &str = "# edited by hand";
+
+fn rows(guest: &Guest<'_>) -> Result<()> {
+    let found = guest.sql("SELECT string_agg(name, ' ' ORDER BY id) FROM cats")?;
+    ensure!(found == "Mia Tom", "the rows are `{found}`");
+    Ok(())
+}
+
+fn first_install(guest: &Guest<'_>) -> Result<()> {
+    guest.add_repository()?;
+    guest.managed("install mathesar=1.0.0-1")?;
+    guest.sh("getent passwd mathesar")?;
+    for (path, wanted) in [
+        (CONF, "root:mathesar 640"),
+        ("/etc/mathesar", "root:root 755"),
+        ("/usr/bin/mathesar", "root:root 755"),
+        ("/var/lib/mathesar", "mathesar:mathesar 750"),
+    ] {
+        let found = guest.try_sh(&format!("stat -c '%U:%G %a' {path}"))?;
+        // The service makes its own folders when it starts.
+        let there = found.code == Some(0);
+        ensure!(!there && path.starts_with("/var") || found.out == wanted, "{path}: {}", found.told());
+    }
+    let enabled = guest.try_sh("systemctl is-enabled mathesar mathesar-backup.timer")?;
+    ensure!(enabled.out == "enabled\ndisabled", "enabled: {}", enabled.told());
+    ensure!(
+        guest.property("ActiveState")? == "inactive",
+        "it was started, which the policy leaves to a person"
+    );
+    guest.sh("apt-get check -qq; dpkg --verify mathesar; systemd-analyze --man=no verify mathesar.service mathesar-backup.timer")?;
+    Ok(())
+}
+
+fn first_start(guest: &Guest<'_>) -> Result<()> {
+    guest.sh("mathesar start")?;
+    guest.serves("1.0.0")?;
+    ensure!(guest.property("ActiveState")? == "active", "the service is not active");
+    let status = guest.status()?;
+    let version = status["database"]["postgresql"].as_str().unwrap_or_default().to_owned();
+    let major = format!("{}.", guest.system.postgresql);
+    ensure!(version.starts_with(&major), "it runs PostgreSQL {version}, and the system's is {major}x");
+    let who = guest.sh("ps -o user= -p $(systemctl show --value -p MainPID mathesar)")?;
+    ensure!(who.trim() == "mathesar", "it runs as {who}");
+    let score = guest.sh("systemd-analyze security --no-pager mathesar.service | tail -1")?;
+    let number = score.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+    ensure!(number.is_some_and(|number| number <= 1.5), "{score}");
+    // Nobody can take it over: the administrator is there, with a password that only root and the service read.
+    let password = "/var/lib/mathesar/secrets/initial-admin-password";
+    ensure!(guest.sh(&format!("stat -c '%U %a' {password}"))? == "mathesar 600", "{password}");
+    let first =
+        guest.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8000/complete_installation/")?;
+    ensure!(["302", "403"].contains(&first.as_str()), "the first page answers {first}");
+    let doctor = guest.try_sh("mathesar doctor 2>&1")?;
+    ensure!(doctor.code == Some(0), "mathesar doctor: {}", doctor.told());
+    Ok(())
+}
+
+fn data(guest: &Guest<'_>) -> Result<()> {
+    guest.sql("CREATE TABLE cats (id int GENERATED ALWAYS AS IDENTITY, name text); INSERT INTO cats (name) VALUES ('Mia'), ('Tom')")?;
+    rows(guest)?;
+    guest.reboot()?;
+    guest.serves("1.0.0")?;
+    rows(guest)
+}
+
+fn next_revision(guest: &Guest<'_>) -> Result<()> {
+    guest.sh(&format!("echo '{EDIT}' >>{CONF}; mathesar config set server.workers 1"))?;
+    let edited =
+        guest.sh(&format!("sha256sum {CONF} /etc/mathesar/conf.d/* 2>/dev/null || sha256sum {CONF}"))?;
+    let before = guest.property("InvocationID")?;
+    let said = guest.managed("install mathesar=1.0.0-2")?;
+    guest.serves("1.0.0")?;
+    let after =
+        guest.sh(&format!("sha256sum {CONF} /etc/mathesar/conf.d/* 2>/dev/null || sha256sum {CONF}"))?;
+    ensure!(edited == after, "the settings are others: {said}");
+    ensure!(before != guest.property("InvocationID")?, "it was not restarted");
+    let starts = "journalctl -b -u mathesar -o cat | grep -c '^Started mathesar'";
+    ensure!(guest.sh(starts)? == "2", "it was restarted more than once: {}", guest.evidence());
+    rows(guest)
+}
+
+fn next_version(guest: &Guest<'_>) -> Result<()> {
+    guest.managed("install mathesar=2.0.0-1")?;
+    // The old one serves until the new one is ready.
+    let status = guest.status()?;
+    ensure!(status["version"] == "1.0.0" || status["version"] == "2.0.0", "{status}");
+    guest.serves("2.0.0")?;
+    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    rows(guest)
+}
+
+fn broken_version(guest: &Guest<'_>) -> Result<()> {
+    guest.managed("install mathesar=3.0.0-1")?;
+    guest.until("the upgrade was tried", || {
+        let status = guest.status()?;
+        Ok(status["pending"].to_string().contains("always fails half-way") && status["state"] == "running")
+    })?;
+    guest.serves("2.0.0")?;
+    holds(&guest.sh("journalctl -b -u mathesar -o cat")?, "the upgrade to Mathesar 3.0.0 failed")?;
+    rows(guest)
+}
+
+fn downgrade(guest: &Guest<'_>) -> Result<()> {
+    let refused = guest.manage("install mathesar=2.0.0-1")?;
+    ensure!(refused.code != Some(0), "a downgrade without a word: {}", refused.told());
+    holds(&refused.out, "--allow-downgrades")?;
+    guest.managed("install --allow-downgrades mathesar=2.0.0-1")?;
+    guest.serves("2.0.0")?;
+    let status = guest.status()?;
+    ensure!(!status["pending"].to_string().contains("3.0.0"), "{status}");
+    rows(guest)
+}
+
+fn reinstall(guest: &Guest<'_>) -> Result<()> {
+    guest.managed("install --reinstall mathesar=2.0.0-1")?;
+    guest.serves("2.0.0")?;
+    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    rows(guest)
+}
+
+fn remove(guest: &Guest<'_>) -> Result<()> {
+    guest.managed("remove mathesar")?;
+    let left = guest.try_sh("pgrep -u mathesar -a")?;
+    ensure!(left.code == Some(1), "processes are left: {}", left.told());
+    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    guest.sh("test -e /var/lib/mathesar/database/data/PG_VERSION; test ! -e /usr/bin/mathesar")?;
+    Ok(())
+}
+
+fn install_again(guest: &Guest<'_>) -> Result<()> {
+    guest.managed("install mathesar=2.0.0-1")?;
+    guest.sh("mathesar start")?;
+    guest.serves("2.0.0")?;
+    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    rows(guest)
+}
+
+fn purge(guest: &Guest<'_>) -> Result<()> {
+    let said = guest.managed("purge mathesar")?;
+    holds(&said, "kept /var/lib/mathesar: it holds data")?;
+    holds(&said, "to delete it for good: rm -r /var/lib/mathesar/")?;
+    guest.sh("test -e /var/lib/mathesar/database/data/PG_VERSION")?;
+    let find = "find / -xdev -iname '*mathesar*' ! -path '/var/lib/mathesar*' ! -path '/proc/*' ! -path '/srv/*' ! -path '/usr/share/mathesar*' \
+                ! -path '/var/log/journal/*' ! -path '/tmp/*' ! -name 'mathesar.sources' ! -path '/var/lib/apt/*' ! -path '/var/cache/apt/*' 2>/dev/null";
+    let left = guest.sh(find)?;
+    ensure!(left.is_empty(), "left behind: {left}");
+    let units = guest.sh(
+        "systemctl list-unit-files --no-legend 'mathesar*' || :; systemctl list-units --all --no-legend 'mathesar*' || :",
+    )?;
+    ensure!(units.is_empty(), "systemd knows still: {units}");
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What is installed: this checkout's packages around the sample application, in versions that follow each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use mathesar::app::pins::Pin;
+use mathesar::app::{self, lookup};
+use mathesar::progress::Silent;
+use tempfile::TempDir;
+use toml_edit::value;
+use xshell::cmd;
+
+use crate::repo::{self, Key, Site};
+use crate::tools::Tools;
+use crate::workspace::Workspace;
+use crate::{digest, shell, ui, wheels};
+
+/// Where the machine's own web server serves the repositories.
+pub(crate) const URL: &str = "http://127.0.0.1:8099";
+
+/// A version of the package, and the folders of the sample application that its release is made of.
+#[derive(Debug, Clone, Copy)]
+struct Version {
+    app: &'static str,
+    revision: i64,
+    overlays: &'static [&'static str],
+}
+
+const VERSIONS: &[Version] = &[
+    Version { app: "1.0.0", revision: 1, overlays: &["base"] },
+    Version { app: "1.0.0", revision: 2, overlays: &["base"] },
+    Version { app: "2.0.0", revision: 1, overlays: &["base", "v2"] },
+    Version { app: "3.0.0", revision: 1, overlays: &["base", "v2", "v3-fails"] },
+];
+
+/// Folders that machines see, and the key that has signed what is in them.
+pub(crate) struct Packages {
+    folder: TempDir,
+    pub store: PathBuf,
+    pub key: Key,
+}
+
+impl Packages {
+    /// For these releases of Debian.
+    pub(crate) fn make(workspace: &Workspace, suites: &[&str]) -> Result<Packages> {
+        let store = workspace.target.join("machines");
+        fs::create_dir_all(&store).with_context(|| format!("cannot create {}", store.display()))?;
+        let folder = machines::scratch(&store, "verify")?;
+        let key = Key::throw_away(&folder.path().join("keys"), "Mathesar, for a test")?;
+        let packages = Packages { folder, store, key };
+        for suite in suites {
+            wheels(workspace, &packages.store, suite, &packages.wheels(suite))?;
+        }
+        fs::create_dir(packages.app()).context("cannot create a folder for the releases")?;
+        // Below the checkout, as a manifest's files are.
+        let manifests = workspace.target.join("xtask/verify");
+        crate::files::remove(&manifests)?;
+        for version in VERSIONS {
+            packages.build(workspace, &manifests, version)?;
+        }
+        let found = repo::packages(&packages.folder.path().join("dist"))?;
+        let tools = Tools::new(workspace);
+        let site = Site { packages: &found, key: &packages.key, url: URL, name: "mathesar", tools: &tools };
+        repo::build(&site, &packages.repositories())?;
+        Ok(packages)
+    }
+
+    fn app(&self) -> PathBuf {
+        self.folder.path().join("app")
+    }
+
+    pub(crate) fn repositories(&self) -> PathBuf {
+        self.folder.path().join("repositories")
+    }
+
+    fn wheels(&self, suite: &str) -> PathBuf {
+        self.folder.path().join(format!("wheels-{suite}"))
+    }
+
+    /// What machines of a release see, read-only, and where.
+    pub(crate) fn binds(&self, suite: &str) -> Vec<(PathBuf, &'static str)> {
+        vec![
+            (self.repositories(), "/srv/repositories"),
+            (self.app(), "/usr/share/mathesar/app"),
+            (self.wheels(suite), "/usr/share/mathesar/wheels"),
+        ]
+    }
+
+    fn build(&self, workspace: &Workspace, manifests: &Path, version: &Version) -> Result<()> {
+        let full = format!("{}-{}", version.app, version.revision);
+        let tarball = self.app().join(format!("mathesar-{}.tar.gz", version.app));
+        if !tarball.exists() {
+            pack(workspace, version.overlays, &tarball)?;
+        }
+        let folder = manifests.join(&full);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let changelog = folder.join("CHANGELOG.md");
+        let entry = format!("# Changelog\n\n## {full} (2026-11-25)\n- For a test.\n");
+        fs::write(&changelog, entry).context("cannot write a changelog")?;
+        let manifest = folder.join("mathesar.toml");
+        fs::write(&manifest, self.manifest(workspace, version, &tarball, &changelog)?)
+            .context("cannot write a manifest")?;
+        ui::verb("Packaging", format_args!("{full}, around the sample application"));
+        let xtask = std::env::current_exe().context("cannot tell this program's own path")?;
+        let output = Command::new(xtask)
+            .args(["dist", "deb", "--manifest"])
+            .arg(&manifest)
+            .arg("--out")
+            .arg(self.folder.path().join("dist").join(&full))
+            .current_dir(&workspace.root)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run xtask")?;
+        if !output.status.success() {
+            bail!("cannot package {full}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    /// The real one with another version, release and changelog.
+    fn manifest(
+        &self,
+        workspace: &Workspace,
+        version: &Version,
+        tarball: &Path,
+        changelog: &Path,
+    ) -> Result<String> {
+        let path = workspace.manifest();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut manifest: toml_edit::DocumentMut =
+            text.parse().with_context(|| format!("cannot read {}", path.display()))?;
+        let changelog = changelog.strip_prefix(&workspace.root).unwrap_or(changelog);
+        let changelog = changelog.to_str().context("the folder's name is not UTF-8")?;
+        manifest["package"]["version"] = value(version.app);
+        manifest["package"]["revision"] = value(version.revision);
+        manifest["package"]["changelog"] = value(changelog);
+        manifest["app"]["version"] = value(version.app);
+        // Nobody answers there: the file is at hand.
+        manifest["app"]["url"] = value(format!("https://localhost/{}/mathesar.tar.gz", version.app));
+        manifest["app"]["sha256"] = value(digest::file(tarball)?);
+        Ok(manifest.to_string())
+    }
+}
+
+/// The sample application's folders, each laid over those before.
+fn pack(workspace: &Workspace, overlays: &[&str], tarball: &Path) -> Result<()> {
+    let tree = TempDir::new().context("cannot create a temporary folder")?;
+    let shell = shell::at(tree.path())?;
+    for overlay in overlays {
+        let from = workspace.root.join("launcher/tests/sample-app").join(overlay).join(".");
+        cmd!(shell, "cp -R {from} .").quiet().run()?;
+    }
+    cmd!(
+        shell,
+        "tar --create --gzip --sort=name --owner=0 --group=0 --exclude=__pycache__ --file {tarball} ."
+    )
+    .quiet()
+    .run()?;
+    Ok(())
+}
+
+/// Everything that the sample application needs on a release, and the launcher's own uv, in one folder.
+fn wheels(workspace: &Workspace, store: &Path, suite: &str, to: &Path) -> Result<()> {
+    fs::create_dir(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let made = wheels::make(workspace, suite, &wheels::sample(workspace))?;
+    for folder in [&made.built, &made.others] {
+        for file in wheels::list(folder)? {
+            let copy = to.join(file.file_name().context("a wheel without a name")?);
+            fs::hard_link(&file, &copy).with_context(|| format!("cannot link {}", file.display()))?;
+        }
+    }
+    let uv = Pin::of("uv").context("no uv is pinned for this kind of computer")?;
+    let settings = app::Settings { cache: store.join("cache"), ..Default::default() };
+    let found = lookup::find(&uv.wanted(), "wheels", &settings, &Silent)
+        .map_err(|failure| anyhow::anyhow!("{}", failure.whole()))?;
+    fs::copy(&found.path, to.join(uv.file_name())).context("cannot copy uv's wheel")?;
+    Ok(())
+}

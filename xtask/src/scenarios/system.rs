@@ -1,0 +1,61 @@
+//! Which systems there are, and how each package manager is told what to do.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use machines::Recipe;
+
+/// A package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manager {
+    Apt,
+}
+
+/// A package manager on a release of Debian.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct System {
+    pub manager: Manager,
+    pub suite: &'static str,
+    /// The major of the system's PostgreSQL.
+    pub postgresql: u32,
+}
+
+const SYSTEMS: &[System] = &[
+    System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 },
+    System { manager: Manager::Apt, suite: "trixie", postgresql: 17 },
+];
+
+/// Running in every machine; nothing of what the package itself asks for.
+const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl", "xz-utils"];
+
+/// What the package asks for, and recommends: fetched, not installed.
+const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
+
+impl System {
+    pub(crate) fn name(&self) -> String {
+        let manager = match self.manager {
+            Manager::Apt => "apt",
+        };
+        format!("{manager} on {}", self.suite)
+    }
+
+    pub(crate) fn recipe(&self) -> Recipe<'static> {
+        Recipe { suite: self.suite, packages: PACKAGES, at_hand: AT_HAND, documentation: true }
+    }
+}
+
+pub(crate) fn chosen(managers: &[Manager], suites: &[String]) -> Result<Vec<System>> {
+    let known = |suite: &String| SYSTEMS.iter().any(|system| system.suite == suite);
+    if let Some(unknown) = suites.iter().find(|suite| !known(suite)) {
+        let all: Vec<&str> = SYSTEMS.iter().map(|system| system.suite).collect();
+        bail!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
+    }
+    let wanted = |system: &&System| {
+        (managers.is_empty() || managers.contains(&system.manager))
+            && (suites.is_empty() || suites.iter().any(|suite| suite == system.suite))
+    };
+    let found: Vec<System> = SYSTEMS.iter().filter(wanted).copied().collect();
+    match found.is_empty() {
+        true => bail!("none of these package managers is verified on these releases"),
+        false => Ok(found),
+    }
+}
