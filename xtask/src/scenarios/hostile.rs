@@ -8,6 +8,7 @@ use super::guest::{Guest, holds};
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a tampered package", run: tampered_package },
     Scenario { name: "a tampered index", run: tampered_index },
+    Scenario { name: "a tampered signature", run: tampered_signature },
     Scenario { name: "another key", run: another_key },
     Scenario { name: "no signature", run: unsigned },
 ];
@@ -52,12 +53,21 @@ fn tampered_index(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
+    served(guest, "rm -r ../apt/*; cp -R /srv/strangers/apt/* .", || {
+        guest.sh("cp /srv/repositories/apt/mathesar.sources /etc/apt/sources.list.d/")?;
+        let ran = guest.refresh()?;
+        ensure!(!guest.sh("apt-cache policy mathesar")?.contains("1.0.0-1"), "taken: {}", ran.told());
+        holds(&ran.out, guest.system.says_unknown_key())
+    })
+}
+
+fn tampered_signature(guest: &Guest<'_>) -> Result<()> {
     let change = "rm dists/stable/Release.gpg; sed -i 's/^Date: .*/Date: Thu, 01 Jan 2026 00:00:00 UTC/' dists/stable/InRelease";
     served(guest, change, || {
         guest.sh("cp /srv/copy/apt/mathesar.sources /etc/apt/sources.list.d/")?;
         let ran = guest.refresh()?;
         ensure!(!guest.sh("apt-cache policy mathesar")?.contains("1.0.0-1"), "taken: {}", ran.told());
-        holds(&ran.out, "BADSIG")
+        holds(&ran.out, guest.system.says_bad_signature())
     })
 }
 

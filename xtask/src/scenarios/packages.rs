@@ -64,6 +64,8 @@ impl Packages {
         let tools = Tools::new(workspace);
         let site = Site { packages: &found, key: &packages.key, url: URL, name: "mathesar", tools: &tools };
         repo::build(&site, &packages.repositories())?;
+        let stranger = Key::throw_away(&packages.folder.path().join("other-keys"), "Somebody else")?;
+        repo::build(&Site { key: &stranger, ..site }, &packages.strangers())?;
         Ok(packages)
     }
 
@@ -75,6 +77,11 @@ impl Packages {
         self.folder.path().join("repositories")
     }
 
+    /// The same, signed by somebody else.
+    fn strangers(&self) -> PathBuf {
+        self.folder.path().join("strangers")
+    }
+
     fn wheels(&self, suite: &str) -> PathBuf {
         self.folder.path().join(format!("wheels-{suite}"))
     }
@@ -83,6 +90,7 @@ impl Packages {
     pub(crate) fn binds(&self, suite: &str) -> Vec<(PathBuf, &'static str)> {
         vec![
             (self.repositories(), "/srv/repositories"),
+            (self.strangers(), "/srv/strangers"),
             (self.app(), "/usr/share/mathesar/app"),
             (self.wheels(suite), "/usr/share/mathesar/wheels"),
         ]

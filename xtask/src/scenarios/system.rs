@@ -38,6 +38,21 @@ impl System {
         format!("{manager} on {}", self.suite)
     }
 
+    /// Debian 12 asks gpgv, later ones sqv.
+    fn has_sqv(&self) -> bool {
+        self.suite != "bookworm"
+    }
+
+    /// What apt says of a signature that is not of this text.
+    pub(crate) fn says_bad_signature(&self) -> &'static str {
+        if self.has_sqv() { "Message has been manipulated" } else { "BADSIG" }
+    }
+
+    /// What apt says of a signature by a key that it was not told of.
+    pub(crate) fn says_unknown_key(&self) -> &'static str {
+        if self.has_sqv() { "Missing key" } else { "NO_PUBKEY" }
+    }
+
     pub(crate) fn recipe(&self) -> Recipe<'static> {
         Recipe { suite: self.suite, packages: PACKAGES, at_hand: AT_HAND, documentation: true }
     }
