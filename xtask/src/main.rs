@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             ui::error(&error);
             match (error.is::<Refused>(), error.is::<scenarios::NotRun>()) {
                 (true, _) => ExitCode::from(4),
-                (_, true) => ExitCode::from(77),
+                (_, true) => ExitCode::from(scenarios::NOT_RUN as u8),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::scenarios::NOT_RUN;
 use crate::tools::{self, Family, PROGRAMS, Tools};
 use crate::workspace::Workspace;
 use crate::{Refused, ui};
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "dist", args: &["xtask", "dist"], fast: false },
     Step { name: "lint", args: &["xtask", "lint"], fast: false },
     Step { name: "reproduce", args: &["xtask", "reproduce"], fast: false },
+    Step { name: "verify", args: &["xtask", "verify"], fast: false },
 ];
 
 impl Step {
@@ -59,6 +61,8 @@ enum Ended {
     Badly(Duration),
     /// A step before it failed.
     NotRun,
+    /// This computer cannot do it: it said why.
+    Impossible,
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
@@ -82,9 +86,10 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             .stdin(Stdio::null())
             .status()
             .with_context(|| format!("cannot run `{}`", step.shown()))?;
-        match status.success() {
-            true => done.push((step.name, Ended::Well(begun.elapsed()))),
-            false => {
+        match (status.success(), status.code()) {
+            (true, _) => done.push((step.name, Ended::Well(begun.elapsed()))),
+            (_, Some(NOT_RUN)) => done.push((step.name, Ended::Impossible)),
+            _ => {
                 done.push((step.name, Ended::Badly(begun.elapsed())));
                 failed = Some((step, status));
             }
@@ -244,6 +249,7 @@ fn table(done: &[(&str, Ended)], all: Duration) -> String {
                 Ended::Well(took) => ("ok", time(*took)),
                 Ended::Badly(took) => ("failed", time(*took)),
                 Ended::NotRun => ("not run", "-".to_owned()),
+                Ended::Impossible => ("not run: see above", "-".to_owned()),
             };
             vec![(*name).to_owned(), result.to_owned(), took]
         })

@@ -36,7 +36,10 @@ pub(crate) struct Args {
     only: Option<String>,
 }
 
-/// This computer cannot do it; exit code 77, as automake's tests say it.
+/// The exit code of `NotRun`, as automake's tests have it.
+pub(crate) const NOT_RUN: i32 = 77;
+
+/// This computer cannot do it.
 #[derive(Debug)]
 pub(crate) struct NotRun(pub String);
 
