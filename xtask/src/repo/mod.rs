@@ -112,11 +112,14 @@ pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
     remove(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
     fs::write(fresh.join(MARK), "").context("cannot write to the new repository")?;
-    for (kind, program, make) in [
-        ("apt", "apt-ftparchive", apt::build as fn(&Site<'_>, &Path) -> Result<()>),
-        ("dnf", "createrepo_c", dnf::build),
-        ("pacman", "repo-add", pacman::build),
+    for (kind, ending, program, make) in [
+        ("apt", ".deb", "apt-ftparchive", apt::build as fn(&Site<'_>, &Path) -> Result<()>),
+        ("dnf", ".rpm", "createrepo_c", dnf::build),
+        ("pacman", ".pkg.tar.zst", "repo-add", pacman::build),
     ] {
+        if !site.packages.iter().any(|path| path.to_string_lossy().ends_with(ending)) {
+            continue;
+        }
         if site.tools.find(program).is_none() {
             ui::warning(format!("not made: {kind}: {program} is not on PATH"));
             continue;

@@ -22,7 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Only our repository is asked for news: there is no network.
 const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
                     -o APT::Get::List-Cleanup=0";
+const DNF: &str = "-y --releasever=1 --disablerepo=* --enablerepo=mathesar";
 const ANSWERS: &str = "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold";
+
+/// What a package manager is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Act<'a> {
+    Install(&'a str),
+    Downgrade(&'a str),
+    Reinstall(&'a str),
+    Remove,
+    Purge,
+}
 
 impl<'a> Guest<'a> {
     pub(crate) fn boot(system: &'a System, packages: &'a Packages) -> Result<Guest<'a>> {
@@ -63,29 +74,50 @@ impl<'a> Guest<'a> {
 
     /// Tells the package manager of our repository, as its page says.
     pub(crate) fn add_repository(&self) -> Result<()> {
-        match self.system.manager {
-            Manager::Apt => {
-                self.sh(&format!(
-                    "curl -sf -o /etc/apt/sources.list.d/mathesar.sources {URL}/apt/mathesar.sources"
-                ))?;
-                self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
-            }
-        }
+        let (from, to) = match self.system.manager {
+            Manager::Apt => ("apt/mathesar.sources", "/etc/apt/sources.list.d/mathesar.sources"),
+            Manager::Dnf => ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo"),
+        };
+        self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
+        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
     }
 
     /// Asks our repository for news.
     pub(crate) fn refresh(&self) -> Result<Ran> {
-        self.try_sh(&format!("apt-get {OURS} update 2>&1"))
+        self.try_sh(&match self.system.manager {
+            Manager::Apt => format!("apt-get {OURS} update 2>&1"),
+            Manager::Dnf => format!("dnf {DNF} makecache --refresh 2>&1"),
+        })
     }
 
-    /// One command of the package manager's, with nobody to ask.
-    pub(crate) fn manage(&self, what: &str) -> Result<Ran> {
-        self.try_sh(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y {ANSWERS} {what} 2>&1"))
+    /// Does it, with nobody to ask.
+    pub(crate) fn manage(&self, act: Act<'_>) -> Result<Ran> {
+        let apt = |what: &str| format!("DEBIAN_FRONTEND=noninteractive apt-get -y {ANSWERS} {what} 2>&1");
+        let dnf = |what: &str| format!("dnf {DNF} {what} 2>&1");
+        self.try_sh(&match (self.system.manager, act) {
+            (Manager::Apt, Act::Install(version)) => apt(&format!("install mathesar={version}")),
+            (Manager::Apt, Act::Downgrade(version)) => {
+                apt(&format!("install --allow-downgrades mathesar={version}"))
+            }
+            (Manager::Apt, Act::Reinstall(version)) => {
+                apt(&format!("install --reinstall mathesar={version}"))
+            }
+            (Manager::Apt, Act::Remove) => apt("remove mathesar"),
+            (Manager::Apt, Act::Purge) => apt("purge mathesar"),
+            (Manager::Dnf, Act::Install(version)) => dnf(&format!("install mathesar-{version}")),
+            (Manager::Dnf, Act::Downgrade(version)) => dnf(&format!("downgrade mathesar-{version}")),
+            (Manager::Dnf, Act::Reinstall(version)) => dnf(&format!("reinstall mathesar-{version}")),
+            (Manager::Dnf, Act::Remove) => dnf("remove mathesar"),
+            (Manager::Dnf, Act::Purge) => bail!("dnf has no purge"),
+        })
     }
 
     /// The same, for one that has to end well; what it said.
-    pub(crate) fn managed(&self, what: &str) -> Result<String> {
-        self.manage(what)?.ok().map_err(|told| anyhow::anyhow!("`{what}`: {told}"))
+    pub(crate) fn managed(&self, act: Act<'_>) -> Result<String> {
+        let said = self.manage(act)?.ok().map_err(|told| anyhow::anyhow!("{act:?}: {told}"))?;
+        // dnf says "Complete!" all the same.
+        ensure!(!said.contains("scriptlet failed"), "{act:?}: {said}");
+        Ok(said)
     }
 
     pub(crate) fn until(&self, what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {

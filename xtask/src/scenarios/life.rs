@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 
 use super::Scenario;
-use super::guest::{Guest, holds};
+use super::guest::{Act, Guest, holds};
+use super::system::Manager;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "first install", run: first_install },
@@ -30,7 +31,7 @@ fn rows(guest: &Guest<'_>) -> Result<()> {
 
 fn first_install(guest: &Guest<'_>) -> Result<()> {
     guest.add_repository()?;
-    guest.managed("install mathesar=1.0.0-1")?;
+    guest.managed(Act::Install("1.0.0-1"))?;
     guest.sh("getent passwd mathesar")?;
     for (path, wanted) in [
         (CONF, "root:mathesar 640"),
@@ -43,14 +44,23 @@ fn first_install(guest: &Guest<'_>) -> Result<()> {
         let there = found.code == Some(0);
         ensure!(!there && path.starts_with("/var") || found.out == wanted, "{path}: {}", found.told());
     }
+    // With rpm, a preset of the distribution's decides; there is none, and systemd then enables everything.
+    let wanted = match guest.system.manager {
+        Manager::Apt => "enabled\ndisabled",
+        Manager::Dnf => "enabled\nenabled",
+    };
     let enabled = guest.try_sh("systemctl is-enabled mathesar mathesar-backup.timer")?;
-    ensure!(enabled.out == "enabled\ndisabled", "enabled: {}", enabled.told());
+    ensure!(enabled.out == wanted, "enabled: {}", enabled.told());
     ensure!(
         guest.property("ActiveState")? == "inactive",
         "it was started, which the policy leaves to a person"
     );
-    guest.sh("apt-get check -qq; dpkg --verify mathesar; systemd-analyze --man=no verify mathesar.service mathesar-backup.timer")?;
-    Ok(())
+    let verified = guest.sh(match guest.system.manager {
+        Manager::Apt => "apt-get check -qq; dpkg --verify mathesar",
+        Manager::Dnf => "rpm -V mathesar",
+    })?;
+    ensure!(verified.is_empty(), "{verified}");
+    guest.sh("systemd-analyze --man=no verify mathesar.service mathesar-backup.timer").map(drop)
 }
 
 fn first_start(guest: &Guest<'_>) -> Result<()> {
@@ -90,7 +100,7 @@ fn next_revision(guest: &Guest<'_>) -> Result<()> {
     let edited =
         guest.sh(&format!("sha256sum {CONF} /etc/mathesar/conf.d/* 2>/dev/null || sha256sum {CONF}"))?;
     let before = guest.property("InvocationID")?;
-    let said = guest.managed("install mathesar=1.0.0-2")?;
+    let said = guest.managed(Act::Install("1.0.0-2"))?;
     guest.serves("1.0.0")?;
     let after =
         guest.sh(&format!("sha256sum {CONF} /etc/mathesar/conf.d/* 2>/dev/null || sha256sum {CONF}"))?;
@@ -102,7 +112,7 @@ fn next_revision(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn next_version(guest: &Guest<'_>) -> Result<()> {
-    guest.managed("install mathesar=2.0.0-1")?;
+    guest.managed(Act::Install("2.0.0-1"))?;
     // The old one serves until the new one is ready.
     let status = guest.status()?;
     ensure!(status["version"] == "1.0.0" || status["version"] == "2.0.0", "{status}");
@@ -112,7 +122,7 @@ fn next_version(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn broken_version(guest: &Guest<'_>) -> Result<()> {
-    guest.managed("install mathesar=3.0.0-1")?;
+    guest.managed(Act::Install("3.0.0-1"))?;
     guest.until("the upgrade was tried", || {
         let status = guest.status()?;
         Ok(status["pending"].to_string().contains("always fails half-way") && status["state"] == "running")
@@ -123,10 +133,12 @@ fn broken_version(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn downgrade(guest: &Guest<'_>) -> Result<()> {
-    let refused = guest.manage("install mathesar=2.0.0-1")?;
-    ensure!(refused.code != Some(0), "a downgrade without a word: {}", refused.told());
-    holds(&refused.out, "--allow-downgrades")?;
-    guest.managed("install --allow-downgrades mathesar=2.0.0-1")?;
+    if guest.system.manager == Manager::Apt {
+        let refused = guest.manage(Act::Install("2.0.0-1"))?;
+        ensure!(refused.code != Some(0), "a downgrade without a word: {}", refused.told());
+        holds(&refused.out, "--allow-downgrades")?;
+    }
+    guest.managed(Act::Downgrade("2.0.0-1"))?;
     guest.serves("2.0.0")?;
     let status = guest.status()?;
     ensure!(!status["pending"].to_string().contains("3.0.0"), "{status}");
@@ -134,31 +146,40 @@ fn downgrade(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn reinstall(guest: &Guest<'_>) -> Result<()> {
-    guest.managed("install --reinstall mathesar=2.0.0-1")?;
+    guest.managed(Act::Reinstall("2.0.0-1"))?;
     guest.serves("2.0.0")?;
     holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
     rows(guest)
 }
 
 fn remove(guest: &Guest<'_>) -> Result<()> {
-    guest.managed("remove mathesar")?;
+    guest.managed(Act::Remove)?;
     let left = guest.try_sh("pgrep -u mathesar -a")?;
     ensure!(left.code == Some(1), "processes are left: {}", left.told());
-    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    edited_file_is_kept(guest)?;
     guest.sh("test -e /var/lib/mathesar/database/data/PG_VERSION; test ! -e /usr/bin/mathesar")?;
     Ok(())
 }
 
 fn install_again(guest: &Guest<'_>) -> Result<()> {
-    guest.managed("install mathesar=2.0.0-1")?;
+    guest.managed(Act::Install("2.0.0-1"))?;
     guest.sh("mathesar start")?;
     guest.serves("2.0.0")?;
-    holds(&guest.sh(&format!("cat {CONF}"))?, EDIT)?;
+    edited_file_is_kept(guest)?;
     rows(guest)
 }
 
+/// Where the package manager puts it when it removes the package: rpm's lies beside.
+fn edited_file_is_kept(guest: &Guest<'_>) -> Result<()> {
+    let ending = match guest.system.manager {
+        Manager::Apt => "",
+        Manager::Dnf => ".rpmsave",
+    };
+    holds(&guest.sh(&format!("cat {CONF}{ending}"))?, EDIT)
+}
+
 fn purge(guest: &Guest<'_>) -> Result<()> {
-    let said = guest.managed("purge mathesar")?;
+    let said = guest.managed(Act::Purge)?;
     holds(&said, "kept /var/lib/mathesar: it holds data")?;
     holds(&said, "to delete it for good: rm -r /var/lib/mathesar/")?;
     guest.sh("test -e /var/lib/mathesar/database/data/PG_VERSION")?;

@@ -2,7 +2,8 @@
 //! really booted systemd.
 
 mod guest;
-mod hostile;
+mod hostile_apt;
+mod hostile_dnf;
 mod life;
 mod packages;
 mod system;
@@ -16,7 +17,7 @@ use crate::{Refused, table, ui};
 
 use guest::Guest;
 use packages::Packages;
-use system::System;
+use system::{Manager, System};
 
 /// Install, upgrade, break and remove the packages with the real package managers
 ///
@@ -27,7 +28,7 @@ use system::System;
 pub(crate) struct Args {
     /// Package managers; all, if none is named
     #[arg(value_enum, value_name = "MANAGER")]
-    managers: Vec<system::Manager>,
+    managers: Vec<Manager>,
     /// Debian releases: bookworm, trixie, sid
     #[arg(long, value_name = "SUITE", value_delimiter = ',')]
     on: Vec<String>,
@@ -57,12 +58,14 @@ pub(crate) struct Scenario {
     pub run: fn(&Guest<'_>) -> Result<()>,
 }
 
-/// Scenarios that share a machine: each goes on where the one before has stopped.
-struct Life {
-    scenarios: &'static [Scenario],
+/// Scenarios that share a machine, each going on where the one before has stopped.
+fn lives(system: &System) -> [&'static [Scenario]; 2] {
+    match system.manager {
+        Manager::Apt => [life::SCENARIOS, hostile_apt::SCENARIOS],
+        // With rpm there is no purge, the last of them.
+        Manager::Dnf => [life::SCENARIOS.split_last().map_or(&[], |(_, rest)| rest), hostile_dnf::SCENARIOS],
+    }
 }
-
-const LIVES: &[Life] = &[Life { scenarios: life::SCENARIOS }, Life { scenarios: hostile::SCENARIOS }];
 
 #[derive(Debug)]
 enum Ended {
@@ -93,15 +96,15 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     };
     let mut rows = Vec::new();
     for system in &systems {
-        for life in LIVES {
+        for life in lives(system) {
             let last = match &args.only {
-                None => life.scenarios.len(),
+                None => life.len(),
                 Some(text) => {
                     let holds = |scenario: &Scenario| scenario.name.contains(text.as_str());
-                    life.scenarios.iter().rposition(holds).map_or(0, |last| last + 1)
+                    life.iter().rposition(holds).map_or(0, |last| last + 1)
                 }
             };
-            rows.extend(live(system, &life.scenarios[..last], &packages)?);
+            rows.extend(live(system, &life[..last], &packages)?);
         }
     }
     anstream::print!("{}", text(&rows, begun.elapsed()));

@@ -60,6 +60,7 @@ impl Packages {
         for version in VERSIONS {
             packages.build(workspace, &manifests, version)?;
         }
+        stubs(&packages.folder.path().join("dist"))?;
         let found = repo::packages(&packages.folder.path().join("dist"))?;
         let tools = Tools::new(workspace);
         let site = Site { packages: &found, key: &packages.key, url: URL, name: "mathesar", tools: &tools };
@@ -113,7 +114,7 @@ impl Packages {
         ui::verb("Packaging", format_args!("{full}, around the sample application"));
         let xtask = std::env::current_exe().context("cannot tell this program's own path")?;
         let output = Command::new(xtask)
-            .args(["dist", "deb", "--manifest"])
+            .args(["dist", "deb", "rpm", "--manifest"])
             .arg(&manifest)
             .arg("--out")
             .arg(self.folder.path().join("dist").join(&full))
@@ -150,6 +151,30 @@ impl Packages {
         manifest["app"]["sha256"] = value(digest::file(tarball)?);
         Ok(manifest.to_string())
     }
+}
+
+/// A package with the names that Fedora's have, for a system whose files are Debian's.
+fn stubs(dist: &Path) -> Result<()> {
+    const SPEC: &str = "\
+Name: fedora-names
+Version: 1
+Release: 1
+Summary: The names of Fedora's packages, for a test
+License: GPL-3.0-or-later
+BuildArch: noarch
+Provides: /bin/sh, ca-certificates, cairo, python3 = 3.13, shadow-utils, postgresql-server
+Provides: libc.so.6(GLIBC_2.34)(64bit), libgcc_s.so.1()(64bit)
+%description
+Nothing.
+%files
+";
+    let work = TempDir::new().context("cannot create a temporary folder")?;
+    let spec = work.path().join("fedora-names.spec");
+    fs::write(&spec, SPEC).context("cannot write a spec file")?;
+    let shell = shell::at(work.path())?;
+    let (top, out) = (format!("_topdir {}", work.path().display()), format!("_rpmdir {}", dist.display()));
+    cmd!(shell, "rpmbuild -bb --quiet --define {top} --define {out} {spec}").quiet().ignore_stderr().run()?;
+    Ok(())
 }
 
 /// The sample application's folders, each laid over those before.

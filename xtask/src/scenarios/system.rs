@@ -8,6 +8,7 @@ use machines::Recipe;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Manager {
     Apt,
+    Dnf,
 }
 
 /// A package manager on a release of Debian.
@@ -22,6 +23,8 @@ pub(crate) struct System {
 const SYSTEMS: &[System] = &[
     System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 },
     System { manager: Manager::Apt, suite: "trixie", postgresql: 17 },
+    // dnf 4, over Debian's files: stub packages have the names that Fedora's have.
+    System { manager: Manager::Dnf, suite: "trixie", postgresql: 17 },
 ];
 
 /// Running in every machine; nothing of what the package itself asks for.
@@ -30,10 +33,29 @@ const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybo
 /// What the package asks for, and recommends: fetched, not installed.
 const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
 
+/// Debian's packages of what the stubs promise, and dnf.
+const OF_DNF: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "procps",
+    "busybox",
+    "curl",
+    "xz-utils",
+    "dnf",
+    "rpm",
+    "ca-certificates",
+    "libcairo2",
+    "python3",
+    "python3-venv",
+    "postgresql",
+];
+
 impl System {
     pub(crate) fn name(&self) -> String {
         let manager = match self.manager {
             Manager::Apt => "apt",
+            Manager::Dnf => "dnf",
         };
         format!("{manager} on {}", self.suite)
     }
@@ -54,7 +76,11 @@ impl System {
     }
 
     pub(crate) fn recipe(&self) -> Recipe<'static> {
-        Recipe { suite: self.suite, packages: PACKAGES, at_hand: AT_HAND, documentation: true }
+        let (packages, at_hand): (&[&str], &[&str]) = match self.manager {
+            Manager::Apt => (PACKAGES, AT_HAND),
+            Manager::Dnf => (OF_DNF, &[]),
+        };
+        Recipe { suite: self.suite, packages, at_hand, documentation: true }
     }
 }
 

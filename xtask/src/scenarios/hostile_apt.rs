@@ -1,9 +1,9 @@
-//! What nobody may get in with: each is refused by the package manager itself, for the right reason.
+//! What nobody may get in with by apt: each is refused by apt itself, for the right reason.
 
 use anyhow::{Result, ensure};
 
 use super::Scenario;
-use super::guest::{Guest, holds};
+use super::guest::{Act, Guest, holds};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a tampered package", run: tampered_package },
@@ -33,7 +33,7 @@ fn tampered_package(guest: &Guest<'_>) -> Result<()> {
     let change = "for deb in pool/main/mathesar/*_1.0.0-1_*.deb; do printf x | dd of=$deb bs=1 seek=5000 conv=notrunc status=none; done";
     served(guest, change, || {
         guest.add_repository()?;
-        let ran = guest.manage("install --download-only mathesar=1.0.0-1")?;
+        let ran = guest.manage(Act::Install("1.0.0-1"))?;
         ensure!(ran.code != Some(0), "taken: {}", ran.told());
         holds(&ran.out, "Hash Sum mismatch")?;
         not_installed(guest)
