@@ -23,6 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
                     -o APT::Get::List-Cleanup=0";
 const DNF: &str = "-y --releasever=1 --disablerepo=* --enablerepo=mathesar";
+/// Arch's names of what Debian's packages bring here.
+pub(super) const ASSUMED: &str = "--assume-installed glibc=2.41 --assume-installed gcc-libs --assume-installed cairo \
+                       --assume-installed ca-certificates --assume-installed python=3.13";
+/// What Arch's own hooks of systemd do after every transaction.
+pub(super) const HOOKS: &str = "systemd-sysusers >/dev/null 2>&1; systemd-tmpfiles --create mathesar.conf 2>/dev/null || :; systemctl daemon-reload";
 const ANSWERS: &str = "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold";
 
 /// What a package manager is asked for.
@@ -74,12 +79,39 @@ impl<'a> Guest<'a> {
 
     /// Tells the package manager of our repository, as its page says.
     pub(crate) fn add_repository(&self) -> Result<()> {
+        if self.system.manager == Manager::Pacman {
+            return self.trust_pacman();
+        }
         let (from, to) = match self.system.manager {
             Manager::Apt => ("apt/mathesar.sources", "/etc/apt/sources.list.d/mathesar.sources"),
-            Manager::Dnf => ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo"),
+            Manager::Dnf | Manager::Pacman => ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo"),
         };
         self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
         self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
+    }
+
+    /// The key, as an administrator takes it; what the system's own configuration would say besides is not here.
+    fn trust_pacman(&self) -> Result<()> {
+        self.sh(&format!(
+            "mkdir -p /var/lib/pacman /etc/pacman.d
+             ln -sf bash /bin/sh
+             printf '[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nRemoteFileSigLevel = Required\n\n' >/etc/pacman.conf
+             curl -sf {URL}/pacman/mathesar.conf >>/etc/pacman.conf
+             curl -sf -o /tmp/key {URL}/pacman/mathesar.asc
+             pacman-key --init 2>&1
+             pacman-key --add /tmp/key 2>&1
+             pacman-key --lsign-key $(gpg --show-keys --with-colons /tmp/key | sed -n 's/^fpr:*\\([^:]*\\).*/\\1/p' | head -n 1) 2>&1"
+        ))?;
+        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
+    }
+
+    /// Brings a new package of a service that runs into force: with pacman that is the administrator's to do.
+    pub(crate) fn upgraded(&self, said: &str) -> Result<()> {
+        if self.system.manager == Manager::Pacman {
+            holds(said, "When it suits: systemctl restart mathesar.service")?;
+            self.sh("systemctl restart mathesar")?;
+        }
+        Ok(())
     }
 
     /// Asks our repository for news.
@@ -87,6 +119,7 @@ impl<'a> Guest<'a> {
         self.try_sh(&match self.system.manager {
             Manager::Apt => format!("apt-get {OURS} update 2>&1"),
             Manager::Dnf => format!("dnf {DNF} makecache --refresh 2>&1"),
+            Manager::Pacman => "pacman -Syy 2>&1".to_owned(),
         })
     }
 
@@ -94,6 +127,10 @@ impl<'a> Guest<'a> {
     pub(crate) fn manage(&self, act: Act<'_>) -> Result<Ran> {
         let apt = |what: &str| format!("DEBIAN_FRONTEND=noninteractive apt-get -y {ANSWERS} {what} 2>&1");
         let dnf = |what: &str| format!("dnf {DNF} {what} 2>&1");
+        let pacman = |version: &str| {
+            let url = format!("{URL}/pacman/mathesar-{version}-x86_64.pkg.tar.zst");
+            format!("pacman -U --noconfirm {ASSUMED} {url} 2>&1; {HOOKS}")
+        };
         self.try_sh(&match (self.system.manager, act) {
             (Manager::Apt, Act::Install(version)) => apt(&format!("install mathesar={version}")),
             (Manager::Apt, Act::Downgrade(version)) => {
@@ -108,7 +145,11 @@ impl<'a> Guest<'a> {
             (Manager::Dnf, Act::Downgrade(version)) => dnf(&format!("downgrade mathesar-{version}")),
             (Manager::Dnf, Act::Reinstall(version)) => dnf(&format!("reinstall mathesar-{version}")),
             (Manager::Dnf, Act::Remove) => dnf("remove mathesar"),
-            (Manager::Dnf, Act::Purge) => bail!("dnf has no purge"),
+            (Manager::Pacman, Act::Install(version) | Act::Downgrade(version) | Act::Reinstall(version)) => {
+                pacman(version)
+            }
+            (Manager::Pacman, Act::Remove) => format!("pacman -R --noconfirm mathesar 2>&1; {HOOKS}"),
+            (Manager::Dnf | Manager::Pacman, Act::Purge) => bail!("only apt knows a purge"),
         })
     }
 

@@ -4,6 +4,7 @@
 mod guest;
 mod hostile_apt;
 mod hostile_dnf;
+mod hostile_pacman;
 mod life;
 mod packages;
 mod system;
@@ -62,8 +63,8 @@ pub(crate) struct Scenario {
 fn lives(system: &System) -> [&'static [Scenario]; 2] {
     match system.manager {
         Manager::Apt => [life::SCENARIOS, hostile_apt::SCENARIOS],
-        // With rpm there is no purge, the last of them.
-        Manager::Dnf => [life::SCENARIOS.split_last().map_or(&[], |(_, rest)| rest), hostile_dnf::SCENARIOS],
+        Manager::Dnf => [life::without_purge(), hostile_dnf::SCENARIOS],
+        Manager::Pacman => [life::without_purge(), hostile_pacman::SCENARIOS],
     }
 }
 

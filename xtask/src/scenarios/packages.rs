@@ -114,7 +114,7 @@ impl Packages {
         ui::verb("Packaging", format_args!("{full}, around the sample application"));
         let xtask = std::env::current_exe().context("cannot tell this program's own path")?;
         let output = Command::new(xtask)
-            .args(["dist", "deb", "rpm", "--manifest"])
+            .args(["dist", "deb", "rpm", "pacman", "--manifest"])
             .arg(&manifest)
             .arg("--out")
             .arg(self.folder.path().join("dist").join(&full))

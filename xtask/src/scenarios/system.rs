@@ -9,6 +9,7 @@ use machines::Recipe;
 pub(crate) enum Manager {
     Apt,
     Dnf,
+    Pacman,
 }
 
 /// A package manager on a release of Debian.
@@ -25,6 +26,8 @@ const SYSTEMS: &[System] = &[
     System { manager: Manager::Apt, suite: "trixie", postgresql: 17 },
     // dnf 4, over Debian's files: stub packages have the names that Fedora's have.
     System { manager: Manager::Dnf, suite: "trixie", postgresql: 17 },
+    // pacman 7, over the same.
+    System { manager: Manager::Pacman, suite: "trixie", postgresql: 17 },
 ];
 
 /// Running in every machine; nothing of what the package itself asks for.
@@ -33,8 +36,8 @@ const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybo
 /// What the package asks for, and recommends: fetched, not installed.
 const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
 
-/// Debian's packages of what the stubs promise, and dnf.
-const OF_DNF: &[&str] = &[
+/// Debian's packages of what other systems' names promise, and the package managers.
+const OF_OTHERS: &[&str] = &[
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -44,6 +47,11 @@ const OF_DNF: &[&str] = &[
     "xz-utils",
     "dnf",
     "rpm",
+    "pacman-package-manager",
+    "makepkg",
+    "libarchive-tools",
+    "gnupg",
+    "zstd",
     "ca-certificates",
     "libcairo2",
     "python3",
@@ -56,6 +64,7 @@ impl System {
         let manager = match self.manager {
             Manager::Apt => "apt",
             Manager::Dnf => "dnf",
+            Manager::Pacman => "pacman",
         };
         format!("{manager} on {}", self.suite)
     }
@@ -78,7 +87,7 @@ impl System {
     pub(crate) fn recipe(&self) -> Recipe<'static> {
         let (packages, at_hand): (&[&str], &[&str]) = match self.manager {
             Manager::Apt => (PACKAGES, AT_HAND),
-            Manager::Dnf => (OF_DNF, &[]),
+            Manager::Dnf | Manager::Pacman => (OF_OTHERS, &[]),
         };
         Recipe { suite: self.suite, packages, at_hand, documentation: true }
     }

@@ -1,0 +1,55 @@
+//! What nobody may get in with by pacman: each is refused by pacman itself, for the right reason.
+
+use anyhow::{Result, ensure};
+
+use super::Scenario;
+use super::guest::{ASSUMED, Guest, holds};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "from the signed repository", run: signed },
+    Scenario { name: "a tampered package", run: tampered_package },
+    Scenario { name: "a tampered index", run: tampered_index },
+    Scenario { name: "another key", run: another_key },
+    Scenario { name: "no signature", run: unsigned },
+];
+
+/// The newest by name, and away again.
+fn signed(guest: &Guest<'_>) -> Result<()> {
+    guest.add_repository()?;
+    guest.sh(&format!("pacman -S --noconfirm {ASSUMED} mathesar 2>&1; pacman -Qi mathesar; pacman -R --noconfirm mathesar 2>&1"))?;
+    Ok(())
+}
+
+/// A copy of the repository, changed by a script, served in place of the true one; what pacman says to it, which has to hold `cause`.
+fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
+    guest
+        .sh(&format!("rm -rf /srv/copy; cp -R /srv/repositories /srv/copy; cd /srv/copy/pacman; {change}"))?;
+    guest.serve("/srv/copy")?;
+    guest.sh("rm -rf /var/lib/pacman/sync /var/cache/pacman/pkg")?;
+    let ran = guest.try_sh(&format!("pacman -Syy --noconfirm {ASSUMED} mathesar 2>&1"))?;
+    guest.serve("/srv/repositories")?;
+    ensure!(ran.code != Some(0), "taken: {}", ran.told());
+    ensure!(guest.try_sh("test -e /usr/bin/mathesar")?.code == Some(1), "it was installed: {}", ran.told());
+    holds(&ran.out, cause)
+}
+
+fn tampered_package(guest: &Guest<'_>) -> Result<()> {
+    let change = "for package in *.pkg.tar.zst; do printf x | dd of=$package bs=1 seek=50000 conv=notrunc status=none; done";
+    refused(guest, change, "invalid or corrupted package")
+}
+
+fn tampered_index(guest: &Guest<'_>) -> Result<()> {
+    refused(
+        guest,
+        "printf x | dd of=mathesar.db.tar.gz bs=1 seek=100 conv=notrunc status=none",
+        "invalid or corrupted database",
+    )
+}
+
+fn another_key(guest: &Guest<'_>) -> Result<()> {
+    refused(guest, "rm -r ../pacman/*; cp -R /srv/strangers/pacman/* .", "invalid or corrupted database")
+}
+
+fn unsigned(guest: &Guest<'_>) -> Result<()> {
+    refused(guest, "rm *.sig", "failed retrieving file")
+}
