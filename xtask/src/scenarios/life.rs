@@ -65,7 +65,7 @@ fn first_install(guest: &Guest<'_>) -> Result<()> {
         Manager::Apt => "apt-get check -qq; dpkg --verify mathesar",
         Manager::Dnf => "rpm -V mathesar",
         // Quiet: what is wrong, and nothing else.
-        Manager::Pacman => "pacman -Qkkq mathesar",
+        Manager::Pacman => "pacman -Qkkq mathesar || :",
     })?;
     // tmpfiles.d gives the settings to the service's group, whose number no pacman package can know.
     let known = guest.system.manager == Manager::Pacman && verified == format!("mathesar {CONF}");
