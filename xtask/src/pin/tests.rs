@@ -222,5 +222,5 @@ fn bumps() {
         checkout.read("Cargo.toml"),
         before[1].replace(&format!("\"{}\"", package.version), &format!("\"{NEW}\""))
     );
-    assert_eq!(checkout.read("Cargo.lock").matches(NEW).count(), 2);
+    assert_eq!(checkout.read("Cargo.lock").matches(NEW).count(), 3);
 }

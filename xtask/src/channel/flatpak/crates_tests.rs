@@ -113,13 +113,13 @@ fn cargo_is_content_offline() {
         };
         unpack(&path, &dest);
     }
-    for name in ["Cargo.toml", "Cargo.lock", "launcher/Cargo.toml"] {
+    for name in ["Cargo.toml", "Cargo.lock", "launcher/Cargo.toml", "machines/Cargo.toml"] {
         let path = scratch.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::copy(root.join(name), path).unwrap();
     }
-    for name in ["lib.rs", "main.rs"] {
-        let path = scratch.path().join("launcher/src").join(name);
+    for name in ["launcher/src/lib.rs", "launcher/src/main.rs", "machines/src/lib.rs"] {
+        let path = scratch.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "").unwrap();
     }
