@@ -45,6 +45,18 @@ pub enum Target<'a> {
 }
 
 impl Target<'_> {
+    /// Refuses a folder that nothing can be written to, before anything is copied for it.
+    pub(super) fn try_out(&self, version: &str) -> Result<(), Failure> {
+        match self {
+            Target::Folder(folder) => {
+                let stem = place::stem(version, &moment::text(SystemTime::now()));
+                Unfinished::new(folder, &stem).map(drop)
+            }
+            // It is open.
+            Target::Handed { .. } => Ok(()),
+        }
+    }
+
     pub fn folder(&self) -> &Path {
         match self {
             Target::Folder(folder) => folder,
@@ -89,6 +101,7 @@ pub fn create(
     dumps::check(&cluster.binaries.client)?;
     let sizes = Sizes::of(installation, cluster, release)?;
     sizes.check(state, options.to.folder())?;
+    options.to.try_out(&release.version)?;
     if room::same_disk(options.to.folder(), &cluster.data()) {
         progress.note(&format!(
             "the backup goes to the disk that the data are on, and a broken disk takes both: put it on another one with `--to` or \

@@ -58,6 +58,7 @@ pub fn create(
         Need { folder: &above, bytes: bytes / 2, what: "dumps of the databases" },
         Need { folder: options.to.folder(), bytes: bytes / 2 + beside, what: "the archive" },
     ])?;
+    options.to.try_out(&release.version)?;
     let staging = Staging::new(state, "backup")?;
     files::create_folder(&staging.path().join("portable"))?;
     let mut clock = Clock::new();

@@ -77,8 +77,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     preflight::room(&installation, &Terminal::new().of(Step::Check))?;
     if args.check {
-        let version = version.unwrap_or_else(|| "of the file".to_owned());
-        verb("Possible", format_args!("Mathesar {version} in place of {}", current.version));
+        let what =
+            version.map_or_else(|| "the file's release".to_owned(), |version| format!("Mathesar {version}"));
+        verb("Possible", format_args!("{what} in place of {}", current.version));
         return Ok(());
     }
     if installation.is_external() && !args.yes {

@@ -46,6 +46,7 @@ fn a_target_that_is_full_or_read_only_is_said_and_left_as_it_was() {
         "{}",
         failed.stderr
     );
+    assert!(!failed.stderr.contains("Copied the database"), "before anything is copied: {}", failed.stderr);
     nothing_left(&home, &closed);
 
     let folder = home.folder().join("small");

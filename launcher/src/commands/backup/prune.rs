@@ -32,7 +32,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     let mut removed = Vec::new();
     let mut failed = false;
-    for index in retention::choose(&all, keep, keep_for, SystemTime::now()) {
+    let old = retention::choose(&all, keep, keep_for, SystemTime::now());
+    if old.is_empty() {
+        verb("Unchanged", "every backup is still wanted");
+    }
+    for index in old {
         let entry = &all[index];
         let what = format!("{}, {}", entry.path.display(), size(entry.bytes));
         if args.dry_run {
@@ -56,9 +60,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     catalog::forget(state, &removed)?;
     if failed {
         return Err(Failure::new("not every old backup could be removed").exit(Exit::Failed).into());
-    }
-    if removed.is_empty() && !args.dry_run {
-        verb("Unchanged", "every backup is still wanted");
     }
     Ok(())
 }
