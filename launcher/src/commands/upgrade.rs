@@ -180,9 +180,25 @@ fn upgrade(installation: Installation, wanted: Wanted, current: Installed, file:
 /// Hears how a running launcher does it.
 pub(super) fn follow(socket: &std::path::Path, order: &Order) -> Result<Value, Failure> {
     let terminal = Terminal::new();
+    goes_on_without_us();
     let answer = control::order(socket, order, |event| terminal.tell(&event));
     terminal.end();
     answer
+}
+
+/// Ctrl-C ends this program, which only looks on; that is said.
+fn goes_on_without_us() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            eprintln!();
+            note(
+                "the launcher goes on with it: `mathesar status`, `mathesar logs -f`; `mathesar stop` takes it back and stops",
+            );
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
 }
 
 /// Ctrl-C takes back what has been done so far.

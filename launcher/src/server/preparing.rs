@@ -25,7 +25,7 @@ impl Board {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = notice;
     }
 
-    fn read(&self) -> Notice {
+    pub fn read(&self) -> Notice {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

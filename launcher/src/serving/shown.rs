@@ -228,6 +228,7 @@ impl Hooks for Shown {
         let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         fields.insert("address".to_owned(), json!(self.listener.url()));
         fields.insert("since".to_owned(), json!(unix(self.since)));
+        fields.insert("held".to_owned(), json!(self.board.read().message));
         fields.insert("pending".to_owned(), json!(self.pending()));
         // As it is in force; the files may name another one by now.
         fields.insert("external".to_owned(), json!(self.world.installation.is_external()));

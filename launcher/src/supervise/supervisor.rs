@@ -270,7 +270,9 @@ impl Supervisor {
         let snapshot = self.handle.snapshot();
         let mut fields = hooks.status();
         fields.insert("state".to_owned(), json!(self.state.phase.name()));
-        fields.insert("message".to_owned(), json!(snapshot.message));
+        // Whoever holds it says what for.
+        let held = fields.remove("held").filter(|_| self.state.phase == Phase::Held);
+        fields.insert("message".to_owned(), held.unwrap_or_else(|| json!(snapshot.message)));
         fields.insert("pid".to_owned(), json!(std::process::id()));
         let services = snapshot.services.iter().map(|(name, up)| (name.to_string(), json!(up_name(*up))));
         fields.insert("services".to_owned(), Value::Object(services.collect()));

@@ -184,6 +184,9 @@ impl Run<'_> {
     ) -> Failure {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
+        // What fails then, fails because everything ends.
+        let stopped = self.cancel.cancelled();
+        let why = if stopped { Failure::new("it was told to stop") } else { why };
         self.sink.line("launcher", &format!("the upgrade to Mathesar {version} failed: {}", why.whole()));
         let undone = stage(self.watcher, Step::Undo, |progress| {
             if held {
@@ -211,8 +214,10 @@ impl Run<'_> {
             .cause(format!("{}; {}", why.whole(), undone.whole()))
             .help("the next start goes on taking it back: `mathesar stop`, then `mathesar start`");
         }
-        let resumed =
-            if held { stage(self.watcher, Step::Server, |_| self.serving.resume()) } else { Ok(()) };
+        let resumed = match held && !stopped {
+            true => stage(self.watcher, Step::Server, |_| self.serving.resume()),
+            false => Ok(()),
+        };
         let text = match (&resumed, held && changed) {
             (Err(resumed), _) => {
                 format!("Mathesar {} does not come back by itself: {}", from.version, resumed.whole())
@@ -230,6 +235,7 @@ impl Run<'_> {
         let failure =
             Failure::new(format!("the upgrade to Mathesar {version} failed: {}", why.whole())).help(text);
         match why.helps() {
+            [] if stopped => failure,
             [] => failure.help("what happened: `mathesar logs`"),
             helps => helps.iter().fold(failure, |failure, help| failure.help(help.clone())),
         }

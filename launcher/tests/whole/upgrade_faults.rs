@@ -4,12 +4,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::disk::Disk;
 use crate::external::{External, PASSWORD};
 use crate::harness::Home;
-use crate::machine::copy_tree;
+use crate::machine::{self, copy_tree};
 use crate::sample::release;
 use crate::upgrade::{fill, kill_everything, precious, rita_reads, tarball};
 
@@ -139,6 +140,35 @@ fn a_second_upgrade_is_refused() {
         assert_eq!(precious(&home), before);
         rita_reads(&home, &table);
     }
+}
+
+/// Whoever looks on is told what becomes of it: by Ctrl-C of theirs, and by somebody else's `stop`.
+#[test]
+fn one_that_is_stopped_in_the_middle_is_taken_back() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let hangs = tarball(&release("3.0.0", Some("hangs")));
+    let mut looker = home.spawn("looker", &["upgrade", "--from", &hangs]);
+    home.until("it hangs", || home.log().contains("Bringing Mathesar's tables up to date"));
+    let because = home.status()["message"].as_str().unwrap().to_owned();
+    assert!(because.contains("Bringing Mathesar's tables up to date"), "{because}");
+    machine::signal(looker.id() as i32, Signal::INT);
+    looker.wait().unwrap();
+    assert!(home.words("looker").contains("the launcher goes on with it"), "{}", home.words("looker"));
+
+    let second = home.mathesar(&["upgrade", "--from", &hangs]);
+    assert_eq!(second.status, 4, "{}", second.stderr);
+    home.ok(&["stop"]);
+    home.nobody_left();
+    let log = home.log();
+    assert!(log.contains("the upgrade to Mathesar 3.0.0 failed: it was told to stop"), "{log}");
+    assert!(!log.contains("does not come back by itself"), "{log}");
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "1.0.0");
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
 }
 
 /// Nothing more fits onto its disk.
