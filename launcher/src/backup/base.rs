@@ -69,6 +69,21 @@ pub fn copy(cluster: &Cluster, into: &Path, size: u64, progress: &dyn Progress) 
     Ok(())
 }
 
+/// Files by which PostgreSQL would recover by commands of the copy's own settings, or write elsewhere: no backup of ours has one.
+const FOREIGN: [&str; 3] = ["recovery.signal", "standby.signal", "tablespace_map"];
+
+/// Refuses a copy that would do more than start.
+pub fn refuse_foreign(data: &Path) -> Result<(), Failure> {
+    match FOREIGN.iter().find(|name| data.join(name).symlink_metadata().is_ok()) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Failure::new(format!("the backup's cluster holds {name}, which no backup of ours does"))
+                .exit(Exit::Refused)
+                .help("see which others there are: `mathesar backup list`"))
+        }
+    }
+}
+
 /// Compares every file of a copy with the list that was made with it. Reads only.
 pub fn verify(binaries: &Binaries, data: &Path) -> Result<Verified, Failure> {
     let places = [binaries.server("pg_verifybackup"), binaries.client("pg_verifybackup")];

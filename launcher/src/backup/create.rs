@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::terminal::size;
-use crate::transaction::point;
+use crate::transaction::{Journal, point};
 
 /// What a log that is written meanwhile may add.
 const LOG: u64 = 64 << 20;
@@ -97,6 +97,7 @@ pub fn create(
 ) -> Result<Made, Failure> {
     let _lock = lock(installation)?;
     let state = &installation.layout.state;
+    refuse_meanwhile(state)?;
     base::check(cluster)?;
     dumps::check(&cluster.binaries.client)?;
     let sizes = Sizes::of(installation, cluster, release)?;
@@ -115,6 +116,7 @@ pub fn create(
     let copy = staging.path().join("cluster");
     base::copy(cluster, &copy, sizes.cluster, progress)?;
     clock.took("copy");
+    refuse_meanwhile(state)?;
     point("backup-copied");
     let copied = files::size(&copy);
 
@@ -181,6 +183,16 @@ pub fn create(
         verified,
         took: clock.took,
     })
+}
+
+/// In the middle of an upgrade the data are not those of the release whose name the archive would have.
+pub(super) fn refuse_meanwhile(state: &Path) -> Result<(), Failure> {
+    match Journal::read(state)? {
+        None => Ok(()),
+        Some(journal) => Err(Failure::new(format!("{} is under way", journal.kind.phrase()))
+            .exit(Exit::Refused)
+            .help("wait until it is done, then run the same command again: `mathesar status`")),
+    }
 }
 
 /// So that it is listed wherever it lies.

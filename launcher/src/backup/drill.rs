@@ -15,7 +15,7 @@ use super::{archive, dumps, logical};
 use crate::app::environment;
 use crate::application;
 use crate::database::{Binaries, Durability, ROLE, Scratch};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::secrets::{self, SECRET_KEY};
@@ -83,6 +83,7 @@ pub fn verify(
     let server = match manifest.kind {
         Kind::Physical => {
             let data = folder.join("cluster");
+            base::refuse_foreign(&data)?;
             let outcome = match base::verify(&binaries, &data)? {
                 Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
                 Verified::NotRun(why) => Outcome::NotRun(why),
@@ -213,7 +214,20 @@ impl Checks {
     pub fn read(folder: &Path) -> Result<Checks, Failure> {
         let path = folder.join("checks.json");
         let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
-        serde_json::from_slice(&text)
-            .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))
+        let checks: Checks = serde_json::from_slice(&text)
+            .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))?;
+        // Names are the archive's: none leads out of it.
+        let is_ours = |file: &str| {
+            let number = file.strip_prefix("portable/").and_then(|name| name.strip_suffix(".dump"));
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+                && folder.join(file).symlink_metadata().is_ok_and(|found| found.is_file())
+        };
+        match checks.dumps.iter().find(|dump| !is_ours(&dump.file)) {
+            Some(odd) => Err(Failure::new(format!("{} is wrong", path.display()))
+                .cause(format!("it names a portable copy {:?}, which is not there", odd.file))
+                .exit(Exit::Refused)),
+            None => Ok(checks),
+        }
     }
 }

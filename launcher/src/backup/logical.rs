@@ -46,8 +46,9 @@ pub fn create(
     progress: &dyn Progress,
 ) -> Result<Made, Failure> {
     let _lock = create::lock(installation)?;
-    let server = Server::find(installation)?;
     let state = &installation.layout.state;
+    create::refuse_meanwhile(state)?;
+    let server = Server::find(installation)?;
     let mut cannot_keep: Vec<String> = ALWAYS.iter().map(|what| (*what).to_owned()).collect();
     let (databases, elsewhere) = server.databases()?;
     cannot_keep.extend(elsewhere);

@@ -120,6 +120,11 @@ impl Manifest {
             return Err(newer(path, &value["format"].to_string()));
         }
         let manifest: Manifest = serde_json::from_value(value).map_err(|cause| wrong(cause.to_string()))?;
+        let version = &manifest.app.version;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
+        if version.is_empty() || version.len() > 100 || !version.chars().all(plain) {
+            return Err(wrong(format!("`app.version` is no version: {version:?}")));
+        }
         match moment::parse(&manifest.created) {
             Some(_) => Ok(manifest),
             None => Err(wrong(format!("`created` is no moment: {:?}", manifest.created))),
@@ -128,6 +133,7 @@ impl Manifest {
 
     pub fn tell_what_is_missing(&self, progress: &dyn Progress) {
         for what in &self.cannot_keep {
+            let what = what.replace(char::is_control, " ");
             progress.note(&format!("the backup does not hold {what}"));
         }
     }

@@ -145,7 +145,7 @@ fn as_service_user(context: &Context, words: Vec<OsString>, file: Option<File>) 
 }
 
 fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
-    let installation = context.installation(false)?;
+    let installation = walking::settled(context.installation(false)?, "restore")?;
     let mut copy = None;
     let path = if args.on_stdin {
         let above = staging::above(&installation.layout.state);

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
-    let installation = context.installation(false)?;
+    let installation = walking::settled(context.installation(false)?, "rollback")?;
     if installation.is_external() {
         return Err(Failure::new(
             "the database is a server of your own, which the launcher cannot take back",

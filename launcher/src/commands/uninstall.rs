@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Context, note, verb};
+use super::{Context, note, verb, walking};
 use crate::belongings::{Belonging, Belongings};
 use crate::config::Outside;
 use crate::control::Lock;
@@ -13,6 +13,7 @@ use crate::prompt;
 use crate::service_manager::autostart as service;
 use crate::service_manager::timer;
 use crate::terminal::size;
+use crate::transaction::Journal;
 
 /// Remove your installation, but not your data
 ///
@@ -38,6 +39,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Err(of_the_package().into());
     }
     crate::user::ordinary(layout, &context.environment)?;
+    // Half a transaction without its releases could never be taken back.
+    if Journal::read(&layout.state)?.is_some() {
+        walking::settled(context.installation(false)?, "uninstall")?;
+    }
     let all = Belongings::of(layout)?;
     let place = service::possible(layout, &context.environment)?;
     let unit = service::existing(&place)?.is_some();

@@ -57,7 +57,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     handed::over(context, args.from.as_deref())?;
     user::ordinary(&context.layout, &context.environment)?;
-    let installation = context.installation(false)?;
+    let installation = walking::settled(context.installation(false)?, "upgrade")?;
     if args.finish {
         return Ok(finish(installation)?);
     }

@@ -15,6 +15,7 @@ use crate::steps::{self, Step, World};
 use crate::supervise::Request;
 use crate::supervise::log::{Rotated, Sink, Stderr};
 use crate::terminal::{Terminal, note};
+use crate::transaction::Journal;
 
 /// A walk's end: the world as it was found, and what has to end when it is dropped.
 pub(crate) struct Walked {
@@ -87,6 +88,23 @@ pub(crate) fn walk_with(
     terminal.end();
     walked.changed = changed.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.map(|_| walked)
+}
+
+/// What a killed launcher has left of a transaction is taken back, or finished, before anything here is believed: which release is the
+/// current one, and what is kept. A launcher that runs has done so.
+pub(super) fn settled(installation: Installation, verb: &str) -> Result<Installation, Failure> {
+    let state = &installation.layout.state;
+    if Journal::read(state)?.is_none() || answer(&installation).is_some() {
+        return Ok(installation);
+    }
+    let _lock = Lock::take(state, verb)?;
+    match crate::transaction::recover(state)? {
+        Some(recovered) => {
+            note(&recovered.text);
+            installation.again()
+        }
+        None => Ok(installation),
+    }
 }
 
 /// What a launcher that runs says of itself. One that has only just begun is given a moment to speak.

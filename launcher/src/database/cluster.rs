@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::conf::{self, Conf};
 use super::discover::Binaries;
-use super::psql::{Psql, password_file};
+use super::psql::{Psql, on_guard, password_file};
 use super::{REPLICATION, ROLE, SUPERUSER};
 use crate::careful;
 use crate::config::Config;
@@ -349,7 +349,9 @@ impl Cluster {
 
     /// Runs SQL as the superuser.
     pub fn admin(&self, database: &str, sql: &str) -> Result<String, Failure> {
-        self.superuser(database)?.run(sql)
+        let mut psql = self.superuser(database)?;
+        psql.variables.push(on_guard(self.binaries.major));
+        psql.run(sql)
     }
 
     /// Runs SQL as Mathesar's own role.

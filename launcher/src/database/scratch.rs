@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::conf;
 use super::discover::Binaries;
 use super::leftover::{PidFile, signal};
-use super::psql::Psql;
+use super::psql::{Psql, on_guard};
 use super::{PORT, SUPERUSER};
 use crate::app::files;
 use crate::failure::{Exit, Failure};
@@ -95,7 +95,6 @@ impl Scratch {
             "unix_socket_permissions=0700".to_owned(),
             format!("hba_file={}", path(&hba)),
             format!("ident_file={}", path(&ident)),
-            "external_pid_file=".to_owned(),
             "logging_collector=off".to_owned(),
             "log_destination=stderr".to_owned(),
             "log_statement=none".to_owned(),
@@ -110,6 +109,12 @@ impl Scratch {
             "session_preload_libraries=".to_owned(),
             "local_preload_libraries=".to_owned(),
             "primary_conninfo=".to_owned(),
+            // Commands that a copy's own settings name are nobody's here.
+            "restore_command=".to_owned(),
+            "recovery_end_command=".to_owned(),
+            "archive_cleanup_command=".to_owned(),
+            "dynamic_library_path=$libdir".to_owned(),
+            "jit=off".to_owned(),
             "max_wal_senders=0".to_owned(),
             "ssl=off".to_owned(),
             // Nothing changes by itself what is looked at.
@@ -207,7 +212,7 @@ impl Scratch {
             database: database.to_owned(),
             passwords: None,
             user: None,
-            variables: Vec::new(),
+            variables: if role == self.superuser { vec![on_guard(self.binaries.major)] } else { Vec::new() },
         }
     }
 

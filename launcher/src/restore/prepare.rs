@@ -124,6 +124,7 @@ fn unpack(
     let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
     manifest.tell_what_is_missing(progress);
+    base::refuse_foreign(&into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))?;
     match base::verify(binaries, &into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))? {
         Verified::Yes => progress.done("Verified the cluster by pg_verifybackup"),
         Verified::NotRun(why) => {

@@ -282,6 +282,10 @@ impl Supervisor {
     fn feed(&mut self, event: Event, hooks: &mut dyn Hooks) -> Option<Outcome> {
         let (state, actions) = step(self.state.clone(), event);
         self.state = state;
+        // Whoever hears that it runs comes at once, and is not to meet the page any more.
+        if actions.iter().any(|action| matches!(action, Action::HidePage)) {
+            hooks.hide_page();
+        }
         self.publish(None);
         let mut outcome = None;
         for action in actions {

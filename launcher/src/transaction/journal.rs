@@ -30,6 +30,15 @@ impl Kind {
         }
     }
 
+    /// `an upgrade`
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Kind::Upgrade => "an upgrade",
+            Kind::Rollback => "a rollback",
+            Kind::Restore => "a restore",
+        }
+    }
+
     pub(super) fn parse(name: &str) -> Option<Kind> {
         [Kind::Upgrade, Kind::Rollback, Kind::Restore].into_iter().find(|kind| kind.name() == name)
     }

@@ -64,6 +64,7 @@ pub fn undo(state: &Path, journal: &Journal) -> Result<(), Failure> {
             give_back(state, *part, &side, took)?;
         }
     }
+    files::create_folder(&state.join("app"))?;
     let link = state.join("app/current");
     let target = journal.from.as_deref().map(Path::new);
     match target {
@@ -100,6 +101,7 @@ fn give_back(state: &Path, part: Part, side: &Path, took: &str) -> Result<(), Fa
 
 /// After the commit: the release counts, copies of earlier transactions go, this one's stays for `rollback`.
 pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
+    files::create_folder(&state.join("app"))?;
     let link = state.join("app/current");
     if std::fs::read_link(&link).ok().as_deref() != Some(Path::new(&journal.to)) {
         files::switch_link(&link, Path::new(&journal.to))?;
@@ -111,7 +113,9 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
             files::remove_tree(&side.join(rest))?;
         }
         for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
-            if entry.file_name().to_str() != Some(journal.id.as_str()) {
+            // What a restore has unpacked and not begun with is that restore's.
+            let awaited = Lock::is_held(state, RESTORING) && entry.path().join(UNPACKED).exists();
+            if entry.file_name().to_str() != Some(journal.id.as_str()) && !awaited {
                 files::remove_tree(&entry.path())?;
             }
         }

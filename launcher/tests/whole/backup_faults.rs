@@ -123,6 +123,31 @@ fn a_full_disk_of_the_state_stops_the_backup_and_not_the_server() {
     home.ok(&["stop"]);
 }
 
+/// The owner of a database sets operators, rights and limits for it; whoever backs it up is not impressed.
+#[test]
+fn an_owner_s_settings_are_not_obeyed() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    fill(&home);
+    home.sql("postgres", "CREATE ROLE alice LOGIN");
+    home.sql("postgres", "CREATE DATABASE alicedb OWNER alice");
+    let trap = "SET ROLE alice; CREATE TABLE own AS SELECT 1 AS n; CREATE UNLOGGED TABLE passing (n int); CREATE SCHEMA evil; \
+         CREATE FUNCTION evil.eq(\"char\", \"char\") RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+           IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user) THEN \
+             EXECUTE 'ALTER ROLE alice SUPERUSER'; END IF; \
+           RETURN $1 OPERATOR(pg_catalog.=) $2; END $$; \
+         CREATE OPERATOR evil.= (LEFTARG = \"char\", RIGHTARG = \"char\", FUNCTION = evil.eq); \
+         ALTER DATABASE alicedb SET search_path = evil, pg_catalog, public; \
+         ALTER DATABASE alicedb SET role = 'alice'; ALTER DATABASE alicedb SET statement_timeout = '1ms'";
+    home.sql("alicedb", trap);
+    let made = create(&home, &[]);
+    let rights = "SELECT rolsuper FROM pg_roles WHERE rolname = 'alice'";
+    assert_eq!(home.sql("postgres", rights), "f", "she has made herself superuser");
+    home.ok(&["backup", "verify", path(&made).to_str().unwrap()]);
+    let manifest = archive::read_manifest(&path(&made)).unwrap();
+    assert!(manifest.cannot_keep[0].contains("alicedb: public.passing"), "{:?}", manifest.cannot_keep);
+}
+
 #[test]
 fn killed_at_every_named_moment_of_a_backup() {
     let Some(mut home) = Home::prepared() else { return };

@@ -142,6 +142,68 @@ fn a_second_upgrade_is_refused() {
     }
 }
 
+/// Not only a start: whatever command comes first believes nothing before it has put things in order.
+#[test]
+fn other_commands_than_start_put_it_in_order_too() {
+    let Some(mut home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let table = fill(&home);
+    let before = precious(&home);
+    let good = tarball(&release("2.0.0", None));
+    let stopped = home.layout.state.join("stopped");
+    home.set_variable("MATHESAR_STOPPED", stopped.clone());
+    home.ok(&["stop"]);
+
+    // In the middle of it a backup would be of nobody's data; and a kill is taken back before anything else is done.
+    home.set_variable_to("MATHESAR_STOP_AT", "migrated");
+    home.ok(&["start"]);
+    let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", &good]);
+    home.until("it has migrated", || stopped.exists());
+    home.set_variable_to("MATHESAR_STOP_AT", "");
+    let refused = home.mathesar(&["backup", "create"]);
+    assert_eq!(refused.status, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains("an upgrade is under way"), "{}", refused.stderr);
+    kill_everything(&home);
+    upgrade.wait().unwrap();
+    fs::remove_file(&stopped).unwrap();
+    let made = home.ok(&["backup", "create", "--json"]);
+    assert!(made.stderr.contains("everything is as it was before it"), "{}", made.stderr);
+    assert!(made.stdout.contains("mathesar-1.0.0-"), "{}", made.stdout);
+    home.ok(&["backup", "verify"]);
+
+    // Killed between the commit and the tidying up: the new release counts, whatever comes.
+    home.set_variable_to("MATHESAR_STOP_AT", "committed");
+    home.ok(&["start"]);
+    let mut upgrade = home.spawn("upgrade", &["upgrade", "--from", &good]);
+    home.until("it is committed", || stopped.exists());
+    home.set_variable_to("MATHESAR_STOP_AT", "");
+    kill_everything(&home);
+    upgrade.wait().unwrap();
+    let again = home.ok(&["upgrade", "--from", &good]);
+    assert!(again.stderr.contains("2.0.0 is the current release already"), "{}", again.stderr);
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "2.0.0");
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+    home.ok(&["rollback", "--discard-newer"]);
+    assert_eq!(home.status()["version"], "1.0.0");
+    assert_eq!(precious(&home), before);
+
+    // And one that is put away with its data can be had again.
+    fs::remove_file(&stopped).unwrap();
+    home.set_variable_to("MATHESAR_STOP_AT", "migrated");
+    home.ok(&["restart", "--everything"]);
+    let mut upgrade = home.spawn("upgrade", &["upgrade", "--to", "2.0.0"]);
+    home.until("it has migrated", || stopped.exists());
+    home.set_variable_to("MATHESAR_STOP_AT", "");
+    kill_everything(&home);
+    upgrade.wait().unwrap();
+    home.ok(&["uninstall", "--yes"]);
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "1.0.0");
+    assert_eq!(precious(&home), before);
+}
+
 /// Whoever looks on is told what becomes of it: by Ctrl-C of theirs, and by somebody else's `stop`.
 #[test]
 fn one_that_is_stopped_in_the_middle_is_taken_back() {

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Ok(());
     }
     user::ordinary(&context.layout, &context.environment)?;
-    let installation = context.installation(false)?;
+    let installation = walking::settled(context.installation(false)?, "backup create")?;
     let release = create::existing(&installation)?;
     let folder = args.to.as_ref().map(|folder| absolute(folder, context));
     let folder = folder.unwrap_or_else(|| catalog::folder(&installation));
