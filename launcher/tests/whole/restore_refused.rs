@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mathesar::backup::archive;
+use mathesar::progress::Silent;
 use serde_json::{Value, json};
 
 use crate::disk::Disk;
@@ -109,6 +110,10 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
         &changed(&|value| value["postgresql"]["major"] = json!(11)),
         &["PostgreSQL 11", "`portable/*.dump` in it can be read by any"],
     );
+    refused(
+        &changed(&|value| value["app"]["version"] = json!("1.0.0\u{1b}[2J")),
+        &["`app.version` is no version"],
+    );
     refused(&changed(&|value| value["kind"] = json!("logical")), &["made by pg_dump", "pg_restore"]);
     refused(
         &changed(&|value| value["internal_database"] = json!("elsewhere")),
@@ -134,6 +139,61 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     home.conf("");
     home.ok(&["start"]);
     assert_eq!(precious(&home), before);
+}
+
+/// The same archive with something changed in it, sealed anew: by somebody who knows how.
+fn sealed_anew(home: &Home, backup: &Path, change: impl FnOnce(&Path)) -> PathBuf {
+    let (folder, path) = (home.folder().join("opened"), home.folder().join("sealed.tar.zst"));
+    let _ = fs::remove_dir_all(&folder);
+    archive::unpack(backup, &folder, &|_| true, &Silent).unwrap();
+    change(&folder);
+    let _ = fs::remove_file(&path);
+    let mut writer = archive::Writer::new(fs::File::create_new(&path).unwrap(), 1).unwrap();
+    let manifest = fs::read(folder.join("manifest.json")).unwrap();
+    writer.bytes("manifest.json", 0o600, &manifest).unwrap();
+    fs::remove_file(folder.join("manifest.json")).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type().unwrap().is_dir() {
+            true => writer.tree(&name, &entry.path(), &Silent).unwrap(),
+            false => writer.file(&name, &entry.path()).unwrap(),
+        }
+    }
+    writer.finish().unwrap();
+    give(&path, home.user);
+    path
+}
+
+/// Digests prove nothing to whoever has made them: such archives get nothing to run, and nothing outside of themselves.
+#[test]
+fn what_somebody_has_made_to_do_harm_does_none() {
+    let Some(home) = Home::prepared() else { return };
+    let (backup, before, table) = backed_up(&home);
+    let mark = home.folder().join("harm");
+    let recovers = sealed_anew(&home, &backup, |folder| {
+        let conf = folder.join("cluster/postgresql.auto.conf");
+        let command = format!("restore_command = 'touch {}; false'\n", mark.display());
+        fs::write(&conf, fs::read_to_string(&conf).unwrap() + &command).unwrap();
+        fs::write(folder.join("cluster/recovery.signal"), "").unwrap();
+    });
+    for args in [&["backup", "verify"][..], &["restore", "--yes", "--without-backup"]] {
+        let output = home.mathesar(&[args, &[&shown(&recovers)]].concat());
+        assert_eq!(output.status, 4, "{}", output.stderr);
+        assert!(output.stderr.contains("holds recovery.signal"), "{}", output.stderr);
+    }
+    assert!(!mark.exists(), "its command was run");
+    let leads_out = sealed_anew(&home, &backup, |folder| {
+        let checks = folder.join("checks.json");
+        let mut value: Value = serde_json::from_str(&fs::read_to_string(&checks).unwrap()).unwrap();
+        value["dumps"][0]["file"] = json!("/dev/ptmx");
+        fs::write(checks, value.to_string()).unwrap();
+    });
+    let output = home.mathesar(&["backup", "verify", &shown(&leads_out)]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("names a portable copy \"/dev/ptmx\""), "{}", output.stderr);
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
 }
 
 /// Whole to the byte, and yet nothing that the application could work with.
