@@ -117,7 +117,11 @@ fn unpack_locked(
 ) -> Result<Installed, Failure> {
     let there = match from {
         Some(_) => None,
-        None => store.list()?.into_iter().find(|there| there.sha256 == pinned.sha256),
+        // One that a backup has brought, and that nobody has taken yet, is compared with the tarball.
+        None => {
+            let trusted = |there: &Installed| there.current || !there.is_from_backup();
+            store.list()?.into_iter().find(|there| there.sha256 == pinned.sha256 && trusted(there))
+        }
     };
     let release = match there {
         Some(there) => there,

@@ -13,6 +13,9 @@ use crate::careful;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
+/// In a release's folder: its files are as a backup had them, which nobody has compared with the tarball whose digest it is named by.
+pub const FROM_BACKUP: &str = "from-backup";
+
 /// The store, in `state/app`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -35,6 +38,12 @@ pub struct Installed {
     pub current: bool,
     /// Environment and static files are there.
     pub complete: bool,
+}
+
+impl Installed {
+    pub fn is_from_backup(&self) -> bool {
+        self.path.join(FROM_BACKUP).symlink_metadata().is_ok()
+    }
 }
 
 /// What of a release's files is not as it was unpacked.
@@ -82,7 +91,11 @@ impl Store {
     /// Unpacks a tarball, unless it is there already. Its version is what it says itself.
     pub fn add(&self, tarball: &Found, source: &str, progress: &dyn Progress) -> Result<Installed, Failure> {
         if let Some(there) = self.list()?.into_iter().find(|there| there.sha256 == tarball.sha256) {
-            return Ok(there);
+            return if there.current || !there.is_from_backup() {
+                Ok(there)
+            } else {
+                self.prove(&there, tarball, progress)
+            };
         }
         // One that a person has named may lie elsewhere by now.
         let shown =
@@ -98,6 +111,20 @@ impl Store {
         let id = added?;
         progress.done(&format!("Unpacked {id}"));
         self.find(&id)
+    }
+
+    /// One that a backup has brought becomes what its tarball says it is.
+    fn prove(
+        &self,
+        there: &Installed,
+        tarball: &Found,
+        progress: &dyn Progress,
+    ) -> Result<Installed, Failure> {
+        // Made by what its files asked for.
+        files::remove_tree(&there.path.join("venv"))?;
+        self.restore(there, tarball, progress)?;
+        files::remove_tree(&there.path.join(FROM_BACKUP))?;
+        self.find(&there.id)
     }
 
     fn add_into(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{settings, unpacked};
-use crate::app::store::{Installed, Store};
+use crate::app::store::{FROM_BACKUP, Installed, Store};
 use crate::app::{files, install};
 use crate::backup::archive;
 use crate::backup::base::{self, Verified};
@@ -144,6 +144,9 @@ fn unpack(
     Ok(Prepared { release: store.find(&manifest.app.id)?, manifest })
 }
 
+/// What is taken from an archive's `release/`.
+const OF_RELEASE: [&str; 4] = ["app.lock", "installed.json", "tree", "tree.sha256"];
+
 /// The release as the backup has it.
 fn add(
     store: &Store,
@@ -162,6 +165,12 @@ fn add(
     let place = store.folder.join(id);
     let beside = files::beside(&store.folder.join("release"), "new");
     files::remove_tree(&beside)?;
+    // Of what the archive has, the release's own: never an environment.
+    let entries = std::fs::read_dir(from).map_err(|cause| Failure::io("read", from, cause))?;
+    for entry in entries.flatten().filter(|entry| !OF_RELEASE.iter().any(|name| entry.file_name() == *name)) {
+        files::remove_tree(&entry.path())?;
+    }
+    files::write(&from.join(FROM_BACKUP), b"")?;
     copy::relocate(from, &beside)?;
     files::discard(&place)?;
     files::rename(&beside, &place)?;

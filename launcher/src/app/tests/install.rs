@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tar::EntryType;
@@ -6,9 +7,9 @@ use tar::EntryType;
 use super::environment::{supported, with_uv};
 use super::unpack::{entry, gzip};
 use super::{Told, said};
-use crate::app::digest;
 use crate::app::install::install;
-use crate::app::store::Store;
+use crate::app::store::{FROM_BACKUP, Store};
+use crate::app::{digest, lookup};
 use crate::progress::Silent;
 use crate::release::{Postgresql, Release};
 
@@ -105,6 +106,28 @@ fn releases_are_installed_verified_switched_and_pruned() {
         fs::read_to_string(&list).unwrap().replace(&digest::of_bytes(b"GPL"), &digest::of_bytes(b"MIT"));
     fs::write(&list, text).unwrap();
     assert!(said(store.verify(&one.id).unwrap_err()).contains("is not what was written at unpacking"));
+}
+
+/// Under the name of an official release a backup may bring anything: the tarball of that name counts, when it comes.
+#[test]
+fn what_a_backup_has_brought_is_not_taken_for_the_tarball() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(&folder.path().join("app"));
+    let path = tarball(folder.path(), "1.0.0");
+    let found = lookup::named(&path).unwrap();
+    let release = store.add(&found, "a file", &Silent).unwrap();
+    let manage = release.path.join("tree/manage.py");
+    let poison = || {
+        fs::set_permissions(&manage, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&manage, "poison").unwrap();
+        fs::write(release.path.join(FROM_BACKUP), "").unwrap();
+        fs::create_dir_all(release.path.join("venv/bin")).unwrap();
+    };
+    poison();
+    let again = store.add(&found, "a file", &Silent).unwrap();
+    assert_eq!(fs::read_to_string(&manage).unwrap(), MANAGE);
+    assert!(!again.is_from_backup() && !release.path.join("venv").exists());
+    assert!(store.verify(&again.id).unwrap().is_empty());
 }
 
 #[test]
