@@ -140,6 +140,16 @@ pub(super) fn unlogged(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
+/// Databases that nobody can connect to, PostgreSQL's own template left out.
+pub(super) fn closed(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+    let answer = ask(
+        "postgres",
+        "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\
+         WHERE (NOT datallowconn OR datistemplate) AND datname NOT IN ('template0', 'template1') ORDER BY datname;",
+    )?;
+    answer.lines().map(|line| serde_json::from_str(line).map_err(|cause| odd(line, cause))).collect()
+}
+
 fn odd(line: &str, cause: serde_json::Error) -> Failure {
     Failure::new(format!("cannot understand psql's answer `{line}`")).cause(cause)
 }

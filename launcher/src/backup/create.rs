@@ -125,6 +125,11 @@ pub fn create(
         let what = format!("the rows of {table}: it is an unlogged table, of which PostgreSQL keeps no log");
         manifest.cannot_keep.push(what);
     }
+    for database in checks::closed(&|database, statement| cluster.admin(database, statement))? {
+        let what = "a portable copy and the checks of the database";
+        let why = "it is a template, or closed to connections; the cluster's copy holds it";
+        manifest.cannot_keep.push(format!("{what} {database}: {why}"));
+    }
     manifest.tell_what_is_missing(progress);
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);

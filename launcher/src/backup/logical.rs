@@ -258,6 +258,9 @@ pub(super) fn scratch_binaries(installation: &Installation, major: u32) -> Resul
     })
 }
 
+/// In a scratch cluster: owns databases, and may nothing else.
+const RESTORER: &str = "mathesar_restorer";
+
 /// Restores all dumps of an unpacked archive into a cluster that is made for it and thrown away.
 pub(super) fn restore(
     binaries: &Binaries,
@@ -285,16 +288,18 @@ pub(super) fn restore(
         .run()?;
     let above = staging.path().parent().unwrap_or(staging.path());
     let server = Scratch::start(binaries, &data, above, Durability::ThrownAway, limit)?;
+    // Restoring runs what tables check and index by, which is their owners' code: with nobody's rights.
+    server.sql("postgres", &format!("CREATE ROLE {RESTORER} LOGIN;"))?;
     for dump in &checks.dumps {
-        if dump.database != "postgres" {
-            server.sql(
-                "postgres",
-                &format!("CREATE DATABASE {} TEMPLATE template0;", identifier(&dump.database)),
-            )?;
-        }
+        let database = identifier(&dump.database);
+        let statement = match dump.database.as_str() {
+            "postgres" => format!("ALTER DATABASE {database} OWNER TO {RESTORER};"),
+            _ => format!("CREATE DATABASE {database} TEMPLATE template0 OWNER {RESTORER};"),
+        };
+        server.sql("postgres", &statement)?;
         // Whose it was is of no importance for a look, and those roles need not be there.
         server
-            .program("pg_restore", &dump.database)
+            .program_as(RESTORER, "pg_restore", &dump.database)
             .args(["--no-owner", "--no-privileges", "--exit-on-error", "--no-password", "--dbname", ""])
             .arg(folder.join(&dump.file))
             .run()?;

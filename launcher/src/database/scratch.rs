@@ -216,6 +216,11 @@ impl Scratch {
         }
     }
 
+    /// The same as `program`, by another role.
+    pub fn program_as(&self, role: &str, name: &str, database: &str) -> Program {
+        Psql { program: self.binaries.client(name), ..self.psql(role, database) }.bare()
+    }
+
     /// pg_dump and its like, reaching this server as superuser.
     pub fn program(&self, name: &str, database: &str) -> Program {
         Psql { program: self.binaries.client(name), ..self.psql(&self.superuser, database) }.bare()

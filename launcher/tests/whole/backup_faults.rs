@@ -140,12 +140,19 @@ fn an_owner_s_settings_are_not_obeyed() {
          ALTER DATABASE alicedb SET search_path = evil, pg_catalog, public; \
          ALTER DATABASE alicedb SET role = 'alice'; ALTER DATABASE alicedb SET statement_timeout = '1ms'";
     home.sql("alicedb", trap);
+    home.sql("postgres", "CREATE DATABASE gone");
+    home.sql("postgres", "ALTER DATABASE gone IS_TEMPLATE true ALLOW_CONNECTIONS false");
     let made = create(&home, &[]);
     let rights = "SELECT rolsuper FROM pg_roles WHERE rolname = 'alice'";
     assert_eq!(home.sql("postgres", rights), "f", "she has made herself superuser");
     home.ok(&["backup", "verify", path(&made).to_str().unwrap()]);
     let manifest = archive::read_manifest(&path(&made)).unwrap();
     assert!(manifest.cannot_keep[0].contains("alicedb: public.passing"), "{:?}", manifest.cannot_keep);
+    assert!(
+        manifest.cannot_keep[1].contains("of the database gone: it is a template"),
+        "{:?}",
+        manifest.cannot_keep
+    );
 }
 
 #[test]
