@@ -29,14 +29,22 @@ pub(crate) fn adopt(fd: RawFd) -> std::io::Result<OwnedFd> {
 
 /// Lets the child keep these descriptors, and dies with us.
 pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death: Signal) {
+    unsafe extern "C" {
+        fn signal(number: i32, handler: usize) -> usize;
+    }
+    // The same number on Linux, macOS and the BSDs.
+    const SIG_DFL: usize = 0;
     let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe things happen: plain system calls through rustix, which
+    // SAFETY: between fork and exec only async-signal-safe things happen: signal(), and plain system calls through rustix, which
     // neither allocate nor lock. The descriptors are kept open by the closure itself.
     unsafe {
         command.pre_exec(move || {
             for fd in &keep {
                 rustix::io::fcntl_setfd(fd.as_ref(), rustix::io::FdFlags::empty())?;
             }
+            // A shell lets what it starts with `&` ignore SIGINT and SIGQUIT, and that goes on through exec: a program that has not
+            // yet come to its own handler would not notice our death. SIGKILL cannot be set, and need not be.
+            signal(death.as_raw(), SIG_DFL);
             #[cfg(target_os = "linux")]
             {
                 rustix::process::set_parent_process_death_signal(Some(death))?;
@@ -117,6 +125,28 @@ mod tests {
     use std::os::fd::AsRawFd as _;
 
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_was_started_with_an_ampersand_still_dies_with_us() {
+        use std::os::unix::process::ExitStatusExt as _;
+        unsafe extern "C" {
+            fn signal(number: i32, handler: usize) -> usize;
+        }
+        // As a shell does to what it starts so; a signal that nobody else here uses.
+        const SIG_IGN: usize = 1;
+        // SAFETY: nothing in this process waits for that signal.
+        unsafe { signal(Signal::USR2.as_raw(), SIG_IGN) };
+        let started = std::thread::spawn(|| {
+            let mut command = Command::new("sleep");
+            command.arg("20");
+            before_exec(&mut command, Vec::new(), Signal::USR2);
+            command.spawn().unwrap()
+        });
+        // The thread that has started it is dead now, and that is what counts.
+        let status = started.join().unwrap().wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::USR2.as_raw()), "{status}");
+    }
 
     #[test]
     fn only_what_came_from_outside_is_adopted() {
