@@ -72,7 +72,11 @@ const CACHE: &[Known] = &[made("downloads", |name| {
 })];
 
 const RUN: &[Known] = &[made("sockets", |name| {
-    name.starts_with("control.") || name.starts_with("gunicorn") || is_socket_of_database(name)
+    // Python keeps the bytecode of gunicorn's settings beside them.
+    name.starts_with("control.")
+        || name.starts_with("gunicorn")
+        || name == "__pycache__"
+        || is_socket_of_database(name)
 })];
 
 const LOGS: &[Known] = &[made("logs", |name| {
@@ -239,6 +243,7 @@ mod tests {
                 "cache/uv/x",
                 "cache/mine",
                 "run/control.sock",
+                "run/__pycache__/gunicorn.cpython-311.pyc",
                 "log/mathesar.log",
                 "log/mathesar.log.12",
                 "log/mathesar.log.old",
@@ -253,6 +258,7 @@ mod tests {
         assert_eq!(
             known,
             [
+                "run/__pycache__ false",
                 "run/control.sock false",
                 "cache/uv false",
                 "log/mathesar.log false",

@@ -6,7 +6,7 @@ mod trailer;
 mod unpacking;
 mod write;
 
-pub use read::{check, claimed, read_manifest, unpack};
+pub use read::{Unpacked, check, claimed, read_manifest, unpack};
 pub use write::{Sealed, Writer};
 
 /// The first entry.

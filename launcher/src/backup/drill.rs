@@ -71,9 +71,7 @@ pub fn verify(
     let staging = Staging::new(state, "drill")?;
     let folder = staging.path().join("backup");
     progress.start("Unpacking the backup");
-    let manifest = archive::unpack(path, &folder, &|_| true, progress)?;
-    // The one that was found right just now.
-    let digest = archive::claimed(path)?;
+    let archive::Unpacked { manifest, digest } = archive::unpack(path, &folder, &|_| true, progress)?;
     progress.done("Unpacked the backup: its digest is right");
     manifest.tell_what_is_missing(progress);
     let mut parts = vec![("digest", Outcome::Good(format!("sha256 {digest}")))];

@@ -26,6 +26,15 @@ pub fn check(needs: &[Need<'_>]) -> Result<(), Failure> {
 pub fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
     for need in needs {
         let Some((device, free)) = disk(need.folder) else { continue };
+        if is_read_only(need.folder) {
+            // It may well say that it has no room, which is not what is wrong.
+            return Err(Failure::new(format!(
+                "cannot write to {}: it is mounted read-only",
+                need.folder.display()
+            ))
+            .exit(Exit::Refused)
+            .help(format!("see how: `findmnt --target {}`", need.folder.display())));
+        }
         let same: Vec<&Need<'_>> = needs
             .iter()
             .filter(|other| disk(other.folder).is_some_and(|(other, _)| other == device))
@@ -54,6 +63,13 @@ fn disk(folder: &Path) -> Option<(u64, u64)> {
     let there = folder.ancestors().find(|folder| folder.exists())?;
     let found = rustix::fs::statvfs(there).ok()?;
     Some((there.metadata().ok()?.dev(), found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+fn is_read_only(folder: &Path) -> bool {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there
+        .and_then(|there| rustix::fs::statvfs(there).ok())
+        .is_some_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// Whether one broken disk takes both.

@@ -162,6 +162,8 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
     }
     if back_up {
         create::existing(&installation).map_err(without)?;
+        // One that is being made is to be waited for, not to be done without.
+        drop(create::lock(&installation)?);
     }
     let terminal = Terminal::new();
     let prepared = restore::prepare(&installation, &path, id, &terminal);

@@ -121,7 +121,7 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<Prepared, Failure> {
     progress.start("Unpacking the backup");
-    let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
+    let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?.manifest;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
     manifest.tell_what_is_missing(progress);
     base::refuse_foreign(&into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))?;

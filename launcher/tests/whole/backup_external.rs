@@ -41,7 +41,7 @@ fn a_server_of_the_users_is_dumped_and_the_dumps_are_drilled() {
     let made: Value = serde_json::from_str(&made.stdout).unwrap();
     let path = made["path"].as_str().unwrap().to_owned();
     let into = home.folder().join("unpacked");
-    let manifest = archive::unpack(path.as_ref(), &into, &|_| true, &Silent).unwrap();
+    let manifest = archive::unpack(path.as_ref(), &into, &|_| true, &Silent).unwrap().manifest;
     assert!(manifest.cannot_keep.len() >= 4, "{:?}", manifest.cannot_keep);
     assert!(!into.join("cluster").exists());
     let roles = fs::read_to_string(into.join("portable/globals.sql")).unwrap();

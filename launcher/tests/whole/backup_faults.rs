@@ -28,7 +28,15 @@ fn a_second_one_is_refused_while_one_is_made() {
     assert!(refused.stderr.contains(&said), "{}", refused.stderr);
     home.nobody_left();
     drop(held);
-    create(&home, &[]);
+    let made = create(&home, &[]);
+
+    // A restore waits for none, either, and does not advise to do without what is being made.
+    let _held = Lock::take_for(state, "backup.lock", "backup create", "x").unwrap();
+    give(&state.join("backup.lock"), home.user);
+    let refused = home.mathesar(&["restore", "--yes", path(&made).to_str().unwrap()]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("--without-backup"), "{}", refused.stderr);
 }
 
 #[test]
@@ -63,6 +71,10 @@ fn a_target_that_is_full_or_read_only_is_said_and_left_as_it_was() {
         refused.stderr
     );
     nothing_left(&home, &folder);
+    small.resize("ro");
+    let refused = home.mathesar(&["backup", "create", "--to", folder.to_str().unwrap()]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    assert!(refused.stderr.contains("small: it is mounted read-only"), "{}", refused.stderr);
 
     // It had room enough when it was asked, and somebody else takes it.
     let folder = home.folder().join("large");

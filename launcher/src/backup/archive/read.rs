@@ -47,6 +47,14 @@ pub fn check(path: &Path, progress: &dyn Progress) -> Result<String, Failure> {
     Ok(claimed)
 }
 
+/// What came out of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    pub manifest: Manifest,
+    /// Of what was read, and not of what lies at that path by now.
+    pub digest: String,
+}
+
 /// Unpacks those entries that `what` wants into the folder `into`, which must not exist: all of them, or nothing is left. The
 /// digest is known at the end alone, so whatever is unpacked counts only after this has returned.
 pub fn unpack(
@@ -54,12 +62,12 @@ pub fn unpack(
     into: &Path,
     what: &dyn Fn(&str) -> bool,
     progress: &dyn Progress,
-) -> Result<Manifest, Failure> {
+) -> Result<Unpacked, Failure> {
     let (plain, claimed) = open(path, Some(progress))?;
     DirBuilder::new().mode(0o700).create(into).map_err(|cause| Failure::io("create", into, cause))?;
     let unpacked = read(plain, &claimed, path, into, what).and_then(|manifest| {
         release::sync(into)?;
-        Ok(manifest)
+        Ok(Unpacked { manifest, digest: claimed })
     });
     if unpacked.is_err() {
         let _ = files::remove_tree(into);
@@ -92,7 +100,7 @@ fn read(
     let mut entries = archive.entries().map_err(|cause| unreadable(path, cause))?;
     let mut entry = first(entries.next(), path)?;
     let (manifest, text) = manifest(&mut entry, path)?;
-    let mut unpacking = Unpacking::new(path, into, manifest.most());
+    let mut unpacking = Unpacking::new(path, into, &manifest);
     if what(MANIFEST) {
         unpacking.manifest(&text)?;
     }

@@ -14,12 +14,16 @@ use super::read::unreadable;
 use super::trailer::damaged;
 use super::{ENTRIES, MANIFEST};
 use crate::app::unpack as release;
+use crate::backup::manifest::Manifest;
+use crate::backup::room::{self, Need};
 use crate::failure::{Exit, Failure};
 
 pub(super) struct Unpacking<'a> {
     archive: &'a Path,
     into: &'a Path,
     left: u64,
+    /// Of the room that was looked for before; what comes after needs a look of its own.
+    expected: u64,
     entries: u64,
     /// Made here, with the modes that they are to have at last: one that nothing may be written to comes out, too.
     folders: BTreeSet<PathBuf>,
@@ -34,9 +38,10 @@ struct Head {
 }
 
 impl Unpacking<'_> {
-    pub(super) fn new<'a>(archive: &'a Path, into: &'a Path, most: u64) -> Unpacking<'a> {
+    pub(super) fn new<'a>(archive: &'a Path, into: &'a Path, manifest: &Manifest) -> Unpacking<'a> {
         let (folders, modes) = (BTreeSet::new(), Vec::new());
-        Unpacking { archive, into, left: most, entries: 0, folders, modes }
+        let (left, expected) = (manifest.most(), manifest.unpacked_bytes);
+        Unpacking { archive, into, left, expected, entries: 0, folders, modes }
     }
 
     /// Takes what an entry needs from what may come in all.
@@ -48,6 +53,21 @@ impl Unpacking<'_> {
                 let what =
                     format!("{} is refused: it unpacks to far more than it says", self.archive.display());
                 return Err(Failure::new(what).exit(Exit::Refused));
+            }
+        }
+        match self.expected.checked_sub(size) {
+            Some(expected) => self.expected = expected,
+            None => {
+                self.expected = 0;
+                let need = Need {
+                    folder: self.into,
+                    bytes: size,
+                    what: "what the backup holds beyond what it says",
+                };
+                room::check_for(
+                    &[need],
+                    "old backups and releases take room: `mathesar backup prune`, `mathesar app prune`",
+                )?;
             }
         }
         Ok(size)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Notes, Random, manifest, names, packed, said, seed};
 use crate::app::files;
-use crate::backup::archive::{MANIFEST, Writer, check, claimed, read_manifest, unpack};
+use crate::backup::archive::{MANIFEST, Unpacked, Writer, check, claimed, read_manifest, unpack};
 use crate::failure::Exit;
 use crate::progress::Silent;
 
@@ -92,7 +92,10 @@ fn what_was_packed_comes_out() {
     let archive = pack_sample(folder.path());
     assert_eq!(read_manifest(&archive).unwrap(), manifest());
     let into = folder.path().join("into");
-    assert_eq!(unpack(&archive, &into, &|_| true, &Silent).unwrap(), manifest());
+    assert_eq!(
+        unpack(&archive, &into, &|_| true, &Silent).unwrap(),
+        Unpacked { manifest: manifest(), digest: claimed(&archive).unwrap() }
+    );
     assert_eq!(tree(&into.join("cluster")), tree(&folder.path().join("from")));
     assert_eq!(names(&into), ["checks.json", "cluster", "manifest.json", "secrets"].map(PathBuf::from));
     assert_eq!(fs::read(into.join(MANIFEST)).unwrap(), manifest().to_bytes().unwrap());

@@ -130,6 +130,16 @@ fn bombs_are_refused_before_they_are_written() {
     let text = run(&sealed(&tar, 1)).unwrap_err();
     assert!(text.contains("it unpacks to far more than it says"), "{text}");
 
+    // One within twice what is said, for which nobody has looked for room.
+    let free = rustix::fs::statvfs(&std::env::temp_dir()).unwrap();
+    let free = free.f_bavail * free.f_frsize;
+    let mut half = manifest();
+    half.unpacked_bytes = free / 2 + (64 << 20);
+    let mut tar = begun(&half);
+    head(&mut tar, ("cluster/x", EntryType::Regular, 0o600, b"", ""), free + 1);
+    let text = run(&sealed(&tar, 1)).unwrap_err();
+    assert!(text.contains("too little room") && text.contains("beyond what it says"), "{text}");
+
     // Many that are too large together.
     let mut tar = begun(&small);
     for number in 0..=most / zeros.len() as u64 {
