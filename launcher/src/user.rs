@@ -50,15 +50,28 @@ pub(crate) fn is_to_become_another(layout: &Layout, environment: &Environment) -
 /// systemd makes /run/mathesar for the unit, and removes it when that stops: a command before or after it needs it too.
 /// Where it cannot be made, whoever needs it says so.
 pub(crate) fn make_run_folder(layout: &Layout) {
+    make_folders(&[&layout.run]);
+}
+
+/// The same, and where state and cache lie: systemd and tmpfiles.d make them, and an image that is being built, or a system without
+/// systemd, has neither.
+pub(crate) fn make_all_folders(layout: &Layout, environment: &Environment) {
+    if is_to_become_another(layout, environment) {
+        make_folders(&[&layout.run, &layout.state, &layout.cache]);
+    }
+}
+
+fn make_folders(folders: &[&Path]) {
     let passwd = std::fs::read(Path::new("/etc/passwd")).unwrap_or_default();
-    let user = find(&String::from_utf8_lossy(&passwd), SERVICE_USER);
-    let parent = layout.run.parent().and_then(|parent| parent.symlink_metadata().ok());
-    // In a folder of the service's user its own process makes it: root would follow whatever that has put there.
-    let safe = parent.is_some_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0);
-    if let (Some(user), true) = (user, safe)
-        && std::fs::DirBuilder::new().mode(0o750).create(&layout.run).is_ok()
-    {
-        let _ = std::os::unix::fs::lchown(&layout.run, Some(user.uid), Some(user.gid));
+    let Some(user) = find(&String::from_utf8_lossy(&passwd), SERVICE_USER) else { return };
+    for folder in folders {
+        let parent = folder.parent().and_then(|parent| parent.symlink_metadata().ok());
+        // In a folder of the service's user its own process makes it: root would follow whatever that has put there.
+        let safe =
+            parent.is_some_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0);
+        if safe && std::fs::DirBuilder::new().mode(0o750).create(folder).is_ok() {
+            let _ = std::os::unix::fs::lchown(folder, Some(user.uid), Some(user.gid));
+        }
     }
 }
 

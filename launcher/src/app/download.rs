@@ -281,6 +281,7 @@ impl<'a> Fetching<'a> {
                 }
                 Trouble::Final(failure.cause(cause))
             }
+            ureq::Error::Io(cause) => Trouble::Passing(cause.to_string()),
             cause => Trouble::Passing(cause.to_string()),
         }
     }

@@ -17,6 +17,7 @@ use crate::terminal::{time, verb};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
+    crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary(&context.layout, &context.environment)?;
     let begun = Instant::now();
     let steps: &[Step] = match context.installation(false)?.store().current()? {

@@ -103,7 +103,7 @@ fn answers(context: &Context) -> bool {
 
 /// Root stops and starts the service; everything in between is the service's user's.
 fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
-    user::make_run_folder(&context.layout);
+    user::make_all_folders(&context.layout, &context.environment);
     let id = crate::transaction::new_id(&context.layout.state);
     let half = |half: &str, file: Option<File>| -> Result<(), Failure> {
         let mut words: Vec<OsString> =

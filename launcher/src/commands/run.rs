@@ -26,6 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::raw::be_frugal_with_memory();
+    crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary_service(&context.layout, &context.environment)?;
     let installation = context.installation(!args.background)?;
     let sink = sink(&installation, args.background)?;

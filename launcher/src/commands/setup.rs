@@ -14,6 +14,7 @@ use crate::terminal::{time, verb};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
+    crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary(&context.layout, &context.environment)?;
     let begun = Instant::now();
     walking::walk(context, "setup", SETUP)?;

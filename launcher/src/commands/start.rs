@@ -65,6 +65,7 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     }
     let mut started = match Manager::of(&context.layout, &context.environment) {
         Manager::Nobody => {
+            crate::user::make_all_folders(&context.layout, &context.environment);
             crate::user::ordinary(&context.layout, &context.environment)?;
             if wait_for_holder(context, &socket, begun)? {
                 return start(context);

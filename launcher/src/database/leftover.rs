@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -83,8 +83,28 @@ pub(super) fn process(pid: u32, data: &Path) -> Process {
 
 /// The number of the server that runs on these data.
 pub(super) fn leftover(data: &Path) -> Option<u32> {
-    let file = PidFile::read(data)?;
-    matches!(process(file.pid, data), Process::Ours).then_some(file.pid)
+    PidFile::read(data).map(|file| file.pid).filter(|pid| lives(*pid, data))
+}
+
+/// Whether it is a server on these data, and has not ended.
+pub(super) fn lives(pid: u32, data: &Path) -> bool {
+    match process(pid, data) {
+        Process::Ours => true,
+        Process::Gone | Process::Foreign => false,
+        // A service that systemd has put into a user namespace of its own: nobody outside is told where its processes live, not even
+        // their own user. They hold the lock.
+        Process::Unknown => is_locked(data),
+    }
+}
+
+/// Where a cluster's lock lies, from its data directory.
+fn lock_file(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+fn is_locked(data: &Path) -> bool {
+    let lock = data.parent().map(lock_file).and_then(|path| File::open(path).ok());
+    lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 impl Cluster {
@@ -95,7 +115,7 @@ impl Cluster {
 
     /// The lock that a server keeps by its standard input, for as long as the last of its processes lives.
     pub(super) fn lock(&self) -> Result<File, Failure> {
-        let path = self.folder.join("lock");
+        let path = lock_file(&self.folder);
         let open = || {
             // Existing ones are not emptied: somebody may hold it.
             let file = OpenOptions::new()
@@ -137,9 +157,11 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(if asked { 1000 } else { 100 }));
         }
         // One that was started by hand holds no lock of ours.
-        match self.leftover() {
-            Some(pid) => Err(self.already_runs(pid)),
-            None => Ok(file),
+        match PidFile::read(&self.data()) {
+            Some(found) if process(found.pid, &self.data()) == Process::Ours => {
+                Err(self.already_runs(found.pid))
+            }
+            _ => Ok(file),
         }
     }
 
@@ -226,5 +248,18 @@ mod tests {
         assert_eq!(process(std::process::id(), &here), Process::Ours);
         assert_eq!(process(std::process::id(), Path::new("/")), Process::Foreign);
         assert_eq!(process(0x7fff_fff0, &here), Process::Gone);
+    }
+
+    #[test]
+    fn a_lock_that_somebody_holds_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        assert!(!is_locked(&data));
+        let lock = File::create(lock_file(folder.path())).unwrap();
+        assert!(!is_locked(&data));
+        lock.try_lock().unwrap();
+        assert!(is_locked(&data));
+        drop(lock);
+        assert!(!is_locked(&data));
     }
 }

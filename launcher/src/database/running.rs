@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::cluster::{Cluster, existing_major};
 use super::conf;
-use super::leftover::{PidFile, Process, leftover, process, signal};
+use super::leftover::{PidFile, leftover, lives, signal};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 
@@ -167,7 +167,7 @@ impl Running {
                     .map_err(|cause| Failure::new("cannot wait for PostgreSQL").cause(cause))?;
                 Ok(status.map(|status| status.to_string()))
             }
-            None if process(self.pid, &self.data) == Process::Ours => Ok(None),
+            None if lives(self.pid, &self.data) => Ok(None),
             None => Ok(Some("it is gone".to_owned())),
         }
     }

@@ -45,7 +45,8 @@ pub fn installed() -> Result<Site, String> {
         return Err(why);
     }
     let store = store();
-    let recipe = Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[], documentation: false };
+    let recipe =
+        Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[], next: None, documentation: false };
     let base = Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
     let wheels = wheels(&store)?;
     let package = package(&store);

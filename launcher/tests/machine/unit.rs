@@ -1,6 +1,6 @@
 //! The service as administrators meet it, from its first start to the machine's reboot.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::backup::{backups, backups_of_the_instance};
 use super::faults::{hung, killed, refusals_are_final, stopped};
@@ -200,6 +200,14 @@ fn commands(machine: &Machine) {
     let seen = status(machine, "");
     assert_eq!((&seen["state"], &seen["version"]), (&json!("running"), &json!("1.0.0")), "{seen}");
     assert_eq!(seen["pid"], main_pid(machine, "mathesar"), "{seen}");
+    // Root and the service's user outside of the unit see its server too, which lives in a user namespace of its own.
+    let database: Value = serde_json::from_str(&machine.sh("mathesar db status --json")).unwrap();
+    assert_eq!(
+        (&database["state"], &database["run_by"]),
+        (&json!("running"), &json!("mathesar")),
+        "{database}"
+    );
+    assert_eq!(machine.sh("mathesar db shell -- -XAtqc 'SELECT 1 + 1'"), "2");
     let stranger = machine.sh_as("nobody", "mathesar --system status");
     assert_ne!(stranger.code, Some(0), "nobody asks for the status: {}", stranger.told());
     machine.sh("mathesar stop");

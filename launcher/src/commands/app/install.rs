@@ -48,6 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    user::make_all_folders(&context.layout, &context.environment);
     handed::over(context, args.from.as_deref())?;
     user::ordinary(&context.layout, &context.environment)?;
     let offline = [("network.offline", "--offline", "true")];

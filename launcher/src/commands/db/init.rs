@@ -13,6 +13,7 @@ use crate::terminal::{note, verb};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
+    crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary(&context.layout, &context.environment)?;
     let walked = walking::walk_as(context, "db init", &[Step::Database], true)?;
     let did = [Step::Cluster, Step::Database].iter().any(|step| walked.changed.contains(step));
