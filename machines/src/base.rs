@@ -67,6 +67,9 @@ pub struct Recipe<'a> {
     pub packages: &'a [&'a str],
     /// Only fetched, with all that they need: a machine without a network can install them by apt.
     pub at_hand: &'a [&'a str],
+    /// The release that a machine can be upgraded to: its lists of packages take the place of the first one's, and what an upgrade of
+    /// the whole system needs is fetched.
+    pub next: Option<&'a str>,
     /// Whether packages may install manual pages, documentation and translations.
     pub documentation: bool,
 }
@@ -80,6 +83,7 @@ impl Recipe<'_> {
         let lists =
             [&[self.suite], self.packages, &["at hand, and what they recommend:"], self.at_hand, LEFT_OUT]
                 .concat();
+        let lists = [lists.as_slice(), self.next.as_slice()].concat();
         Sha256::digest(lists.join("\n"))[..5].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -169,12 +173,26 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
     command.args(apt_options().iter().map(|option| format!("--aptopt={option}")));
     command.args(recipe.left_out().iter().map(|left_out| format!("--dpkgopt=path-exclude={left_out}")));
     command.arg(format!("--include={}", recipe.packages.join(",")));
-    if !recipe.at_hand.is_empty() {
-        // With what they recommend, as apt installs it. mmdebstrap would empty the lists and the archives at its end.
+    if !recipe.at_hand.is_empty() || recipe.next.is_some() {
+        // mmdebstrap would empty the lists and the archives at its end.
         command.args(["--skip=cleanup/apt", "--aptopt=APT::Keep-Downloaded-Packages \"true\""]);
+    }
+    if !recipe.at_hand.is_empty() {
+        // With what they recommend, as apt installs it.
         let fetch =
             format!("apt-get -y --install-recommends --download-only install {}", recipe.at_hand.join(" "));
         command.arg(format!(r#"--customize-hook=chroot "$1" {fetch}"#));
+    }
+    if let Some(next) = recipe.next {
+        let mut lines = sources(next);
+        if lines.is_empty() {
+            lines.push(format!("deb http://deb.debian.org/debian {next} main"));
+        }
+        let lines = lines.join("\n");
+        command.arg(format!(r#"--customize-hook=rm -f "$1"/etc/apt/sources.list.d/*; printf '%s\n' '{lines}' >"$1"/etc/apt/sources.list"#));
+        for fetch in ["update", "-y --install-recommends --download-only full-upgrade"] {
+            command.arg(format!(r#"--customize-hook=chroot "$1" apt-get {fetch}"#));
+        }
     }
     command.arg(recipe.suite).arg(&partial).args(sources(recipe.suite)).stdin(Stdio::null());
     let output = command.output().context("cannot run mmdebstrap")?;

@@ -120,7 +120,7 @@ pub(crate) fn make(workspace: &Workspace, suite: &str, requirements: &Path) -> R
     let folder = store.join(format!("wheels-{suite}-{}", &key.finish()[..10]));
     if !folder.is_dir() {
         ui::verb("Building", format_args!("wheels for the Python of {suite}"));
-        let recipe = Recipe { suite, packages: PACKAGES, at_hand: &[], documentation: false };
+        let recipe = Recipe { suite, packages: PACKAGES, at_hand: &[], next: None, documentation: false };
         let base = Base::debian(&store, &recipe, &|what| ui::verb("Machine", what))?;
         let partial = machines::scratch(&store, "wheels")?;
         for name in ["in", "out", "out/built", "out/others"] {

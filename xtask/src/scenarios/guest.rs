@@ -1,6 +1,7 @@
 //! One machine with a repository at hand, and what scenarios ask of it.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -8,12 +9,14 @@ use machines::{Base, Machine, Ran};
 use serde_json::Value;
 
 use super::packages::{Packages, URL};
-use super::system::{Manager, System};
+use super::system::{Manager, System, Tree};
 use crate::ui;
 
 pub(crate) struct Guest<'a> {
     pub system: &'a System,
-    machine: Machine,
+    machine: Rc<Machine>,
+    /// A tree in the machine that everything is run in; the machine itself, if there is none.
+    root: Option<&'static str>,
 }
 
 /// Nothing of Mathesar's takes longer in a machine.
@@ -22,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Only our repository is asked for news: there is no network.
 const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
                     -o APT::Get::List-Cleanup=0";
+/// dnf 4 says so, dnf 5 asks for what is written here.
 const DNF: &str = "-y --releasever=1 --disablerepo=* --enablerepo=mathesar";
 /// Arch's names of what Debian's packages bring here.
 pub(super) const ASSUMED: &str = "--assume-installed glibc=2.41 --assume-installed gcc-libs --assume-installed cairo \
@@ -41,15 +45,26 @@ pub(crate) enum Act<'a> {
 }
 
 impl<'a> Guest<'a> {
-    pub(crate) fn boot(system: &'a System, packages: &'a Packages) -> Result<Guest<'a>> {
+    /// `repositories`: others than the packages' own.
+    pub(crate) fn boot(
+        system: &'a System,
+        tree: Tree,
+        packages: &'a Packages,
+        repositories: &Path,
+    ) -> Result<Guest<'a>> {
         let tell = |what: &str| ui::verb("Machine", what);
-        let base = Base::debian(&packages.store, &system.recipe(), &tell)?;
-        let binds = packages.binds(system.suite);
+        let base = Base::debian(&packages.store, &system.recipe(tree), &tell)?;
+        let binds = packages.binds(repositories);
         let binds: Vec<(&Path, &str)> = binds.iter().map(|(here, there)| (here.as_path(), *there)).collect();
-        let machine = Machine::boot(base, &packages.store, &binds)?;
-        let guest = Guest { system, machine };
+        let machine = Rc::new(Machine::boot(base, &packages.store, &binds)?);
+        let guest = Guest { system, machine, root: None };
         guest.serve("/srv/repositories")?;
         Ok(guest)
+    }
+
+    /// The same machine, seen from a tree in it.
+    pub(crate) fn inside(&self, root: &'static str) -> Guest<'a> {
+        Guest { system: self.system, machine: Rc::clone(&self.machine), root: Some(root) }
     }
 
     /// A web server on loopback that serves a folder of the machine's, in place of the one before.
@@ -65,11 +80,35 @@ impl<'a> Guest<'a> {
     }
 
     pub(crate) fn sh(&self, script: &str) -> Result<String> {
-        self.machine.sh(script)
+        match self.try_sh(script)?.ok() {
+            Ok(out) => Ok(out),
+            Err(told) => bail!("`{script}` in the machine: {told}"),
+        }
     }
 
     pub(crate) fn try_sh(&self, script: &str) -> Result<Ran> {
-        self.machine.try_sh(script)
+        match self.root {
+            None => self.machine.try_sh(script),
+            Some(root) => self.machine.run(&["chroot", root, "sh", "-euc", script], ""),
+        }
+    }
+
+    /// As another user, in a shell.
+    pub(crate) fn sh_as(&self, user: &str, script: &str) -> Result<Ran> {
+        self.machine.sh_as(user, script)
+    }
+
+    /// What takes longer than anything else.
+    pub(crate) fn try_long(&self, limit: Duration, script: &str) -> Result<Ran> {
+        self.machine.try_long(limit, script)
+    }
+
+    /// What a package manager asks for after it was interrupted.
+    pub(crate) fn repair(&self) -> Result<()> {
+        if self.system.manager == Manager::Apt {
+            self.sh("dpkg --configure -a 2>&1; apt-get -y -f install 2>&1")?;
+        }
+        Ok(())
     }
 
     pub(crate) fn reboot(&self) -> Result<()> {
@@ -95,7 +134,7 @@ impl<'a> Guest<'a> {
         self.sh(&format!(
             "mkdir -p /var/lib/pacman /etc/pacman.d
              ln -sf bash /bin/sh
-             printf '[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nRemoteFileSigLevel = Required\n\n' >/etc/pacman.conf
+             printf '[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nLocalFileSigLevel = Optional\nRemoteFileSigLevel = Required\n\n' >/etc/pacman.conf
              curl -sf {URL}/pacman/mathesar.conf >>/etc/pacman.conf
              curl -sf -o /tmp/key {URL}/pacman/mathesar.asc
              pacman-key --init 2>&1
@@ -118,6 +157,7 @@ impl<'a> Guest<'a> {
     pub(crate) fn refresh(&self) -> Result<Ran> {
         self.try_sh(&match self.system.manager {
             Manager::Apt => format!("apt-get {OURS} update 2>&1"),
+            Manager::Dnf if self.system.has_dnf5() => format!("dnf5 {DNF} makecache --refresh 2>&1"),
             Manager::Dnf => format!("dnf {DNF} makecache --refresh 2>&1"),
             Manager::Pacman => "pacman -Syy 2>&1".to_owned(),
         })
@@ -126,7 +166,8 @@ impl<'a> Guest<'a> {
     /// Does it, with nobody to ask.
     pub(crate) fn manage(&self, act: Act<'_>) -> Result<Ran> {
         let apt = |what: &str| format!("DEBIAN_FRONTEND=noninteractive apt-get -y {ANSWERS} {what} 2>&1");
-        let dnf = |what: &str| format!("dnf {DNF} {what} 2>&1");
+        let program = if self.system.has_dnf5() { "dnf5" } else { "dnf" };
+        let dnf = |what: &str| format!("{program} {DNF} {what} 2>&1");
         let pacman = |version: &str| {
             let url = format!("{URL}/pacman/mathesar-{version}-x86_64.pkg.tar.zst");
             format!("pacman -U --noconfirm {ASSUMED} {url} 2>&1; {HOOKS}")

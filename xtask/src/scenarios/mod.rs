@@ -1,41 +1,78 @@
 //! `cargo xtask verify`: the packages installed, upgraded, broken and removed by the real package managers, in throw-away machines with a
 //! really booted systemd.
 
+mod embedded;
 mod guest;
 mod hostile_apt;
 mod hostile_dnf;
 mod hostile_pacman;
+mod image;
 mod life;
+mod makepkg;
+mod mutations;
+mod next_release;
 mod packages;
+mod queue;
+mod report;
 mod system;
+mod troubles;
 
-use std::time::{Duration, Instant};
+use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
 use crate::workspace::Workspace;
-use crate::{Refused, table, ui};
+use crate::{Refused, ui};
 
 use guest::Guest;
+use mutations::{MUTATIONS, Mutation};
 use packages::Packages;
-use system::{Manager, System};
+use report::{Ended, Row};
+use system::{Manager, System, Tree};
 
 /// Install, upgrade, break and remove the packages with the real package managers
 ///
 /// Packages of this checkout, around the sample application of the launcher's tests, in several versions, in signed repositories; each
-/// system is a Debian tree, kept for a week, and each scenario a machine over it that is booted and thrown away. Root is needed, and
-/// no network once the trees are there. Exits with 77 where this computer cannot boot a machine.
+/// system is a Debian tree, kept for a week, and each story a machine over it that is booted and thrown away. Root is needed, and no
+/// network once the trees are there. Exits with 77 where this computer cannot boot a machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Package managers; all, if none is named
-    #[arg(value_enum, value_name = "MANAGER")]
-    managers: Vec<Manager>,
+    /// What to verify; the core, if nothing is named: apt on bookworm and trixie, dnf, pacman, and that what is broken is caught
+    #[arg(value_enum, value_name = "WHAT")]
+    what: Vec<Subject>,
     /// Debian releases: bookworm, trixie, sid
     #[arg(long, value_name = "SUITE", value_delimiter = ',')]
     on: Vec<String>,
-    /// Only scenarios whose names hold this; those that they build on run as well
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    /// Only scenarios whose names hold one of these; those that they build on run as well
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Machines at the same time; as many as this computer has cores, if it is not said
+    #[arg(long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Every system, sid too
+    All,
+    Apt,
+    Dnf,
+    Pacman,
+    /// Packages that are broken on purpose, each of which a scenario has to catch
+    Mutations,
+}
+
+impl Subject {
+    fn manager(self) -> Option<Manager> {
+        match self {
+            Subject::Apt => Some(Manager::Apt),
+            Subject::Dnf => Some(Manager::Dnf),
+            Subject::Pacman => Some(Manager::Pacman),
+            Subject::All | Subject::Mutations => None,
+        }
+    }
 }
 
 /// The exit code of `NotRun`, as automake's tests have it.
@@ -60,27 +97,44 @@ pub(crate) struct Scenario {
 }
 
 /// Scenarios that share a machine, each going on where the one before has stopped.
-fn lives(system: &System) -> [&'static [Scenario]; 2] {
+#[derive(Clone, Copy)]
+struct Story {
+    tree: Tree,
+    scenarios: &'static [Scenario],
+}
+
+fn stories(system: &System) -> Vec<Story> {
+    let usual = |scenarios| Story { tree: Tree::Usual, scenarios };
     match system.manager {
-        Manager::Apt => [life::SCENARIOS, hostile_apt::SCENARIOS],
-        Manager::Dnf => [life::without_purge(), hostile_dnf::SCENARIOS],
-        Manager::Pacman => [life::without_purge(), hostile_pacman::SCENARIOS],
+        Manager::Apt => {
+            let mut all = vec![usual(life::SCENARIOS)];
+            if system.suite == "bookworm" {
+                // It takes longest: not as the last one that the others wait for.
+                all.insert(0, Story { tree: Tree::Upgradable, scenarios: next_release::SCENARIOS });
+            }
+            all.extend(
+                [troubles::SCENARIOS, hostile_apt::SCENARIOS, embedded::SCENARIOS, image::SCENARIOS]
+                    .map(usual),
+            );
+            all
+        }
+        Manager::Dnf => {
+            [life::without_purge(), troubles::SCENARIOS, hostile_dnf::SCENARIOS, image::SCENARIOS]
+                .map(usual)
+                .to_vec()
+        }
+        Manager::Pacman => {
+            let all =
+                [life::without_purge(), troubles::SCENARIOS, hostile_pacman::SCENARIOS, makepkg::SCENARIOS];
+            all.map(usual).to_vec()
+        }
     }
 }
 
-#[derive(Debug)]
-enum Ended {
-    Well,
-    Badly,
-    /// One that it builds on has failed.
-    NotRun,
-}
-
-struct Row {
-    system: String,
-    scenario: &'static str,
-    ended: Ended,
-    took: Duration,
+/// What one machine is for.
+enum Job {
+    Story(System, Story),
+    Mutation(&'static Mutation),
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
@@ -88,31 +142,24 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         let help = if why.contains("root") { "sudo -E cargo xtask verify" } else { "cargo xtask tools" };
         return Err(anyhow::Error::new(NotRun(format!("{why}\nhelp: {help}"))));
     }
-    let systems = system::chosen(&args.managers, &args.on)?;
+    let jobs = jobs(args)?;
     let begun = Instant::now();
     let packages = {
-        let mut suites: Vec<&str> = systems.iter().map(|system| system.suite).collect();
+        let mut suites: Vec<&str> = jobs.iter().flat_map(Job::suites).collect();
+        suites.sort_unstable();
         suites.dedup();
         Packages::make(workspace, &suites)?
     };
-    let mut rows = Vec::new();
-    for system in &systems {
-        for life in lives(system) {
-            let last = match &args.only {
-                None => life.len(),
-                Some(text) => {
-                    let holds = |scenario: &Scenario| scenario.name.contains(text.as_str());
-                    life.iter().rposition(holds).map_or(0, |last| last + 1)
-                }
-            };
-            rows.extend(live(system, &life[..last], &packages)?);
-        }
-    }
-    anstream::print!("{}", text(&rows, begun.elapsed()));
+    let at_once = args.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let rows = queue::run(&jobs, at_once, &|job| match job {
+        Job::Story(system, story) => tell(system, story, &packages),
+        Job::Mutation(mutation) => vec![mutations::run(mutation, workspace, &packages)],
+    });
+    anstream::print!("{}", report::text(&rows, begun.elapsed()));
     let failed = rows.iter().filter(|row| !matches!(row.ended, Ended::Well)).count();
     match failed {
         0 => {
-            ui::verb("Verified", format_args!("{} scenarios on {} systems", rows.len(), systems.len()));
+            ui::verb("Verified", report::summary(&rows));
             Ok(())
         }
         failed => {
@@ -121,63 +168,130 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
 }
 
-fn live(system: &System, scenarios: &[Scenario], packages: &Packages) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    if scenarios.is_empty() {
-        return Ok(rows);
+/// What was asked for.
+fn jobs(args: &Args) -> Result<Vec<Job>> {
+    let all = args.what.contains(&Subject::All);
+    let managers: Vec<Manager> = args.what.iter().filter_map(|subject| subject.manager()).collect();
+    let mut jobs = Vec::new();
+    let only_mutations = !args.what.is_empty() && !all && managers.is_empty();
+    if !only_mutations {
+        let managers = if all { &[] } else { managers.as_slice() };
+        for system in system::chosen(managers, &args.on, all)? {
+            for story in stories(&system) {
+                let scenarios = wanted(story.scenarios, &args.only);
+                if !scenarios.is_empty() {
+                    jobs.push(Job::Story(system, Story { scenarios, ..story }));
+                }
+            }
+        }
     }
+    if all || args.what.contains(&Subject::Mutations) || (args.what.is_empty() && args.on.is_empty()) {
+        let named = |mutation: &&Mutation| is_named(mutation.name, &args.only);
+        jobs.extend(MUTATIONS.iter().filter(named).map(Job::Mutation));
+    }
+    match jobs.is_empty() {
+        true => anyhow::bail!("no scenario's name holds `{}`", args.only.join(", ")),
+        false => Ok(jobs),
+    }
+}
+
+/// Up to the last whose name holds the text: those before are what it builds on.
+fn wanted(scenarios: &'static [Scenario], only: &[String]) -> &'static [Scenario] {
+    let last = scenarios.iter().rposition(|scenario| is_named(scenario.name, only));
+    &scenarios[..last.map_or(0, |last| last + 1)]
+}
+
+/// Nothing asked for: everything.
+fn is_named(name: &str, only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|text| name.contains(text))
+}
+
+impl Job {
+    /// Debian releases whose Python is used.
+    fn suites(&self) -> Vec<&'static str> {
+        match self {
+            Job::Story(system, Story { tree: Tree::Upgradable, .. }) => vec![system.suite, system::NEXT],
+            Job::Story(system, _) => vec![system.suite],
+            Job::Mutation(_) => vec![mutations::SUITE],
+        }
+    }
+}
+
+/// Boots a machine and goes through its scenarios. None of them runs after one that has failed.
+fn tell(system: &System, story: &Story, packages: &Packages) -> Vec<Row> {
+    let mut rows = Vec::new();
     let begun = Instant::now();
-    let guest = Guest::boot(system, packages).with_context(|| format!("cannot boot {}", system.name()))?;
-    ui::verb("Booted", format_args!("{} in {:.1} s", system.name(), begun.elapsed().as_secs_f64()));
-    let mut broken = false;
-    for scenario in scenarios {
-        let mut row = Row {
-            system: system.name(),
-            scenario: scenario.name,
-            ended: Ended::NotRun,
-            took: Duration::ZERO,
-        };
-        if !broken {
-            let begun = Instant::now();
-            let result = (scenario.run)(&guest);
-            row.took = begun.elapsed();
-            match result {
+    let guest = Guest::boot(system, story.tree, packages, &packages.repositories());
+    let guest = guest.with_context(|| format!("cannot boot {}", system.name()));
+    let guest = guest.inspect(|_| {
+        ui::verb("Booted", format_args!("{} in {:.1} s", system.name(), begun.elapsed().as_secs_f64()));
+    });
+    let guest = guest.map_err(|error| ui::error(&error)).ok();
+    let mut broken = guest.is_none();
+    for scenario in story.scenarios {
+        let begun = Instant::now();
+        let ended = match guest.as_ref().filter(|_| !broken) {
+            None => Ended::NotRun,
+            Some(guest) => match (scenario.run)(guest) {
                 Ok(()) => {
-                    let took = row.took.as_secs_f64();
+                    let took = begun.elapsed().as_secs_f64();
                     ui::verb("Passed", format_args!("{}: {} in {took:.1} s", system.name(), scenario.name));
-                    row.ended = Ended::Well;
+                    Ended::Well
                 }
                 Err(error) => {
                     ui::error(&error.context(format!("{}: {}", system.name(), scenario.name)));
                     anstream::eprintln!("{}", guest.evidence());
-                    row.ended = Ended::Badly;
                     broken = true;
+                    Ended::Badly
                 }
-            }
-        }
-        rows.push(row);
+            },
+        };
+        rows.push(Row { system: system.name(), scenario: scenario.name, ended, took: begun.elapsed() });
     }
-    Ok(rows)
+    rows
 }
 
-fn text(rows: &[Row], all: Duration) -> String {
-    let mut lines: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            let ended = match row.ended {
-                Ended::Well => "passed",
-                Ended::Badly => "FAILED",
-                Ended::NotRun => "not run: the one before it failed",
-            };
-            let took = format!("{:.1} s", row.took.as_secs_f64());
-            vec![row.system.clone(), row.scenario.to_owned(), ended.to_owned(), took]
-        })
-        .collect();
-    lines.push(vec![
-        "together".to_owned(),
-        String::new(),
-        String::new(),
-        format!("{:.0} s", all.as_secs_f64()),
-    ]);
-    table::render(&["system", "scenario", "result", "time"], lines)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(what: &[Subject], on: &[&str], only: Option<&str>) -> Args {
+        let on = on.iter().map(|suite| (*suite).to_owned()).collect();
+        Args { what: what.to_vec(), on, only: only.map(str::to_owned).into_iter().collect(), jobs: None }
+    }
+
+    fn count(what: &[Subject], on: &[&str], only: Option<&str>) -> (usize, usize) {
+        let jobs = jobs(&args(what, on, only)).unwrap();
+        let stories = jobs.iter().filter(|job| matches!(job, Job::Story(..))).count();
+        (stories, jobs.len() - stories)
+    }
+
+    #[test]
+    fn what_is_asked_for_is_run() {
+        let (core, mutations) = count(&[], &[], None);
+        assert_eq!(mutations, MUTATIONS.len());
+        let (all, too) = count(&[Subject::All], &[], None);
+        assert!(all > core && too == mutations);
+        assert_eq!(count(&[Subject::Mutations], &[], None), (0, mutations));
+        assert_eq!(count(&[Subject::Mutations], &[], Some("pg_hba")), (0, 1));
+        // Whoever names a system wants nothing else.
+        assert_eq!(count(&[Subject::Apt], &["trixie"], Some("purge")), (1, 0));
+        assert_eq!(count(&[], &["sid"], Some("first install")), (2, 0));
+        assert!(jobs(&args(&[], &[], Some("no such thing"))).is_err());
+    }
+
+    #[test]
+    fn what_a_scenario_builds_on_runs_before_it() {
+        let names: Vec<&str> =
+            wanted(life::SCENARIOS, &["reboot".to_owned()]).iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names, ["first install", "first start", "data and a reboot"]);
+        assert!(wanted(life::SCENARIOS, &["elsewhere".to_owned()]).is_empty());
+        assert_eq!(wanted(life::SCENARIOS, &[]).len(), life::SCENARIOS.len());
+    }
+
+    #[test]
+    fn an_upgrade_needs_the_next_release_s_wheels() {
+        let jobs = jobs(&args(&[Subject::Apt], &["bookworm"], Some("distribution upgrade"))).unwrap();
+        assert_eq!(jobs.iter().flat_map(Job::suites).collect::<Vec<_>>(), ["bookworm", "trixie"]);
+    }
 }

