@@ -208,7 +208,7 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
 
 /// Where this computer's own apt gets the release from, its updates included. Nothing where it knows it not: mmdebstrap
 /// has a default then.
-fn sources(suite: &str) -> Vec<String> {
+pub fn sources(suite: &str) -> Vec<String> {
     // Named, as not every computer's apt trusts it without.
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let signed = if Path::new(keyring).exists() { format!("[signed-by={keyring}] ") } else { String::new() };

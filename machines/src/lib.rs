@@ -5,5 +5,5 @@
 mod base;
 mod machine;
 
-pub use base::{Base, Recipe, missing, run_over, scratch};
+pub use base::{Base, Recipe, missing, run_over, scratch, sources};
 pub use machine::{Binds, LIMIT, Machine, Ran, until};

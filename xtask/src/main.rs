@@ -6,6 +6,7 @@ mod bench;
 mod bump;
 mod channel;
 mod check;
+mod depends;
 mod digest;
 mod dist;
 mod edit;

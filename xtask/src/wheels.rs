@@ -32,12 +32,13 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
-/// The compiler, and what the sources of psycopg2 and lxml's like look for.
+/// The compiler, and what the sources of psycopg2 and PyYAML look for.
 const PACKAGES: &[&str] = &[
     "ca-certificates",
     "gcc",
     "libc6-dev",
     "libpq-dev",
+    "libyaml-dev",
     "patchelf",
     "python3",
     "python3-dev",

@@ -6,6 +6,7 @@
 mod autostart;
 mod backup;
 mod faults;
+mod gone;
 mod instance;
 mod machine;
 #[path = "../sample/mod.rs"]

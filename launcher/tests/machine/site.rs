@@ -39,15 +39,20 @@ pub struct Site {
     _package: tempfile::TempDir,
 }
 
-/// One, or why there can be none.
-pub fn installed() -> Result<Site, String> {
+/// The tree below it, or why there can be no machine.
+pub fn base() -> Result<Base, String> {
     if let Some(why) = machines::missing() {
         return Err(why);
     }
-    let store = store();
     let recipe =
         Recipe { suite: "bookworm", packages: PACKAGES, at_hand: &[], next: None, documentation: false };
-    let base = Base::debian(&store, &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))?;
+    Base::debian(&store(), &recipe, &|what| println!("{what}")).map_err(|why| format!("{why:#}"))
+}
+
+/// One, or why there can be none.
+pub fn installed() -> Result<Site, String> {
+    let base = base()?;
+    let store = store();
     let wheels = wheels(&store)?;
     let package = package(&store);
     let binds: [(&Path, &str); 2] = [(package.path(), "/mnt"), (&wheels, "/usr/share/mathesar/wheels")];
@@ -69,7 +74,7 @@ pub fn installed() -> Result<Site, String> {
 }
 
 /// Shared by all builds of one checkout, and kept.
-fn store() -> PathBuf {
+pub fn store() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("machines")
 }
 

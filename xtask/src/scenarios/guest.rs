@@ -58,6 +58,10 @@ impl<'a> Guest<'a> {
         let binds: Vec<(&Path, &str)> = binds.iter().map(|(here, there)| (here.as_path(), *there)).collect();
         let machine = Rc::new(Machine::boot(base, &packages.store, &binds)?);
         let guest = Guest { system, machine, root: None };
+        if system.has_dnf5() {
+            // Debian's has a plug-in on that makes a repository of what was installed, and fails.
+            guest.sh("find /etc/dnf/libdnf5-plugins -name local.conf -exec sed -i 's/^enabled.*/enabled = 0/' {} +")?;
+        }
         guest.serve("/srv/repositories")?;
         Ok(guest)
     }

@@ -21,7 +21,7 @@ fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
     guest.sh("mkdir -p /etc/yum.repos.d; sed 's|^gpgkey=.*|gpgkey=file:///srv/repositories/dnf/mathesar.asc|' /srv/repositories/dnf/mathesar.repo >/etc/yum.repos.d/mathesar.repo")?;
     let ran = guest.manage(Act::Install("1.0.0-1"))?;
     guest.serve("/srv/repositories")?;
-    guest.sh("rm -rf /var/cache/dnf")?;
+    guest.sh("rm -rf /var/cache/dnf /var/cache/libdnf5")?;
     ensure!(ran.code != Some(0), "taken: {}", ran.told());
     ensure!(guest.try_sh("test -e /usr/bin/mathesar")?.code == Some(1), "it was installed: {}", ran.told());
     holds(&ran.out, cause)
@@ -38,11 +38,11 @@ fn tampered_index(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn tampered_signature(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "echo '<!-- -->' >>repodata/repomd.xml", "Bad GPG signature")
+    refused(guest, "echo '<!-- -->' >>repodata/repomd.xml", guest.system.says_bad_repomd())
 }
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "rm -r ../dnf/*; cp -R /srv/strangers/dnf/* .", "Bad GPG signature")
+    refused(guest, "rm -r ../dnf/*; cp -R /srv/strangers/dnf/* .", guest.system.says_other_key())
 }
 
 fn unsigned(guest: &Guest<'_>) -> Result<()> {

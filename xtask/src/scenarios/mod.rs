@@ -12,6 +12,7 @@ mod makepkg;
 mod mutations;
 mod next_release;
 mod packages;
+mod piuparts;
 mod queue;
 mod report;
 mod system;
@@ -24,7 +25,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::workspace::Workspace;
-use crate::{Refused, ui};
+use crate::{Refused, depends, ui};
 
 use guest::Guest;
 use mutations::{MUTATIONS, Mutation};
@@ -62,6 +63,8 @@ enum Subject {
     Pacman,
     /// Packages that are broken on purpose, each of which a scenario has to catch
     Mutations,
+    /// That the names of the dependencies are names of packages; needs neither root nor machines
+    Depends,
 }
 
 impl Subject {
@@ -70,7 +73,7 @@ impl Subject {
             Subject::Apt => Some(Manager::Apt),
             Subject::Dnf => Some(Manager::Dnf),
             Subject::Pacman => Some(Manager::Pacman),
-            Subject::All | Subject::Mutations => None,
+            Subject::All | Subject::Mutations | Subject::Depends => None,
         }
     }
 }
@@ -100,35 +103,39 @@ pub(crate) struct Scenario {
 #[derive(Clone, Copy)]
 struct Story {
     tree: Tree,
+    /// Part of every test; the others run where their system is named, and with `all`.
+    core: bool,
     scenarios: &'static [Scenario],
 }
 
 fn stories(system: &System) -> Vec<Story> {
-    let usual = |scenarios| Story { tree: Tree::Usual, scenarios };
+    let usual = |core, scenarios| Story { tree: Tree::Usual, core, scenarios };
+    let once = system.manager == Manager::Apt && system.suite == "trixie";
+    let life = match system.manager {
+        Manager::Apt => life::SCENARIOS,
+        Manager::Dnf | Manager::Pacman => life::without_purge(),
+    };
+    let mut all = vec![usual(true, life), usual(once, troubles::SCENARIOS)];
     match system.manager {
         Manager::Apt => {
-            let mut all = vec![usual(life::SCENARIOS)];
             if system.suite == "bookworm" {
                 // It takes longest: not as the last one that the others wait for.
-                all.insert(0, Story { tree: Tree::Upgradable, scenarios: next_release::SCENARIOS });
+                let scenarios = next_release::SCENARIOS;
+                all.insert(0, Story { tree: Tree::Upgradable, core: false, scenarios });
             }
-            all.extend(
-                [troubles::SCENARIOS, hostile_apt::SCENARIOS, embedded::SCENARIOS, image::SCENARIOS]
-                    .map(usual),
-            );
-            all
+            all.extend([
+                usual(true, hostile_apt::SCENARIOS),
+                usual(false, embedded::SCENARIOS),
+                usual(false, image::SCENARIOS),
+                usual(once, piuparts::SCENARIOS),
+            ]);
         }
-        Manager::Dnf => {
-            [life::without_purge(), troubles::SCENARIOS, hostile_dnf::SCENARIOS, image::SCENARIOS]
-                .map(usual)
-                .to_vec()
-        }
+        Manager::Dnf => all.extend([usual(true, hostile_dnf::SCENARIOS), usual(false, image::SCENARIOS)]),
         Manager::Pacman => {
-            let all =
-                [life::without_purge(), troubles::SCENARIOS, hostile_pacman::SCENARIOS, makepkg::SCENARIOS];
-            all.map(usual).to_vec()
+            all.extend([usual(true, hostile_pacman::SCENARIOS), usual(true, makepkg::SCENARIOS)]);
         }
     }
+    all
 }
 
 /// What one machine is for.
@@ -138,6 +145,17 @@ enum Job {
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    if args.what == [Subject::Depends] {
+        return depends::run(workspace);
+    }
+    let names = match args.what.iter().any(|what| matches!(what, Subject::All | Subject::Depends)) {
+        true => depends::run(workspace),
+        false => Ok(()),
+    };
+    machines_too(args, workspace).and(names)
+}
+
+fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
     if let Some(why) = machines::missing() {
         let help = if why.contains("root") { "sudo -E cargo xtask verify" } else { "cargo xtask tools" };
         return Err(anyhow::Error::new(NotRun(format!("{why}\nhelp: {help}"))));
@@ -173,11 +191,12 @@ fn jobs(args: &Args) -> Result<Vec<Job>> {
     let all = args.what.contains(&Subject::All);
     let managers: Vec<Manager> = args.what.iter().filter_map(|subject| subject.manager()).collect();
     let mut jobs = Vec::new();
+    let only_core = args.what.is_empty() && args.on.is_empty() && args.only.is_empty();
     let only_mutations = !args.what.is_empty() && !all && managers.is_empty();
     if !only_mutations {
         let managers = if all { &[] } else { managers.as_slice() };
         for system in system::chosen(managers, &args.on, all)? {
-            for story in stories(&system) {
+            for story in stories(&system).into_iter().filter(|story| story.core || !only_core) {
                 let scenarios = wanted(story.scenarios, &args.only);
                 if !scenarios.is_empty() {
                     jobs.push(Job::Story(system, Story { scenarios, ..story }));

@@ -8,7 +8,7 @@ use super::guest::Guest;
 use super::packages::{Change, Packages};
 use super::report::{Ended, Row};
 use super::system::{Manager, System, Tree};
-use super::{Scenario, life, makepkg};
+use super::{Scenario, life, makepkg, piuparts};
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -95,6 +95,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "Overall exposure level",
     ),
     apt(
+        "a file left behind",
+        Change::Package("sed -i '2i date >/etc/mathesar-was-here' DEBIAN/postinst"),
+        &["piuparts"],
+        "/etc/mathesar-was-here",
+    ),
+    apt(
         "the restart",
         Change::Package("sed -i 's/try-restart/is-active/' DEBIAN/postinst"),
         &["first install", "first start", "data and a reboot", "next revision, settings edited"],
@@ -155,7 +161,7 @@ fn caught(mutation: &Mutation, workspace: &Workspace, packages: &Packages) -> Re
 }
 
 fn find(name: &str) -> Result<&'static Scenario> {
-    let mut all = life::SCENARIOS.iter().chain(makepkg::SCENARIOS);
+    let mut all = life::SCENARIOS.iter().chain(makepkg::SCENARIOS).chain(piuparts::SCENARIOS);
     all.find(|scenario| scenario.name == name).with_context(|| format!("no scenario is named {name}"))
 }
 

@@ -44,10 +44,12 @@ pub(crate) enum Tree {
 }
 
 /// Running in every machine; nothing of what the package itself asks for.
-const PACKAGES: &[&str] = &["systemd", "systemd-sysv", "dbus", "procps", "busybox", "curl", "xz-utils"];
+const PACKAGES: &[&str] =
+    &["systemd", "systemd-sysv", "dbus", "procps", "mount", "busybox", "curl", "xz-utils"];
 
-/// What the package asks for, and recommends: fetched, not installed.
-const AT_HAND: &[&str] = &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql"];
+/// What the package asks for, and recommends, and what examines it: fetched, not installed.
+const AT_HAND: &[&str] =
+    &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql", "piuparts", "apt-utils"];
 
 /// Both: a system that somebody has used.
 const USED: &[&str] = &[
@@ -55,6 +57,7 @@ const USED: &[&str] = &[
     "systemd-sysv",
     "dbus",
     "procps",
+    "mount",
     "busybox",
     "curl",
     "xz-utils",
@@ -71,6 +74,7 @@ const OF_OTHERS: &[&str] = &[
     "systemd-sysv",
     "dbus",
     "procps",
+    "mount",
     "busybox",
     "curl",
     "xz-utils",
@@ -94,6 +98,7 @@ const OF_OTHERS_IN_SID: &[&str] = &[
     "systemd-sysv",
     "dbus",
     "procps",
+    "mount",
     "busybox",
     "curl",
     "xz-utils",
@@ -151,9 +156,19 @@ impl System {
         Recipe { suite: self.suite, packages, at_hand, next, documentation: true }
     }
 
+    /// What dnf says of an index that its signature does not fit.
+    pub(crate) fn says_bad_repomd(&self) -> &'static str {
+        if self.has_dnf5() { "Bad PGP signature" } else { "Bad GPG signature" }
+    }
+
+    /// What dnf says of an index that another key has signed.
+    pub(crate) fn says_other_key(&self) -> &'static str {
+        if self.has_dnf5() { "Signing key not found" } else { "Bad GPG signature" }
+    }
+
     /// Whose `dnf` is dnf 5.
     pub(crate) fn has_dnf5(&self) -> bool {
-        self.suite == "sid"
+        self.manager == Manager::Dnf && self.suite == "sid"
     }
 }
 
