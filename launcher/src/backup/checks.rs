@@ -163,12 +163,12 @@ SET quote_all_identifiers = off; SET client_min_messages = warning; SET jit = of
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n";
 
 /// Rows are written by `record_out`, not by a cast: a cast may be a function of somebody's, and would run as superuser. A
-/// sum does not mind the order, and of numeric does not overflow.
+/// sum does not mind the order, and of numeric does not overflow. `t.*` is the whole row also where a column is named `t`.
 fn statements(shared: bool) -> String {
     let answer = |schema: &str, table: &str, from: &str| {
         format!(
             "'SELECT json_build_object(''database'', '''', ''schema'', ' || {schema} || ', ''table'', ' || {table} || \
-             ', ''rows'', count(*), ''checksum'', coalesce(sum(hashtextextended(record_out(t)::text, 0)), 0)::text) FROM ' || {from} || ' t'"
+             ', ''rows'', count(*), ''checksum'', coalesce(sum(hashtextextended(record_out(t.*)::text, 0)), 0)::text) FROM ' || {from} || ' t'"
         )
     };
     let of_tables = answer("quote_literal(n.nspname)", "quote_literal(c.relname)", "of.what");

@@ -32,7 +32,7 @@ fn every_difference_is_told() {
 fn rows_are_written_by_no_function_of_a_user() {
     for shared in [false, true] {
         let text = statements(shared);
-        assert!(text.contains("record_out(t)::text") && !text.contains("t::text"), "{text}");
+        assert!(text.contains("record_out(t.*)::text") && !text.contains("t::text"), "{text}");
         assert!(text.starts_with("SET search_path = pg_catalog;"), "{text}");
         assert_eq!(text.contains("pg_authid"), shared);
     }
