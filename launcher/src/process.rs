@@ -79,6 +79,11 @@ impl Program {
         self
     }
 
+    pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Program {
+        self.command.env_remove(name);
+        self
+    }
+
     pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
         mut self,
         all: impl IntoIterator<Item = (N, V)>,

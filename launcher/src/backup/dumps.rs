@@ -42,6 +42,8 @@ pub(super) fn custom(program: Program, to: &Path, level: Level) -> Program {
     let level = if level == Level::Plain { "--compress=0" } else { "--compress=1" };
     // Without a limit, whoever holds a lock in a forgotten session holds up every backup, for ever.
     let wait = "--lock-wait-timeout=60s";
+    // In the database's own encoding: not everything that is in it has to be writable in another.
+    let program = program.without_env("PGCLIENTENCODING");
     program.args(["--format=custom", level, wait, "--no-password", "--file"]).arg(to)
 }
 

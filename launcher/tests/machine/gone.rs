@@ -51,7 +51,10 @@ fn boots() {
 
 /// A process of its own that has booted a machine, and its number.
 fn booted(how: &str) -> (Child, u32) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    // A shell's `&` has its programs ignore SIGINT, and theirs too.
+    let mut child = Command::new("env")
+        .arg("--default-signal")
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", "gone::boots", "--ignored", "--nocapture"])
         .env(HOW, how)
         .stdin(Stdio::null())

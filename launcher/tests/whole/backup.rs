@@ -94,6 +94,14 @@ pub fn fill(home: &Home) -> Filled {
     let answer = request(home.port, &head, body.as_bytes(), PATIENCE).unwrap();
     assert_eq!(answer.status, 201, "{}", answer.body);
     home.sql("people", ODD);
+    // Bytes that are no text in any other encoding.
+    home.sql(
+        "postgres",
+        "CREATE DATABASE \"bytes \"\"%s\" ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0",
+    );
+    home.sql("bytes \"%s", r"CREATE TABLE bytes AS SELECT E'\xff\xfe' AS t");
+    home.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    home.sql("latin", "CREATE TABLE \"Ärger\" AS SELECT 'ÿ'::text AS t");
     let file: Value = serde_json::from_str(&answer.body).unwrap();
     Filled { table, media: file["name"].as_str().unwrap().to_owned() }
 }
