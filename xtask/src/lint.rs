@@ -14,6 +14,7 @@ use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{Refused, ui};
 
+pub(crate) use judge::OF_DEBIAN_12;
 use report::{Outcome, Report};
 use scene::Scene;
 

@@ -1,6 +1,7 @@
 //! `cargo xtask verify`: the packages installed, upgraded, broken and removed by the real package managers, in throw-away machines with a
 //! really booted systemd.
 
+mod checkers;
 mod embedded;
 mod guest;
 mod hostile_apt;
@@ -128,9 +129,14 @@ fn stories(system: &System) -> Vec<Story> {
                 usual(false, embedded::SCENARIOS),
                 usual(false, image::SCENARIOS),
                 usual(once, piuparts::SCENARIOS),
+                usual(false, checkers::LINTIAN),
             ]);
         }
-        Manager::Dnf => all.extend([usual(true, hostile_dnf::SCENARIOS), usual(false, image::SCENARIOS)]),
+        Manager::Dnf => all.extend([
+            usual(true, hostile_dnf::SCENARIOS),
+            usual(false, image::SCENARIOS),
+            usual(false, checkers::RPMLINT),
+        ]),
         Manager::Pacman => {
             all.extend([usual(true, hostile_pacman::SCENARIOS), usual(true, makepkg::SCENARIOS)]);
         }

@@ -47,6 +47,8 @@ pub(crate) enum Change {
 /// Folders that machines see, and the key that has signed what is in them.
 pub(crate) struct Packages {
     folder: TempDir,
+    /// With the settings of checkers.
+    packaging: PathBuf,
     pub store: PathBuf,
     pub key: Key,
 }
@@ -58,7 +60,7 @@ impl Packages {
         fs::create_dir_all(&store).with_context(|| format!("cannot create {}", store.display()))?;
         let folder = machines::scratch(&store, "verify")?;
         let key = Key::throw_away(&folder.path().join("keys"), "Mathesar, for a test")?;
-        let packages = Packages { folder, store, key };
+        let packages = Packages { folder, packaging: workspace.root.join("packaging"), store, key };
         fs::create_dir(packages.wheels()).context("cannot create a folder for the wheels")?;
         for suite in suites {
             wheels(workspace, suite, &packages.wheels())?;
@@ -165,6 +167,7 @@ impl Packages {
         vec![
             (repositories.to_owned(), "/srv/repositories"),
             (self.strangers(), "/srv/strangers"),
+            (self.packaging.clone(), "/srv/packaging"),
             (self.app(), "/usr/share/mathesar/app"),
             (self.wheels(), "/usr/share/mathesar/wheels"),
         ]

@@ -48,8 +48,16 @@ const PACKAGES: &[&str] =
     &["systemd", "systemd-sysv", "dbus", "procps", "mount", "busybox", "curl", "xz-utils"];
 
 /// What the package asks for, and recommends, and what examines it: fetched, not installed.
-const AT_HAND: &[&str] =
-    &["ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql", "piuparts", "apt-utils"];
+const AT_HAND: &[&str] = &[
+    "ca-certificates",
+    "libcairo2",
+    "python3",
+    "python3-venv",
+    "postgresql",
+    "piuparts",
+    "apt-utils",
+    "lintian",
+];
 
 /// Both: a system that somebody has used.
 const USED: &[&str] = &[
@@ -80,6 +88,7 @@ const OF_OTHERS: &[&str] = &[
     "xz-utils",
     "dnf",
     "rpm",
+    "rpmlint",
     "pacman-package-manager",
     "makepkg",
     "libarchive-tools",
@@ -104,6 +113,7 @@ const OF_OTHERS_IN_SID: &[&str] = &[
     "xz-utils",
     "dnf5",
     "rpm",
+    "rpmlint",
     "gnupg",
     "zstd",
     "ca-certificates",
