@@ -13,6 +13,8 @@ pub const LAST_RUN: &str = "last-run.json";
 
 /// What stays there where nobody gets to write an end.
 pub(super) fn begun(state: &Path) {
+    // Records that somebody was killed over: they lie beside the true ones.
+    files::sweep(state);
     let record = json!({ "ended": "running", "pid": std::process::id(), "boot": boot(), "at": now() });
     if !write(state, &record) {
         // Better nothing than what an earlier run has said.
@@ -73,7 +75,10 @@ mod tests {
         };
         ended(state.path(), &Outcome::Failed("no network".to_owned()));
         assert_eq!(failure().unwrap().0, "no network");
+        let unfinished = state.path().join(".last-run.json.2147483000.new");
+        std::fs::write(&unfinished, "").unwrap();
         begun(state.path());
+        assert!(!unfinished.exists(), "what somebody was killed over stays");
         assert_eq!(failure().unwrap().0, format!("the launcher was killed (pid {})", std::process::id()));
         ended(state.path(), &Outcome::Stopped);
         assert_eq!(failure(), None);
