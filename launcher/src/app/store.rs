@@ -295,18 +295,18 @@ impl Store {
     /// Removes releases, the least recently installed first, until `keep` are left besides the current one. Never the
     /// current one, never one that is held or kept.
     pub fn prune(&self, keep: usize) -> Result<Vec<String>, Failure> {
-        self.prune_but(keep, None)
+        self.prune_but(keep, &[])
     }
 
-    /// The same, and this one stays too.
-    pub fn prune_but(&self, keep: usize, spared: Option<&str>) -> Result<Vec<String>, Failure> {
+    /// The same, and these stay too.
+    pub fn prune_but(&self, keep: usize, spared: &[String]) -> Result<Vec<String>, Failure> {
         let kept = self.kept();
         let mut others: Vec<(std::time::SystemTime, Installed)> = Vec::new();
         for release in self.list()? {
             let record = release.path.join(RECORD);
             let time = record.metadata().and_then(|found| found.modified());
             let time = time.map_err(|cause| Failure::io("read", &record, cause))?;
-            if !release.current && !kept.contains(&release.id) && spared != Some(release.id.as_str()) {
+            if !release.current && !kept.contains(&release.id) && !spared.contains(&release.id) {
                 others.push((time, release));
             }
         }

@@ -361,6 +361,9 @@ fn the_way_back_and_forth_again() {
         output.stderr
     );
     assert_eq!(home.status()["version"], "2.0.0");
+    // Nobody takes the way back away.
+    let pruned = home.ok(&["app", "prune", "--keep", "0"]);
+    assert!(pruned.stderr.contains("every release is still needed"), "{}", pruned.stderr);
     let output = home.ok(&["rollback", "--discard-newer"]);
     assert!(output.stderr.contains("Went back from Mathesar 2.0.0 to 1.0.0"), "{}", output.stderr);
     assert_eq!(home.status()["version"], "1.0.0");

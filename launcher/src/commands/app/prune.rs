@@ -8,6 +8,7 @@ use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::supervise::Request;
 use crate::terminal::{note, size, verb};
+use crate::transaction::Kept;
 
 /// Remove releases that are not needed any more
 ///
@@ -52,7 +53,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         releases.iter().map(|release| (release.id.as_str(), files::size(&release.path))).collect();
     // After `app use --force` the tables are of another release than the current one.
     let tables = crate::steps::migrated_by(&installation.layout.state)?;
-    let removed = store.prune_but(args.keep, tables.as_deref())?;
+    // And the copy that `rollback` would bring back is of the one before.
+    let copy = Kept::find(&installation.layout.state).and_then(|kept| kept.release);
+    let spared: Vec<String> = tables.into_iter().chain(copy).collect();
+    let removed = store.prune_but(args.keep, &spared)?;
     for id in &removed {
         verb("Removed", format_args!("{id}, {}", size(sizes.get(id.as_str()).copied().unwrap_or(0))));
     }
