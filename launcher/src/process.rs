@@ -174,13 +174,25 @@ fn last_lines(bytes: &[u8]) -> Option<String> {
     if lines.is_empty() {
         return None;
     }
-    let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-    Some(shown.iter().map(|line| format!("\n    {line}")).collect())
+    let (before, shown) = lines.split_at(lines.len().saturating_sub(SHOWN_LINES));
+    // PostgreSQL says what is wrong, and then the whole statement that it was about.
+    let is_cause = |line: &&&str| ["FATAL:  ", "PANIC:  ", "ERROR:  "].iter().any(|word| line.contains(word));
+    let cause = before.iter().rfind(is_cause).filter(|_| !shown.iter().any(|line| is_cause(&line)));
+    Some(cause.into_iter().chain(shown).map(|line| format!("\n    {line}")).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_is_shown_although_a_long_statement_follows() {
+        let text = format!("FATAL:  no room\nSTATEMENT:\n{}", "more\n".repeat(50));
+        let shown = last_lines(text.as_bytes()).unwrap();
+        assert!(shown.starts_with("\n    FATAL:  no room\n    more"), "{shown}");
+        assert_eq!(shown.lines().count(), SHOWN_LINES + 2);
+        assert_eq!(last_lines(b"ERROR:  no\nmore").unwrap(), "\n    ERROR:  no\n    more");
+    }
 
     #[test]
     fn a_failure_holds_the_command_and_its_words() {

@@ -148,7 +148,12 @@ pub fn tree(folder: &Path) -> Vec<String> {
     let mut left = vec![folder.to_owned()];
     while let Some(path) = left.pop() {
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        let content = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        // A server that runs removes files while they are looked at.
+        let content = match meta.is_file().then(|| fs::read(&path)) {
+            Some(Err(cause)) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+            Some(content) => content.unwrap(),
+            None => Vec::new(),
+        };
         let digest = mathesar::app::digest::of_bytes(&content);
         all.push(format!("{} {:o} {} {digest}", path.display(), meta.mode(), meta.uid()));
         if meta.is_dir() {
