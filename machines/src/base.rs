@@ -184,17 +184,13 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
         command.arg(format!(r#"--customize-hook=chroot "$1" {fetch}"#));
     }
     if let Some(next) = recipe.next {
-        let mut lines = sources(next);
-        if lines.is_empty() {
-            lines.push(format!("deb http://deb.debian.org/debian {next} main"));
-        }
-        let lines = lines.join("\n");
+        let lines = sources(next).join("\n");
         command.arg(format!(r#"--customize-hook=rm -f "$1"/etc/apt/sources.list.d/*; printf '%s\n' '{lines}' >"$1"/etc/apt/sources.list"#));
         for fetch in ["update", "-y --install-recommends --download-only full-upgrade"] {
             command.arg(format!(r#"--customize-hook=chroot "$1" apt-get {fetch}"#));
         }
     }
-    command.arg(recipe.suite).arg(&partial).args(sources(recipe.suite)).stdin(Stdio::null());
+    command.arg(recipe.suite).arg(&partial).args(own_sources(recipe.suite)).stdin(Stdio::null());
     let output = command.output().context("cannot run mmdebstrap")?;
     if !output.status.success() {
         let _ = fs::remove_dir_all(&partial);
@@ -206,9 +202,17 @@ fn make(store: &Path, recipe: &Recipe<'_>, tree: &Path, tell: &dyn Fn(&str)) -> 
     fs::rename(&partial, tree).with_context(|| format!("cannot rename {}", partial.display()))
 }
 
+/// Where a release comes from, as lines of sources.list.
+pub fn sources(suite: &str) -> Vec<String> {
+    match own_sources(suite) {
+        own if own.is_empty() => vec![format!("deb http://deb.debian.org/debian {suite} main")],
+        own => own,
+    }
+}
+
 /// Where this computer's own apt gets the release from, its updates included. Nothing where it knows it not: mmdebstrap
 /// has a default then.
-pub fn sources(suite: &str) -> Vec<String> {
+fn own_sources(suite: &str) -> Vec<String> {
     // Named, as not every computer's apt trusts it without.
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let signed = if Path::new(keyring).exists() { format!("[signed-by={keyring}] ") } else { String::new() };

@@ -24,15 +24,12 @@ impl Lists {
             fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         }
         let lists = Lists { folder };
-        let sources = machines::sources(suite);
-        let default = || format!("deb http://deb.debian.org/debian {suite} main");
-        let text = if sources.is_empty() { default() } else { sources.join("\n") };
-        lists.write("sources.list", &format!("{text}\n"))?;
+        lists.write("sources.list", &format!("{}\n", machines::sources(suite).join("\n")))?;
         // Nothing is installed, on which something could rest unseen.
         lists.write("status", "")?;
         let stamp = lists.folder.join("fetched");
         if !is_fresh(&stamp) {
-            let output = lists.apt("apt-get", &["update", "--error-on=any"])?;
+            let output = lists.apt(&["update", "--error-on=any"])?;
             if !output.status.success() {
                 bail!("cannot fetch the lists of {suite}: {}", errors(&output));
             }
@@ -43,8 +40,7 @@ impl Lists {
 
     /// The version that would be installed for a dependency, in Debian's syntax, alternatives and all; else why there is none.
     pub(super) fn resolve(&self, dependency: &str) -> Result<std::result::Result<String, String>> {
-        let output =
-            self.apt("apt-get", &["--simulate", "--no-install-recommends", "satisfy", dependency])?;
+        let output = self.apt(&["--simulate", "--no-install-recommends", "satisfy", dependency])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             return Ok(Err(errors(&output)));
@@ -58,9 +54,9 @@ impl Lists {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn apt(&self, program: &str, arguments: &[&str]) -> Result<Output> {
+    fn apt(&self, arguments: &[&str]) -> Result<Output> {
         let folder = self.folder.display();
-        let mut command = Command::new(program);
+        let mut command = Command::new("apt-get");
         for option in [
             format!("Dir::Etc::SourceList={folder}/sources.list"),
             "Dir::Etc::SourceParts=-".to_owned(),
@@ -77,7 +73,7 @@ impl Lists {
             command.arg("-o").arg(option);
         }
         command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null());
-        command.output().with_context(|| format!("cannot run {program}"))
+        command.output().context("cannot run apt-get")
     }
 }
 

@@ -28,6 +28,16 @@ pub(super) fn without_purge() -> &'static [Scenario] {
 /// Somebody's data.
 pub(super) const CATS: &str = "CREATE TABLE cats (id int GENERATED ALWAYS AS IDENTITY, name text); INSERT INTO cats (name) VALUES ('Mia'), ('Tom')";
 
+/// A first version that serves, with somebody's data in it.
+pub(super) fn begun(guest: &Guest<'_>) -> Result<()> {
+    guest.add_repository()?;
+    guest.managed(Act::Install("1.0.0-1"))?;
+    guest.sh("mathesar start")?;
+    guest.serves("1.0.0")?;
+    guest.sql(CATS)?;
+    rows(guest)
+}
+
 const CONF: &str = "/etc/mathesar/mathesar.conf";
 const EDIT: &str = "# edited by hand";
 

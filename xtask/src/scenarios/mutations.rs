@@ -24,6 +24,8 @@ pub(super) struct Mutation {
 
 const STARTED: &[&str] = &["first install", "first start"];
 const INSTALLED: &[&str] = &["first install"];
+const REVISED: &[&str] =
+    &["first install", "first start", "data and a reboot", "next revision, settings edited"];
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     apt(
@@ -40,12 +42,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         INSTALLED,
         "libcairo3",
     ),
-    apt(
-        "the conffile mark",
-        Change::Package(": >DEBIAN/conffiles"),
-        &["first install", "first start", "data and a reboot", "next revision, settings edited"],
-        "the settings are others",
-    ),
+    apt("the conffile mark", Change::Package(": >DEBIAN/conffiles"), REVISED, "the settings are others"),
     apt(
         "the signature",
         Change::Repository("rm apt/dists/stable/InRelease apt/dists/stable/Release.gpg"),
@@ -103,7 +100,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     apt(
         "the restart",
         Change::Package("sed -i 's/try-restart/is-active/' DEBIAN/postinst"),
-        &["first install", "first start", "data and a reboot", "next revision, settings edited"],
+        REVISED,
         "it was not restarted",
     ),
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::Scenario;
-use super::guest::{Act, Guest, holds};
+use super::guest::{Guest, holds};
 use super::life::{self, rows};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -21,13 +21,8 @@ const PYTHON: &str = "grep -h ^version /var/lib/mathesar/app/*/venv/pyvenv.cfg";
 const LIMIT: Duration = Duration::from_secs(900);
 
 fn begun(guest: &Guest<'_>) -> Result<()> {
-    guest.add_repository()?;
-    guest.managed(Act::Install("1.0.0-1"))?;
-    guest.sh("mathesar start")?;
-    guest.serves("1.0.0")?;
-    guest.sql(life::CATS)?;
-    holds(&guest.sh(PYTHON)?, "3.11")?;
-    rows(guest)
+    life::begun(guest)?;
+    holds(&guest.sh(PYTHON)?, "3.11")
 }
 
 fn upgrade(guest: &Guest<'_>) -> Result<()> {

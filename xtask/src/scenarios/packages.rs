@@ -75,8 +75,8 @@ impl Packages {
         for version in VERSIONS {
             packages.build(workspace, &manifests, version)?;
         }
-        stubs(&packages.folder.path().join("dist"))?;
-        let found = repo::packages(&packages.folder.path().join("dist"))?;
+        stubs(&packages.dist())?;
+        let found = repo::packages(&packages.dist())?;
         let tools = Tools::new(workspace);
         let site = Site { packages: &found, key: &packages.key, url: URL, name: "mathesar", tools: &tools };
         repo::build(&site, &packages.repositories())?;
@@ -193,7 +193,7 @@ impl Packages {
             .args(["dist", "deb", "rpm", "pacman", "aur", "tarball", "--manifest"])
             .arg(&manifest)
             .arg("--out")
-            .arg(self.folder.path().join("dist").join(&full))
+            .arg(self.dist().join(&full))
             .current_dir(&workspace.root)
             .stdin(Stdio::null())
             .output()

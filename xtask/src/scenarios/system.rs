@@ -43,11 +43,24 @@ pub(crate) enum Tree {
     Upgradable,
 }
 
-/// Running in every machine; nothing of what the package itself asks for.
-const PACKAGES: &[&str] =
-    &["systemd", "systemd-sysv", "dbus", "procps", "mount", "busybox", "curl", "xz-utils"];
+/// What runs in every machine, and more.
+macro_rules! running {
+    ($($more:literal),* $(,)?) => {
+        &["systemd", "systemd-sysv", "dbus", "procps", "mount", "busybox", "curl", "xz-utils", $($more),*]
+    };
+}
 
-/// What the package asks for, and recommends, and what examines it: fetched, not installed.
+/// What the package asks for, and recommends, after others.
+macro_rules! used {
+    ($($others:literal),* $(,)?) => {
+        running!($($others,)* "ca-certificates", "libcairo2", "python3", "python3-venv", "postgresql")
+    };
+}
+
+/// Nothing of what the package itself asks for.
+const PACKAGES: &[&str] = running!();
+
+/// That, and what examines the package: fetched, not installed.
 const AT_HAND: &[&str] = &[
     "ca-certificates",
     "libcairo2",
@@ -60,68 +73,14 @@ const AT_HAND: &[&str] = &[
 ];
 
 /// Both: a system that somebody has used.
-const USED: &[&str] = &[
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "procps",
-    "mount",
-    "busybox",
-    "curl",
-    "xz-utils",
-    "ca-certificates",
-    "libcairo2",
-    "python3",
-    "python3-venv",
-    "postgresql",
-];
+const USED: &[&str] = used!();
 
 /// Debian's packages of what other systems' names promise, and the package managers.
-const OF_OTHERS: &[&str] = &[
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "procps",
-    "mount",
-    "busybox",
-    "curl",
-    "xz-utils",
-    "dnf",
-    "rpm",
-    "rpmlint",
-    "pacman-package-manager",
-    "makepkg",
-    "libarchive-tools",
-    "gnupg",
-    "zstd",
-    "ca-certificates",
-    "libcairo2",
-    "python3",
-    "python3-venv",
-    "postgresql",
-];
+const OF_OTHERS: &[&str] =
+    used!("dnf", "rpm", "rpmlint", "pacman-package-manager", "makepkg", "libarchive-tools", "gnupg", "zstd");
 
 /// The same where dnf is dnf 5.
-const OF_OTHERS_IN_SID: &[&str] = &[
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "procps",
-    "mount",
-    "busybox",
-    "curl",
-    "xz-utils",
-    "dnf5",
-    "rpm",
-    "rpmlint",
-    "gnupg",
-    "zstd",
-    "ca-certificates",
-    "libcairo2",
-    "python3",
-    "python3-venv",
-    "postgresql",
-];
+const OF_OTHERS_IN_SID: &[&str] = used!("dnf5", "rpm", "rpmlint", "gnupg", "zstd");
 
 /// What bookworm is upgraded to.
 pub(super) const NEXT: &str = "trixie";

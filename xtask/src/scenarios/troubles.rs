@@ -7,21 +7,12 @@ use super::guest::{Act, Guest};
 use super::life::{self, rows};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "offline: begun", run: begun },
+    Scenario { name: "offline: begun", run: life::begun },
     Scenario { name: "offline: the next version", run: offline_upgrade },
     Scenario { name: "offline: and back", run: online_again },
     Scenario { name: "two instances", run: two_instances },
     Scenario { name: "full /var", run: full_var },
 ];
-
-fn begun(guest: &Guest<'_>) -> Result<()> {
-    guest.add_repository()?;
-    guest.managed(Act::Install("1.0.0-1"))?;
-    guest.sh("mathesar start")?;
-    guest.serves("1.0.0")?;
-    guest.sql(life::CATS)?;
-    rows(guest)
-}
 
 /// The package comes, its release does not: the old one goes on.
 fn offline_upgrade(guest: &Guest<'_>) -> Result<()> {
