@@ -15,7 +15,7 @@ use crate::installation::{Installation, private_folder};
 use crate::progress::Progress;
 use crate::server::listener::Activation;
 use crate::server::{Board, Listener, Web};
-use crate::steps::{Feed, SETUP, World, walk};
+use crate::steps::{Event, Feed, Kind, SETUP, Step, Watcher as _, World, walk};
 use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
@@ -67,8 +67,11 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
         sink.line("launcher", "ended what a killed launcher had left");
     }
     let mut installation = installation;
+    let feed = Feed::default();
     if let Some(recovered) = crate::transaction::recover(&layout.state)? {
         sink.line("launcher", &recovered.text);
+        // Whoever starts it wants to know.
+        feed.tell(&Event { step: Step::Undo, kind: Kind::Note(recovered.text) });
         if recovered.journal.settings.is_some() {
             // They came with it.
             installation = installation.again()?;
@@ -90,7 +93,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     if let Some(interval) = around.watchdog {
         supervisor.watchdog(interval)?;
     }
-    let (handle, feed, board) = (supervisor.handle(), Feed::default(), Board::default());
+    let (handle, board) = (supervisor.handle(), Board::default());
     let control_socket = installation.control_socket();
 
     let postgres = Postgres::new(Arc::clone(&sink), seconds("database.start-timeout", 300));

@@ -80,18 +80,35 @@ pub(super) fn contents(tree: &Path) -> Result<BTreeMap<String, String>, Failure>
     failed.map_or(Ok(found), Err)
 }
 
+/// Where a release says which one it is.
+const NAMES_IT: &str = "mathesar/__init__.py";
+
 /// `__version__` of what was unpacked; that it can be served at all is seen here too.
 fn version_of(tree: &Path, tarball: &Path) -> Result<String, Failure> {
     let wrong = |what: String| {
         Failure::new(format!("{} is no release of Mathesar: {what}", tarball.display())).exit(Exit::Refused)
     };
-    for needed in ["manage.py", "requirements.txt", "mathesar/__init__.py"] {
+    for needed in ["manage.py", "requirements.txt", NAMES_IT] {
         if !tree.join(needed).is_file() {
             return Err(wrong(format!("it has no `{needed}`")));
         }
     }
-    let path = tree.join("mathesar/__init__.py");
+    let path = tree.join(NAMES_IT);
     let text = fs::read_to_string(&path).map_err(|cause| Failure::io("read", &path, cause))?;
+    version_in(&text).ok_or_else(|| wrong("`mathesar/__init__.py` gives no `__version__`".to_owned()))
+}
+
+/// What a tarball says that it is, without its being unpacked.
+pub fn version_of_tarball(tarball: &Path) -> Result<String, Failure> {
+    let text = unpack::peek(tarball, NAMES_IT)?;
+    text.and_then(|text| version_in(&text)).ok_or_else(|| {
+        Failure::new(format!("{} is no release of Mathesar: it gives no version", tarball.display()))
+            .exit(Exit::Refused)
+            .help("a release is a file like `mathesar-0.11.0.tar.gz`, from Mathesar's releases page")
+    })
+}
+
+fn version_in(text: &str) -> Option<String> {
     let version = text.lines().find_map(|line| {
         let value = line.strip_prefix("__version__")?.trim_start().strip_prefix('=')?;
         Some(value.trim().trim_matches(['"', '\'']).to_owned())
@@ -100,5 +117,4 @@ fn version_of(tree: &Path, tarball: &Path) -> Result<String, Failure> {
     version
         .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()) && version.len() < 40)
         .filter(|version| version.chars().all(usual))
-        .ok_or_else(|| wrong("`mathesar/__init__.py` gives no `__version__`".to_owned()))
 }

@@ -1,12 +1,13 @@
 //! The installed releases: immutable folders `VERSION-DIGEST12`, and `current`, which points at one of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::{self, State};
 use super::lookup::{Found, Whence};
+pub use super::record::version_of_tarball;
 use super::record::{CONTENTS, RECORD, contents, fill, made_here, record};
 use super::{digest, files, static_files};
 use crate::careful;
@@ -293,20 +294,15 @@ impl Store {
     }
 
     /// Removes releases, the least recently installed first, until `keep` are left besides the current one. Never the
-    /// current one, never one that is held or kept.
-    pub fn prune(&self, keep: usize) -> Result<Vec<String>, Failure> {
-        self.prune_but(keep, &[])
-    }
-
-    /// The same, and these stay too.
-    pub fn prune_but(&self, keep: usize, spared: &[String]) -> Result<Vec<String>, Failure> {
-        let kept = self.kept();
+    /// current one, never one that is held, and never those that are spared.
+    pub fn prune(&self, keep: usize, spared: &[String]) -> Result<Vec<String>, Failure> {
+        let held = self.held();
         let mut others: Vec<(std::time::SystemTime, Installed)> = Vec::new();
         for release in self.list()? {
             let record = release.path.join(RECORD);
             let time = record.metadata().and_then(|found| found.modified());
             let time = time.map_err(|cause| Failure::io("read", &record, cause))?;
-            if !release.current && !kept.contains(&release.id) && !spared.contains(&release.id) {
+            if !release.current && held.as_ref() != Some(&release.id) && !spared.contains(&release.id) {
                 others.push((time, release));
             }
         }
@@ -317,34 +313,6 @@ impl Store {
             removed.push(release.id);
         }
         Ok(removed)
-    }
-
-    /// A release is not pruned while somebody (a backup, an upgrade that may be rolled back) keeps it.
-    pub fn keep(&self, reason: &str, id: &str) -> Result<(), Failure> {
-        let folder = self.folder.join("keep");
-        files::create_folder(&folder)?;
-        files::write(&folder.join(reason), format!("{id}\n").as_bytes())
-    }
-
-    pub fn unkeep(&self, reason: &str) -> Result<(), Failure> {
-        files::remove_tree(&self.folder.join("keep").join(reason))
-    }
-
-    /// What for a release is kept: `backup-1`, `upgrade`.
-    pub fn keepers(&self, id: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
-        let of_it =
-            entries.filter(|entry| careful::read_text(&entry.path()).is_ok_and(|kept| kept.trim() == id));
-        let mut reasons: Vec<String> =
-            of_it.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        reasons.sort();
-        reasons
-    }
-
-    fn kept(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(self.folder.join("keep")).into_iter().flatten().flatten();
-        let kept = entries.filter_map(|entry| careful::read_text(&entry.path()).ok());
-        kept.chain(self.held()).map(|id| id.trim().to_owned()).collect()
     }
 
     /// The release that a person named by a file: a newer pin does not replace it until `upgrade`.

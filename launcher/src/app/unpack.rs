@@ -112,6 +112,31 @@ fn read(
     Ok(Unpacked { files: unpacking.files, bytes: unpacking.bytes })
 }
 
+/// What one file of a release holds, read past everything else and written nowhere; none: there is no such file.
+pub fn peek(tarball: &Path, wanted: &str) -> Result<Option<String>, Failure> {
+    /// It holds a version, and little else.
+    const LONGEST: u64 = 64 << 10;
+    let limits = Limits::default();
+    let file = File::open(tarball).map_err(|cause| Failure::io("open", tarball, cause))?;
+    let packed = Packed { file, hasher: Hasher::default(), read: Rc::default() };
+    let mut archive = Archive::new(Plain { from: MultiGzDecoder::new(packed), read: 0, limits: &limits });
+    let damaged = |cause: io::Error| {
+        Failure::new(format!("{} is no release of Mathesar", tarball.display()))
+            .exit(Exit::Refused)
+            .cause(cause)
+            .help("a release is a file like `mathesar-0.11.0.tar.gz`, from Mathesar's releases page")
+    };
+    for entry in archive.entries().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        if inside(&entry.path_bytes()).is_ok_and(|path| path == Path::new(wanted)) {
+            let mut text = Vec::new();
+            entry.take(LONGEST).read_to_end(&mut text).map_err(damaged)?;
+            return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// The file as it lies there, digested.
 struct Packed {
     file: File,

@@ -94,7 +94,7 @@ pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
     databases_by(&|database, statement| server.sql(database, statement))
 }
 
-fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+pub fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
     let answer = ask(
         "postgres",
         "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\

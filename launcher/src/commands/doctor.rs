@@ -93,7 +93,7 @@ fn summary(checks: &[Check]) {
 
 /// The same texts that `config show` and `plan` print.
 fn reports(look: &Look) -> bundle::Reports {
-    let plan = crate::steps::outlook(&look.installation);
+    let plan = super::plan::now(&look.installation);
     bundle::Reports {
         config: super::config::listing(&look.installation.config),
         plan: plan.iter().map(super::plan::text).collect(),

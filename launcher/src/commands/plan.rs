@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, PATIENCE};
+use crate::control;
 use crate::failure::{Exit, Failure};
-use crate::steps::{self, Download, Outlook, State};
+use crate::installation::Installation;
+use crate::steps::{self, Download, Outlook, Serving, State};
+use crate::supervise::Request;
 use crate::terminal::size;
 
 /// Say what `mathesar start` would do now, step by step
@@ -21,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     // Whatever is told about folders, programs and rights is about the user that would do it.
     crate::user::ordinary(&context.layout, &context.environment)?;
-    let plan = steps::outlook(&context.installation(false)?);
+    let plan = now(&context.installation(false)?);
     match args.json {
         true => super::print_json(&Value::Array(plan.iter().map(to_json).collect()))?,
         false => super::print(&plan.iter().map(text).collect::<String>())?,
@@ -32,6 +35,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             .into()),
         None => Ok(()),
     }
+}
+
+/// What a launcher that runs does already is not to be done.
+pub(super) fn now(installation: &Installation) -> Vec<Outlook> {
+    let answer = control::ask(&installation.control_socket(), Request::Status, PATIENCE).ok();
+    let serving = answer.map(|answer| {
+        let status = &answer.value;
+        let pending = status["pending"].as_array().into_iter().flatten();
+        Serving {
+            address: status["address"].as_str().unwrap_or_default().to_owned(),
+            workers: status["workers"].as_u64(),
+            ready: matches!(status["state"].as_str(), Some("running" | "degraded")),
+            pending: pending.filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    });
+    steps::outlook(installation, serving.as_ref())
 }
 
 pub(super) fn text(outlook: &Outlook) -> String {

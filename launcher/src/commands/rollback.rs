@@ -10,14 +10,15 @@ use crate::steps::Step;
 use crate::supervise::Request;
 use crate::terminal::{Terminal, note, time, verb};
 use crate::transaction::Kept;
-use crate::upgrade::{Back, Nobody, back};
+use crate::upgrade::back::{self, Since};
+use crate::upgrade::{Back, Nobody};
 
-/// Go back to before the last upgrade, application and data
+/// Go back to before the last upgrade or restore, application and data
 ///
-/// The copy of the data that the upgrade has made is put in their place, with the release that they are of. Whatever was written since
-/// would be gone: where it is one transaction or more, it is refused, with the count and with what differs.
+/// The copy of the data that it has put aside is put in their place, with the release that they are of. Whatever was written since would be
+/// gone: where a row was, it is refused, with the count and with what differs. Visitors' sessions and the times of logins do not count.
 ///
-/// The present data are kept in the copy's place until the next upgrade: `mathesar rollback` again is the way forth.
+/// The present data are kept in the copy's place until the next upgrade or restore: `mathesar rollback` again is the way forth.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Also where rows would be lost
@@ -31,6 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
+    walking::refuse_under_way(&context.layout.state)?;
     let installation = walking::settled(context.installation(false)?, "rollback")?;
     if installation.is_external() {
         return Err(Failure::new(
@@ -53,20 +55,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let (kept, target) = back::kept(&walked.world)?;
     let cluster = walked.world.cluster().ok_or_else(|| Failure::new("there is no database yet"))?;
     let terminal = Terminal::new();
-    let mut unchanged = None;
-    if !args.discard_newer {
-        unchanged = walked.world.next_transaction();
-        // Not one transaction: nothing needs to be compared.
-        if kept.xid.is_none() || kept.xid != unchanged {
+    let discard = args.discard_newer;
+    if !discard {
+        let since = back::since(&walked.world, &cluster, &kept);
+        if since != Since::Nothing {
             let losses = back::losses(&walked.world, &cluster, &kept, &terminal.of(Step::Check));
             terminal.end();
-            let written = kept.xid.zip(unchanged).map(|(then, now)| now.saturating_sub(then));
-            return Err(back::refusal(&losses?, written, &target.version).into());
+            return Err(back::refusal(&losses?, since, &kept, &target.version).into());
         }
     }
     terminal.end();
     let downtime = if running {
-        follow(&socket, &Order::Rollback { unchanged })?["downtime"].as_f64()
+        follow(&socket, &Order::Rollback { discard })?["downtime"].as_f64()
     } else {
         let terminal = Terminal::new();
         let sink = walked.world.postgres.sink();
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             watcher: &terminal,
             sink,
             cancel: cancelled_by_signals(),
-            unchanged,
+            discard,
         };
         let done = way.run();
         terminal.end();
@@ -88,12 +88,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         |seconds| format!("; nobody was served for {}", time(Duration::from_secs_f64(seconds))),
     );
     let version = &target.version;
+    let releases = match from == *version {
+        true => format!("Mathesar {version}"),
+        false => format!("from Mathesar {from} to {version}"),
+    };
     verb(
         "Went back",
-        format_args!("from Mathesar {from} to {version} in {}{while_down}", time(begun.elapsed())),
+        format_args!("{releases}, before the {}, in {}{while_down}", kept.kind.name(), time(begun.elapsed())),
     );
     note(format_args!(
-        "{version} is held now; `mathesar upgrade` brings a newer one, `mathesar rollback` the data of {from} again"
+        "Mathesar {version} is held now: none comes in its place by itself, until `mathesar upgrade`; the data that were here until now are kept aside, and `mathesar rollback` takes them back"
     ));
     Ok(())
 }

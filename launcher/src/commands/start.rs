@@ -56,7 +56,10 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
                 return Ok(());
             }
             Some(state) if is_coming(state) => {
-                verb("Waiting", "for the start that is under way");
+                match super::walking::under_way(&context.layout.state)? {
+                    Some(journal) => verb("Waiting", format_args!("for {}", journal.words())),
+                    None => verb("Waiting", "for the start that is under way"),
+                }
                 return follow(context, &socket, None, begun);
             }
             // It is going: waited for below, by us or by the service manager.

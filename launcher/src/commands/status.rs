@@ -1,5 +1,7 @@
 //! `mathesar status`
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
@@ -13,7 +15,8 @@ use crate::layout::Layout;
 use crate::service_manager;
 use crate::serving::last::{self, LAST_RUN};
 use crate::supervise::Request;
-use crate::terminal::size;
+use crate::terminal::{size, time};
+use crate::transaction::{Journal, Stage};
 
 /// Say how Mathesar is
 ///
@@ -25,7 +28,8 @@ pub(crate) struct Args {
     ///
     /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
     /// strings), `database` (object), `last_backup` (null, or an object with `path`, `created`, `verified`, `made_by`), `last_verified_backup`
-    /// (when the newest one was made whose drill went well, or null), `autostart` (true, false; null where nothing could do it).
+    /// (when the newest one was made whose drill went well, or null), `transaction` (null, or an object with `kind` (upgrade, rollback, restore),
+    /// `from`, `to`, `begun` (seconds since 1970), `under_way` (false: it was interrupted)), `autostart` (true, false; null where nothing could do it).
     #[arg(long)]
     json: bool,
 }
@@ -52,6 +56,8 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         Err(failure) => return Err(failure),
     };
     let folder = layout.state.join("database");
+    let journal = Journal::read(&layout.state).ok().flatten();
+    let under_way = journal.is_some() && Lock::holder(&layout.state).is_some();
     let external = status.remove("external") == Some(Value::Bool(true));
     let database = json!({
         "kind": if external { "external" } else { "private" },
@@ -63,6 +69,7 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         // Of a server of the user's nobody here knows it.
         "state": match external {
             true => Value::Null,
+            false if under_way && status["state"] == "preparing" => json!("closed"),
             false => status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
         },
     });
@@ -72,12 +79,27 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
     }
     let pending = status.entry("pending").or_insert_with(|| json!([]));
     if let Some(pending) = pending.as_array_mut() {
-        let mut lines = crate::transaction::Pending::read(&layout.state).lines();
+        let interrupted = journal.as_ref().filter(|_| !under_way).map(|journal| {
+            let cure = match journal.stage {
+                Stage::Open => "`mathesar start` puts everything back as it was before it",
+                Stage::Committed => "it counts, and `mathesar start` tidies up",
+            };
+            format!("{}: {} was interrupted; {cure}", journal.kind.name(), journal.words())
+        });
+        let mut lines: Vec<String> = interrupted.into_iter().collect();
+        lines.extend(crate::transaction::Pending::read(&layout.state).lines());
         // Settings that cannot be read are told elsewhere.
         lines.extend(context.installation(false).iter().flat_map(crate::upgrade::automatic::lines));
         pending.extend(lines.into_iter().map(Value::from));
     }
     status.insert("database".to_owned(), database);
+    let transaction = journal.map(|journal| {
+        json!({
+            "kind": journal.kind.name(), "from": journal.from, "to": journal.to, "begun": journal.begun, "under_way": under_way,
+            "text": journal.words(),
+        })
+    });
+    status.insert("transaction".to_owned(), json!(transaction));
     status.extend(backups(context));
     let autostart = service_manager::starts_by_itself(layout, &context.environment);
     status.insert("autostart".to_owned(), json!(autostart));
@@ -158,6 +180,13 @@ fn text(status: &Map<String, Value>) -> String {
         (Some("running"), _) | (_, None) => {}
         (_, Some(message)) => line("because", message),
     }
+    let transaction = &status["transaction"];
+    if transaction["under_way"] == true {
+        let begun = UNIX_EPOCH + Duration::from_secs(transaction["begun"].as_u64().unwrap_or_default());
+        let since = SystemTime::now().duration_since(begun).unwrap_or_default();
+        let words = careful::harmless(transaction["text"].as_str().unwrap_or_default());
+        line("at work", format!("{words}, for {}", time(since)));
+    }
     if let Some(address) = word("address") {
         line("address", address);
     }
@@ -174,6 +203,7 @@ fn text(status: &Map<String, Value>) -> String {
         match database["kind"].as_str() {
             Some("external") => "your server (`database.url`)".to_owned(),
             _ if version.is_empty() => "none yet".to_owned(),
+            _ if state == "closed" => format!("PostgreSQL{version}, closed until that is done"),
             _ => format!("PostgreSQL{version}, {state}"),
         },
     );

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::app::handed;
 use super::{Context, PATIENCE, walking};
-use crate::app::store::{Installed, Store};
+use crate::app::store::{self, Installed, Store};
 use crate::control::{self, Order};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
@@ -57,15 +57,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     handed::over(context, args.from.as_deref())?;
     user::ordinary(&context.layout, &context.environment)?;
+    walking::refuse_under_way(&context.layout.state)?;
     let installation = walking::settled(context.installation(false)?, "upgrade")?;
-    if args.finish {
-        return Ok(finish(installation)?);
-    }
     let current = installation.store().current()?.ok_or_else(|| {
         Failure::new("no release is the current one, so there is nothing to upgrade")
             .exit(Exit::Refused)
             .help("`mathesar start` brings the first one")
     })?;
+    if args.finish {
+        return Ok(finish(installation)?);
+    }
     let mut copy = None;
     let (wanted, version) = wanted(args, context, &installation, &current, &mut copy)?;
     let Some(wanted) = wanted else {
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     upgrade(installation, wanted, current, args.from.is_some())
 }
 
-/// What is to be brought, and its version where that is known before; none: it runs already.
+/// What is to be brought, and its version; none: it runs already.
 fn wanted(
     args: &Args,
     context: &Context,
@@ -96,17 +97,19 @@ fn wanted(
     current: &Installed,
     copy: &mut Option<handed::Copy>,
 ) -> Result<(Option<Wanted>, Option<String>), Failure> {
-    let (store, pinned) = (installation.store(), &installation.pinned);
+    let (installed, pinned) = (installation.store(), &installation.pinned);
     if let Some(path) = &args.from {
         let (found, source) = handed::file(path, args.on_stdin, context, &installation.app(), copy)?;
         let same = found.sha256 == current.sha256;
-        return Ok(((!same).then_some(Wanted::File { found, source }), None));
+        // Before it is unpacked and its environment is made, which takes its time.
+        let version = store::version_of_tarball(&found.path)?;
+        return Ok(((!same).then_some(Wanted::File { found, source }), Some(version)));
     }
     let pinned_id = Store::id(&pinned.version, &pinned.sha256);
     let id = match &args.to {
         None => pinned_id.clone(),
         Some(version) if *version == pinned.version || *version == pinned_id => pinned_id.clone(),
-        Some(version) => match store.find(version) {
+        Some(version) => match installed.find(version) {
             Ok(release) => release.id,
             Err(failure) => {
                 return Err(failure.help(format!(

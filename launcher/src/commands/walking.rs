@@ -1,6 +1,7 @@
 //! For commands that walk a part of the graph in their own process, or beside a running launcher.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::{Context, PATIENCE};
 use crate::control::client::Answer;
 use crate::control::{self, Lock};
 use crate::database::Postgres;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::installation::{Installation, private_folder};
 use crate::layout::Scope;
 use crate::steps::{self, Step, World};
@@ -104,6 +105,22 @@ pub(super) fn settled(installation: Installation, verb: &str) -> Result<Installa
             installation.again()
         }
         None => Ok(installation),
+    }
+}
+
+/// The transaction that somebody is at now; none: there is none, or one that was interrupted.
+pub(super) fn under_way(state: &Path) -> Result<Option<Journal>, Failure> {
+    Ok(Journal::read(state)?.filter(|_| Lock::holder(state).is_some()))
+}
+
+/// Whoever would come in between waits until it is done.
+pub(super) fn refuse_under_way(state: &Path) -> Result<(), Failure> {
+    match under_way(state)? {
+        None => Ok(()),
+        Some(journal) => Err(Failure::new(format!("{} is under way", journal.words()))
+            .exit(Exit::Refused)
+            .help("see how far it is: `mathesar status`, `mathesar logs -f`")
+            .help("take it back, and stop: `mathesar stop`")),
     }
 }
 

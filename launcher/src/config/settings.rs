@@ -74,7 +74,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new("backup.keep-for", Kind::Duration, Some("30d"), "Older ones are removed, except for the newest `backup.keep` and the last good one.").effect(Effect::NextUse),
     Setting::new("backup.compression-level", Kind::Integer { min: 1, max: 19 }, Some("3"), "The level of zstd: higher is smaller and slower.").effect(Effect::NextUse),
     Setting::new("upgrade.automatic", Kind::Bool, Some("true"), "Whether a new package also upgrades Mathesar, with a backup before and a way back after. `false` waits for `mathesar upgrade`.").effect(Effect::NextUse),
-    Setting::new("upgrade.keep-releases", Kind::Integer { min: 1, max: 50 }, Some("2"), "Releases that stay installed besides the current one.").effect(Effect::NextUse),
+    Setting::new("upgrade.keep-releases", Kind::Integer { min: 1, max: 50 }, Some("2"), "Releases that stay installed besides the current one; after an upgrade older ones are removed, but for those that a way back needs.").effect(Effect::NextUse),
     Setting::new("upgrade.migrate-timeout", Kind::Duration, Some("1h"), "How long a new release's migrations may take before the old one is put back.").effect(Effect::NextUse),
     Setting::new("upgrade.health-timeout", Kind::Duration, Some("2m"), "How long a new release may take to answer before the old one is put back.").effect(Effect::NextUse),
     Setting::new("log.level", Kind::Choice(&["error", "warning", "info", "debug"]), Some("info"), "How much is written."),

@@ -13,8 +13,8 @@ use crate::steps::Feed;
 pub enum Order {
     /// To a release that is installed completely, by its id; `hold` where it came from a file.
     Upgrade { to: String, hold: bool },
-    /// Back to before the last upgrade; only where the next transaction still has this number, if it is given.
-    Rollback { unchanged: Option<u64> },
+    /// Back to before the last upgrade or restore; unless `discard`, only where nobody has written since.
+    Rollback { discard: bool },
     /// The release's SQL in connected databases that did not get it.
     FinishSql,
 }
@@ -38,7 +38,7 @@ impl Order {
                 to: value.get("to")?.as_str()?.to_owned(),
                 hold: value.get("hold")?.as_bool()?,
             }),
-            "rollback" => Some(Order::Rollback { unchanged: value.get("unchanged").and_then(Value::as_u64) }),
+            "rollback" => Some(Order::Rollback { discard: value.get("discard")?.as_bool()? }),
             "finish-sql" => Some(Order::FinishSql),
             _ => None,
         }
@@ -47,9 +47,7 @@ impl Order {
     pub(super) fn line(&self) -> String {
         let value = match self {
             Order::Upgrade { to, hold } => json!({ "v": VERSION, "do": "upgrade", "to": to, "hold": hold }),
-            Order::Rollback { unchanged } => {
-                json!({ "v": VERSION, "do": "rollback", "unchanged": unchanged })
-            }
+            Order::Rollback { discard } => json!({ "v": VERSION, "do": "rollback", "discard": discard }),
             Order::FinishSql => json!({ "v": VERSION, "do": "finish-sql" }),
         };
         format!("{value}\n")
@@ -90,7 +88,7 @@ mod tests {
     fn orders_and_failures_survive_the_wire() {
         for order in [
             Order::Upgrade { to: "2.0.0-abc".into(), hold: true },
-            Order::Rollback { unchanged: Some(7) },
+            Order::Rollback { discard: true },
             Order::FinishSql,
         ] {
             assert_eq!(Order::parse(&serde_json::from_str(&order.line()).unwrap()), Some(order));

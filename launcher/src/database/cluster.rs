@@ -125,6 +125,8 @@ pub struct Cluster {
     pub owner: Owner,
     pub settings: Settings,
     pub secrets: Secrets,
+    /// Others only read, as long as a transaction may be taken back.
+    pub read_only: bool,
 }
 
 impl Cluster {
@@ -143,6 +145,7 @@ impl Cluster {
             owner,
             settings: Settings::of(config),
             secrets,
+            read_only: false,
         }
     }
 
@@ -286,6 +289,7 @@ impl Cluster {
             max_connections: self.settings.max_connections,
             shared_buffers: self.settings.shared_buffers,
             ordinary_user: self.owner.uid >= 1000,
+            read_only: self.read_only,
         };
         self.write_file(conf::INCLUDED, &conf.render(&self.socket))?;
         self.write_file("pg_hba.conf", &conf::hba())?;
@@ -356,7 +360,9 @@ impl Cluster {
 
     /// Runs SQL as Mathesar's own role.
     pub fn query(&self, database: &str, sql: &str) -> Result<String, Failure> {
-        self.psql(ROLE, database).run(sql)
+        let mut psql = self.psql(ROLE, database);
+        psql.variables.push(("PGOPTIONS", conf::WRITES.to_owned()));
+        psql.run(sql)
     }
 
     /// pg_basebackup, reaching this cluster as the replication role.

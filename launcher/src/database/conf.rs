@@ -16,13 +16,20 @@ pub struct Conf {
     pub shared_buffers: u64,
     /// An ordinary user's shared memory is removed at logout (RemoveIPC of logind): keep it in files.
     pub ordinary_user: bool,
+    /// Whoever does not ask otherwise only reads: while a transaction may yet be taken back, together with what others would write.
+    pub read_only: bool,
 }
+
+/// By which the launcher and what it starts ask otherwise, as libpq's PGOPTIONS.
+pub const WRITES: &str = "-c default_transaction_read_only=off";
 
 impl Conf {
     pub fn render(&self, socket: &Path) -> String {
         let memory = if self.ordinary_user { "dynamic_shared_memory_type = mmap\n" } else { "" };
+        let read_only = if self.read_only { "default_transaction_read_only = on\n" } else { "" };
         format!(
             "{GENERATED}\
+             {read_only}\
              listen_addresses = ''\n\
              port = {port}\n\
              unix_socket_directories = {socket}\n\
@@ -98,10 +105,13 @@ mod tests {
 
     #[test]
     fn paths_are_quoted() {
-        let conf = Conf { max_connections: 50, shared_buffers: 128 << 20, ordinary_user: true };
+        let conf =
+            Conf { max_connections: 50, shared_buffers: 128 << 20, ordinary_user: true, read_only: false };
         let text = conf.render(Path::new("/a b/it's,\"x\\"));
         assert!(text.contains("\nunix_socket_directories = '\"/a b/it''s,\"\"x\\\\\"'\n"), "{text}");
         assert!(text.contains("\nshared_buffers = 131072kB\n"));
-        assert!(text.contains("\nlisten_addresses = ''\n"));
+        assert!(text.contains("\nlisten_addresses = ''\n") && !text.contains("read_only"));
+        let text = Conf { read_only: true, ..conf }.render(Path::new("/a"));
+        assert!(text.contains("\ndefault_transaction_read_only = on\n"), "{text}");
     }
 }

@@ -23,6 +23,7 @@ mod url;
 
 pub(crate) use cluster::SUPERUSER_SECRET;
 pub use cluster::{Cluster, Owner, Settings, existing_major, os_user};
+pub use conf::WRITES;
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;
 pub use embedded::binaries as embedded_binaries;

@@ -73,6 +73,27 @@ impl Cluster {
         Ok(ServerCommand { program: self.binaries.server("postgres"), args, lock })
     }
 
+    /// Brings its settings into force in the server that runs, by `reload`, and waits until others may write.
+    pub(super) fn open(&self, reload: impl Fn()) -> Result<(), Failure> {
+        const LIMIT: Duration = Duration::from_secs(20);
+        self.write_files()?;
+        let end = Instant::now() + LIMIT;
+        loop {
+            reload();
+            // As somebody who asks for nothing.
+            let shown = self.psql(super::ROLE, "postgres").run("SHOW default_transaction_read_only;");
+            match shown {
+                Ok(shown) if shown.trim() == "off" => return Ok(()),
+                _ if Instant::now() < end => std::thread::sleep(BETWEEN),
+                Ok(_) => {
+                    return Err(Failure::new("PostgreSQL does not read its settings again")
+                        .help("see why: `mathesar logs`"));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
     /// Starts the server alone, outliving the launcher; `wait_ready` says when it answers. What it says goes to `log`,
     /// without statements and so without secrets.
     pub fn spawn(&self, log: Stdio) -> Result<Running, Failure> {

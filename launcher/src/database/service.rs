@@ -28,6 +28,8 @@ pub struct Postgres {
 
 struct Inner {
     cluster: Option<Cluster>,
+    /// The next start is one for a transaction: others only read.
+    closed: bool,
     sink: Arc<dyn Sink>,
     start_timeout: Duration,
     running: Option<Child>,
@@ -41,6 +43,7 @@ impl Postgres {
     pub fn new(sink: Arc<dyn Sink>, start_timeout: Duration) -> Postgres {
         let inner = Inner {
             cluster: None,
+            closed: false,
             sink,
             start_timeout,
             running: None,
@@ -65,6 +68,24 @@ impl Postgres {
     /// Ends it in good order; it may be brought up again.
     pub fn pause(&self) {
         self.lock().stop();
+    }
+
+    /// Ends it; when it is brought up again, everybody but the launcher and what that starts only reads. What somebody else would
+    /// write, psql or a program with an account of its own, would be gone if the transaction is taken back.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.stop();
+        inner.closed = true;
+    }
+
+    /// Everybody writes again; at once where it runs.
+    pub fn open(&self) -> Result<(), Failure> {
+        let mut inner = self.lock();
+        let was_closed = std::mem::replace(&mut inner.closed, false);
+        match (was_closed && inner.runs(), &inner.cluster, &inner.running) {
+            (true, Some(cluster), Some(child)) => cluster.open(|| child.signal(Signal::HUP)),
+            _ => Ok(()),
+        }
     }
 
     /// Ends it in good order, for good. Harmless when nothing runs.
@@ -99,7 +120,8 @@ impl Inner {
                 .line("launcher", &format!("ending a PostgreSQL that was left running (pid {})", left.pid));
             left.stop(FAST)?;
         }
-        let ServerCommand { program, args, lock } = cluster.command()?;
+        let read_only = self.closed;
+        let ServerCommand { program, args, lock } = Cluster { read_only, ..cluster.clone() }.command()?;
         self.expected = Arc::default();
         let (expected, exits) = (Arc::clone(&self.expected), Arc::clone(&self.exits));
         let on_exit = move |status: std::process::ExitStatus| {

@@ -18,6 +18,7 @@ use crate::supervise::log::Sink;
 use crate::transaction::{self, Journal, Kind, Part, Stage, copy, point, swap_in};
 use crate::upgrade::health;
 use crate::upgrade::script::{self, Request, Sql};
+use crate::upgrade::written::Written;
 use crate::web_settings::gunicorn;
 
 /// What came of it.
@@ -134,6 +135,7 @@ impl Work<'_> {
         let timeout =
             self.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
         let postgres = Postgres::new(Arc::clone(self.sink), timeout);
+        postgres.close();
         let mut world = World::new(self.installation, postgres, false);
         world.for_admin = true;
         world.wanted = Wanted::Installed(self.manifest.app.id.clone());
@@ -147,7 +149,13 @@ impl Work<'_> {
             return Err(Failure::new("it was told to stop"));
         }
         stage(self.watcher, Step::Commit, |_| {
-            let decided = Journal { stage: Stage::Committed, others: proved.others, ..journal.clone() };
+            let decided = Journal {
+                stage: Stage::Committed,
+                others: proved.others,
+                xid: proved.xid,
+                written: proved.written.map(|written| written.to_json()),
+                ..journal.clone()
+            };
             decided.write(state)?;
             *journal = decided;
             Ok(())
@@ -168,6 +176,9 @@ struct Proved {
     /// Databases on other servers are connected: they may have another release's SQL.
     others: bool,
     tables: Option<String>,
+    /// Where it is the same later, nobody has written since.
+    xid: Option<u64>,
+    written: Option<Written>,
 }
 
 impl Proof<'_> {
@@ -201,7 +212,8 @@ impl Proof<'_> {
             health::page(gunicorn(world)?, limit("upgrade.health-timeout", 120), self.cancel, sink)
         })?;
         point("restore-healthy");
-        Ok(Proved { others, tables: world.tables_of(&release.id) })
+        let tables = world.tables_of(&release.id);
+        Ok(Proved { others, tables, xid: world.next_transaction(), written: Written::of(&cluster).ok() })
     }
 
     /// Mathesar has stored the path of the former socket. True: databases on other servers are connected as well.

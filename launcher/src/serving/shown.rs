@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::lock_of;
+use super::tasks::SOON;
 use crate::failure::{Exit, Failure};
 use crate::installation::{Fingerprint, Installation};
 use crate::progress::Silent;
@@ -228,7 +229,7 @@ impl Hooks for Shown {
         let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         fields.insert("address".to_owned(), json!(self.listener.url()));
         fields.insert("since".to_owned(), json!(unix(self.since)));
-        fields.insert("held".to_owned(), json!(self.board.read().message));
+        fields.insert("held".to_owned(), json!(self.board.read().message.trim_end_matches(SOON)));
         fields.insert("pending".to_owned(), json!(self.pending()));
         // As it is in force; the files may name another one by now.
         fields.insert("external".to_owned(), json!(self.world.installation.is_external()));

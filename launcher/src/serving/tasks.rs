@@ -18,6 +18,9 @@ use crate::supervise::{Cancel, Request};
 use crate::upgrade::script::Sql;
 use crate::upgrade::{self, Back, Run, Serving};
 
+/// For visitors; whoever asks for the status knows more.
+pub(super) const SOON: &str = " It will be here in a moment.";
+
 #[derive(Clone)]
 pub(super) struct Tasks(Arc<Inner>);
 
@@ -151,9 +154,9 @@ impl Inner {
                 }
                 Ok(json!({ "version": version, "from": from, "downtime": downtime, "unfinished": left }))
             }
-            Order::Rollback { unchanged } => {
+            Order::Rollback { discard } => {
                 let from = self.world.release()?.version;
-                self.board_text("It goes back to before its last upgrade.");
+                self.board_text("It goes back to before its last upgrade or restore.");
                 let (sink, cancel) = (Arc::clone(&self.sink), self.cancel.clone());
                 let done = Back {
                     world: &self.world,
@@ -161,7 +164,7 @@ impl Inner {
                     watcher: &watcher,
                     sink,
                     cancel,
-                    unchanged: *unchanged,
+                    discard: *discard,
                 }
                 .run()?;
                 let version = self.world.release()?.version;
@@ -181,7 +184,7 @@ impl Inner {
     }
 
     fn board_text(&self, text: &str) {
-        self.board.write("Mathesar is being upgraded", &format!("{text} It will be here in a moment."));
+        self.board.write("Mathesar is being upgraded", &format!("{text}{SOON}"));
     }
 
     fn ask(&self, request: Request) -> Result<(), Failure> {

@@ -1,8 +1,9 @@
 //! What the steps would do now, without doing any of it: for `plan`.
 
+mod serving;
+
 use std::path::PathBuf;
 
-use super::access::{self, Exposure};
 use super::{SETUP, Step, tables};
 use crate::app::download::Wanted;
 use crate::app::environment::{self, Requirements};
@@ -14,6 +15,9 @@ use crate::database::{self, External, Origin};
 use crate::failure::Failure;
 use crate::installation::Installation;
 use crate::layout::Scope;
+
+pub use serving::Serving;
+use serving::{admin, server};
 
 /// One step's outlook.
 #[derive(Debug, Clone)]
@@ -73,8 +77,8 @@ impl Outlook {
     }
 }
 
-/// Every step in order. Reads, runs `--version`s, and writes nothing.
-pub fn outlook(installation: &Installation) -> Vec<Outlook> {
+/// Every step in order. Reads, runs `--version`s, and writes nothing. `serving`: what a launcher that runs says of itself.
+pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Outlook> {
     let mut all: Vec<Outlook> = SETUP
         .iter()
         .map(|step| {
@@ -90,13 +94,13 @@ pub fn outlook(installation: &Installation) -> Vec<Outlook> {
                     Step::Database => database(installation),
                     Step::Migrate => migrate(installation),
                     Step::Activate => activate(installation),
-                    Step::Admin => admin(installation),
-                    _ => Ok(server(installation)),
+                    Step::Admin => admin(installation, serving.is_some_and(|serving| serving.ready)),
+                    _ => Ok(server(installation, serving)),
                 },
             )
         })
         .collect();
-    all.push(server(installation));
+    all.push(server(installation, serving));
     all
 }
 
@@ -356,37 +360,4 @@ fn activate(installation: &Installation) -> Result<Outlook, Failure> {
             outlook
         }
     })
-}
-
-fn admin(installation: &Installation) -> Result<Outlook, Failure> {
-    let exposure = access::exposure(&installation.config, installation.listen());
-    let fresh = installation.store().current()?.is_none();
-    Ok(match (installation.is_system(), exposure) {
-        (true, _) => {
-            let mut outlook = Outlook::new(
-                Step::Admin,
-                State::Do,
-                "make the user `admin` with a one-time password, unless there is one",
-            );
-            outlook.writes.push(installation.secrets.folder().join(super::FIRST_PASSWORD));
-            outlook
-        }
-        (false, Exposure::Loopback) => {
-            Outlook::new(Step::Admin, State::Done, "you make the first one in the browser, on this machine")
-        }
-        (false, Exposure::Public(why)) if fresh => return Err(access::refusal(&why)),
-        (false, Exposure::Public(_)) => {
-            Outlook::new(Step::Admin, State::Do, "look whether there is one: others can reach Mathesar")
-        }
-    })
-}
-
-fn server(installation: &Installation) -> Outlook {
-    let (processors, memory) = crate::server::gunicorn::machine();
-    let workers = installation
-        .config
-        .integer("server.workers")
-        .map_or_else(|| crate::server::gunicorn::workers(processors, memory), |number| number as u32);
-    let text = format!("start gunicorn on {} with {workers} workers", installation.listen());
-    Outlook::new(Step::Server, State::Do, text)
 }

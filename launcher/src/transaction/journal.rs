@@ -70,6 +70,8 @@ pub struct Journal {
     pub took: Option<String>,
     /// An upgrade's: the next transaction's number when it was committed. Where it is another later, somebody has written.
     pub xid: Option<u64>,
+    /// What had been written then, as whoever compares it understands it.
+    pub written: Option<Value>,
     /// A restore's: the folder of settings that the backup's come to, once it is committed.
     pub settings: Option<PathBuf>,
     /// Seconds since 1970.
@@ -80,7 +82,7 @@ impl Journal {
     pub fn new(state: &Path, kind: Kind, from: Option<String>, to: String, parts: Vec<Part>) -> Journal {
         let begun = now();
         let id = free_id(state, begun);
-        let (hold, took, xid, settings) = (None, None, None, None);
+        let (hold, took, xid, written, settings) = (None, None, None, None, None);
         Journal {
             id,
             kind,
@@ -92,8 +94,19 @@ impl Journal {
             others: false,
             took,
             xid,
+            written,
             settings,
             begun,
+        }
+    }
+
+    /// `the upgrade from Mathesar 1.0.0 to 2.0.0`
+    pub fn words(&self) -> String {
+        let version = |id: &str| id.rsplit_once('-').map_or(id, |(version, _)| version).to_owned();
+        let to = version(&self.to);
+        match (self.kind, self.from.as_deref().map(version)) {
+            (Kind::Upgrade, Some(from)) => format!("the upgrade from Mathesar {from} to {to}"),
+            (kind, _) => format!("the {} to Mathesar {to}", kind.name()),
         }
     }
 
@@ -142,6 +155,7 @@ impl Journal {
             "others": self.others,
             "took": self.took,
             "xid": self.xid,
+            "written": self.written,
             "settings": self.settings.as_ref().and_then(|path| path.to_str()),
             "begun": self.begun,
         })
@@ -163,6 +177,7 @@ impl Journal {
             others: value.get("others").and_then(Value::as_bool).unwrap_or_default(),
             took: text("took"),
             xid: value.get("xid").and_then(Value::as_u64),
+            written: value.get("written").filter(|written| !written.is_null()).cloned(),
             settings: text("settings").map(PathBuf::from),
             begun: value.get("begun").and_then(Value::as_u64).unwrap_or_default(),
         })

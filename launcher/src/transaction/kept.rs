@@ -25,6 +25,8 @@ pub struct Kept {
     pub parts: Vec<Part>,
     /// The next transaction's number when what replaced it was committed.
     pub xid: Option<u64>,
+    /// What had been written then.
+    pub written: Option<Value>,
 }
 
 impl Kept {
@@ -51,6 +53,7 @@ impl Kept {
             at: value["at"].as_u64().unwrap_or_default(),
             parts,
             xid: value["xid"].as_u64(),
+            written: value.get("written").filter(|written| !written.is_null()).cloned(),
         })
     }
 
@@ -69,6 +72,7 @@ impl Kept {
             "replaced_by": journal.to,
             "at": journal.begun,
             "xid": journal.xid,
+            "written": journal.written,
             // For `backup list`.
             "created": timestamp(UNIX_EPOCH + Duration::from_secs(journal.begun)),
             "version": journal.from.as_deref().and_then(|id| id.rsplit_once('-')).map(|(version, _)| version),

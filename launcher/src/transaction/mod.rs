@@ -7,6 +7,7 @@
 pub mod copy;
 mod journal;
 mod kept;
+mod last;
 mod pending;
 mod point;
 mod recover;
@@ -17,14 +18,12 @@ mod sweep;
 pub use journal::{Journal, Kind, Stage};
 pub(crate) use journal::{is_taken, new_id};
 pub use kept::{Kept, nothing_kept};
+pub use last::Failed;
+pub(crate) use last::record;
 pub use pending::{Pending, Unfinished};
 pub use point::point;
-pub(crate) use recover::record;
 pub use recover::{Recovered, finish, recover, take_kept, undo};
 pub use restored::SETTINGS;
 pub(crate) use restored::drop_ins;
 pub use swap::{Part, movable, swap_in, take_back};
 pub use sweep::{RESTORING, UNPACKED, sweep};
-
-/// In the state folder: how the last one ended, for `status` and whoever asks why.
-pub const LAST: &str = "last-upgrade.json";

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::journal::{Journal, Kind, Stage, now};
+use super::journal::{Journal, Kind, Stage};
 use super::kept::Kept;
+use super::last::record;
 use super::pending::Pending;
 use super::restored;
 use super::swap::{Part, take_back};
@@ -38,18 +37,18 @@ pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
     if let Some(mut left) = database::adopt(&Part::Database.live(state)) {
         left.stop(PATIENCE)?;
     }
-    let kind = journal.kind.name();
+    let what = journal.words();
     let text = match journal.stage {
         Stage::Open => {
             undo(state, &journal)?;
             let why = "it was interrupted";
             record(state, &journal, "taken back", Some(why));
-            format!("the {kind} to {} was interrupted: everything is as it was before it", journal.to)
+            format!("{what} was interrupted: everything is as it was before it")
         }
         Stage::Committed => {
             finish(state, &journal)?;
             record(state, &journal, "done", None);
-            format!("the {kind} to {} was done; what was left of it is tidied up", journal.to)
+            format!("{what} was done; what was left of it is tidied up")
         }
     };
     Ok(Some(Recovered { journal, text }))
@@ -144,12 +143,4 @@ pub fn take_kept(state: &Path, journal: &Journal, kept: &super::Kept) -> Result<
         files::sync_folder(&side)?;
     }
     Ok(())
-}
-
-/// For `status`; a full disk is no reason to fail.
-pub(crate) fn record(state: &Path, journal: &Journal, outcome: &str, why: Option<&str>) {
-    let what = json!({
-        "kind": journal.kind.name(), "from": journal.from, "to": journal.to, "outcome": outcome, "why": why, "at": now(),
-    });
-    let _ = files::write(&state.join(super::LAST), format!("{what:#}\n").as_bytes());
 }

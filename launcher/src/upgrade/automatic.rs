@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::app::store::Store;
 use crate::failure::Failure;
 use crate::installation::Installation;
 use crate::steps::{Event, Kind, Step, Wanted, Watcher, World, walk};
 use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
-use crate::transaction::LAST;
+use crate::transaction::Failed;
 
 /// Why the pinned release does not come by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +32,13 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
         return None;
     }
     let running = current.rsplit_once('-').map_or(current.as_str(), |(version, _)| version).to_owned();
-    let failed = last_failure(&installation.layout.state, &id);
+    // Why the last upgrade to this release was taken back.
+    let failed = Failed::read(&installation.layout.state).filter(|failed| failed.to == id);
     let holding = match () {
         () if crate::steps::compare(&pinned.version, &running) == std::cmp::Ordering::Less => {
             Some(Holding::Older)
         }
-        () if let Some(why) = failed => Some(Holding::Failed(why)),
+        () if let Some(failed) = failed => Some(Holding::Failed(failed.why)),
         () if !installation.config.bool("upgrade.automatic") => Some(Holding::Setting),
         () if installation.is_external() => Some(Holding::External),
         () => None,
@@ -47,15 +46,29 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
     Some((id, holding))
 }
 
-/// Why the last upgrade to this release was taken back.
-fn last_failure(state: &std::path::Path, id: &str) -> Option<String> {
-    let last: Value = serde_json::from_slice(&crate::careful::read(&state.join(LAST)).ok()?).ok()?;
-    (last["kind"] == "upgrade" && last["to"] == id && last["outcome"] == "taken back")
-        .then(|| last["why"].as_str().unwrap_or("it failed").to_owned())
+/// One that a person has tried, of a release that is still here.
+fn failed_by_hand(installation: &Installation) -> Option<String> {
+    let failed = Failed::read(&installation.layout.state)?;
+    let (store, pinned) = (installation.store(), &installation.pinned);
+    let theirs = failed.to != Store::id(&pinned.version, &pinned.sha256);
+    let there = theirs && store.folder.join(&failed.to).is_dir();
+    let is_so = there && store.current().ok()??.id != failed.to;
+    let version = failed.to.rsplit_once('-').map_or(failed.to.as_str(), |(version, _)| version);
+    is_so.then(|| {
+        format!(
+            "upgrade: the one to Mathesar {version} was taken back: {}; `mathesar upgrade --to {version}` tries it again, `mathesar app prune --keep 0` \
+             removes it",
+            failed.why
+        )
+    })
 }
 
 /// For `status`.
 pub fn lines(installation: &Installation) -> Vec<String> {
+    failed_by_hand(installation).into_iter().chain(lines_of_pin(installation)).collect()
+}
+
+fn lines_of_pin(installation: &Installation) -> Vec<String> {
     let store = installation.store();
     let current = std::fs::read_link(store.folder.join("current")).ok();
     // The one that a person has named by a file comes before the launcher's own.

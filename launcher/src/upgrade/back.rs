@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::script::{self, Request, Sql};
+use super::written::Written;
 use super::{Done, Serving, health};
 use crate::app::store::Installed;
 use crate::backup::checks::{self, Judgement, Table};
@@ -24,8 +25,8 @@ pub struct Back<'a> {
     pub watcher: &'a dyn Watcher,
     pub sink: Arc<dyn Sink>,
     pub cancel: Cancel,
-    /// The next transaction's number when it was found that nothing would be lost; none: it does not matter.
-    pub unchanged: Option<u64>,
+    /// Also where somebody has written since.
+    pub discard: bool,
 }
 
 /// What there is to go back to: the copy, and its release.
@@ -40,6 +41,29 @@ pub fn kept(world: &World) -> Result<(Kept, Installed), Failure> {
     Ok((kept, release))
 }
 
+/// What was written since the copy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    Nothing,
+    /// So many rows of people's tables; none: only definitions.
+    Rows(u64),
+    /// PostgreSQL has counted anew since, after a crash for example, or nobody had looked then.
+    Unknown,
+}
+
+/// The database runs.
+pub fn since(world: &World, cluster: &Cluster, kept: &Kept) -> Since {
+    if kept.xid.is_some() && kept.xid == world.next_transaction() {
+        return Since::Nothing;
+    }
+    let Some(then) = kept.written.as_ref().and_then(Written::from_json) else { return Since::Unknown };
+    match Written::of(cluster) {
+        Ok(now) if now == then => Since::Nothing,
+        Ok(now) => now.rows_since(&then).map_or(Since::Unknown, Since::Rows),
+        Err(_) => Since::Unknown,
+    }
+}
+
 /// What would be lost, a line a table: everything that was written since. The database runs.
 pub fn losses(
     world: &World,
@@ -48,6 +72,10 @@ pub fn losses(
     progress: &dyn Progress,
 ) -> Result<Vec<String>, Failure> {
     let state = &world.installation.layout.state;
+    if kept.kind != Kind::Upgrade {
+        // After a restore or a rollback the two are of different times, and differ without anybody's having written since.
+        return Ok(Vec::new());
+    }
     progress.start("Comparing the data with the copy from before the upgrade");
     let limit =
         world.installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
@@ -94,22 +122,39 @@ fn loss(table: &Table, how: &Judgement, internal: &str) -> Option<String> {
     }
 }
 
-/// The refusal, where something would be lost: so many transactions have written since, whatever tables show of it.
-pub fn refusal(losses: &[String], transactions: Option<u64>, version: &str) -> Failure {
+/// The refusal, where something would be lost, whatever tables show of it.
+pub fn refusal(losses: &[String], since: Since, kept: &Kept, version: &str) -> Failure {
     const SHOWN: usize = 20;
     let mut lines: Vec<String> = losses.iter().take(SHOWN).cloned().collect();
     if losses.len() > SHOWN {
         lines.push(format!("and {} tables more", losses.len() - SHOWN));
     }
-    lines.push("rights, views, functions, settings and logins were not compared one by one".to_owned());
-    let written = transactions.map_or("an unknown number".to_owned(), |count| count.to_string());
-    let tables = if losses.len() == 1 { "1 table".to_owned() } else { format!("{} tables", losses.len()) };
-    Failure::new(format!(
-        "{written} transactions have written since the upgrade, and {tables} differ; going back to Mathesar {version} would lose that"
-    ))
+    let upgrade = kept.kind == Kind::Upgrade;
+    lines.push(match upgrade {
+        true => "rights, views, functions, settings and logins were not compared one by one".to_owned(),
+        false => format!(
+            "which ones cannot be told: what is kept aside is what the {} has replaced",
+            kept.kind.name()
+        ),
+    });
+    let written = match since {
+        Since::Rows(1) => "1 row was inserted, changed or removed".to_owned(),
+        Since::Nothing | Since::Rows(0) => "something else than rows was changed".to_owned(),
+        Since::Rows(count) => format!("{count} rows were inserted, changed or removed"),
+        Since::Unknown => "it is not known how much was written".to_owned(),
+    };
+    let differ = match losses.len() {
+        _ if !upgrade => String::new(),
+        1 => ", and 1 table differs".to_owned(),
+        count => format!(", and {count} tables differ"),
+    };
+    let what = kept.kind.name();
+    Failure::new(format!("{written} since the {what}{differ}; going back to Mathesar {version} would lose that"))
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
-        .help("go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade)")
+        .help(format!(
+            "go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next {what})"
+        ))
         .help("make a backup before: `mathesar backup create`")
 }
 
@@ -129,6 +174,11 @@ impl Back<'_> {
         match self.forward(&mut journal, &kept, &target) {
             Ok(databases) => {
                 point("back-committed");
+                if let Err(failure) = self.world.postgres.open() {
+                    // Started anew, it is open.
+                    self.sink.line("launcher", &failure.whole());
+                    self.world.postgres.pause();
+                }
                 if let Err(failure) = transaction::finish(state, &journal) {
                     // It counts already, and visitors wait: the next start goes on with it.
                     let why = failure.whole();
@@ -150,16 +200,17 @@ impl Back<'_> {
     ) -> Result<Vec<script::Database>, Failure> {
         let state = &self.world.installation.layout.state;
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
-        if let (Some(known), Some(cluster)) = (self.unchanged, self.world.cluster()) {
-            // Somebody may have written since that was looked at.
+        if let (false, Some(cluster)) = (self.discard, self.world.cluster()) {
+            // Somebody may have written since that was looked at; everybody's writes are counted now.
+            self.world.postgres.close();
             self.world.postgres.bring_up(&cluster)?;
-            if self.world.next_transaction() != Some(known) {
+            if since(self.world, &cluster, kept) != Since::Nothing {
                 return Err(Failure::new("somebody has written meanwhile").exit(Exit::Refused).help(
                     "see what would be lost: `mathesar rollback`; go back all the same: `mathesar rollback --discard-newer`",
                 ));
             }
         }
-        self.world.postgres.pause();
+        self.world.postgres.close();
         stage(self.watcher, Step::Exact, |_| {
             transaction::take_kept(state, journal, kept)?;
             point("back-taken");
@@ -197,6 +248,7 @@ impl Back<'_> {
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             journal.xid = world.next_transaction();
+            journal.written = Written::of(&cluster).ok().map(|now| now.to_json());
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(target.clone());
@@ -209,6 +261,7 @@ impl Back<'_> {
         let state = &self.world.installation.layout.state;
         let undone = stage(self.watcher, Step::Undo, |_| {
             self.world.postgres.pause();
+            self.world.postgres.open()?;
             transaction::undo(state, journal)?;
             self.world.change_release(from.clone());
             self.serving.resume()

@@ -17,6 +17,12 @@ pub fn page(
 ) -> Result<(), Failure> {
     settings.start_timeout = timeout;
     settings.workers = 1;
+    // What it serves may be closed to others.
+    let options = settings.environment.entry("PGOPTIONS".into()).or_default();
+    if !options.is_empty() {
+        options.push(" ");
+    }
+    options.push(crate::database::WRITES);
     let private = settings.run.join("health.sock");
     let listener = Listener::open(&format!("unix:{}", private.display()))?;
     let mut web = Web::new(Arc::new(Mutex::new(settings)), &listener, Arc::clone(sink));

@@ -5,8 +5,10 @@ pub mod automatic;
 pub mod back;
 pub mod health;
 pub mod preflight;
+pub mod releases;
 mod run;
 pub mod script;
+pub mod written;
 
 use std::time::Duration;
 
@@ -22,6 +24,11 @@ pub trait Serving: Send + Sync {
 
     /// Everything is up again, with the release that is current now.
     fn resume(&self) -> Result<(), Failure>;
+
+    /// Whether anybody is served at all.
+    fn is_somebody(&self) -> bool {
+        true
+    }
 }
 
 /// Nobody does: Mathesar is stopped.
@@ -35,6 +42,10 @@ impl Serving for Nobody {
 
     fn resume(&self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn is_somebody(&self) -> bool {
+        false
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::script::{self, Database, Request, Sql};
-use super::{Done, Serving, health, preflight};
+use super::written::Written;
+use super::{Done, Serving, health, preflight, releases};
 use crate::app::files;
 use crate::app::store::Installed;
 use crate::control::Lock;
@@ -15,6 +16,7 @@ use crate::server::Gunicorn;
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
+use crate::terminal::time;
 use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
 use crate::web_settings::gunicorn;
 
@@ -58,10 +60,15 @@ impl Run<'_> {
         let databases = match result {
             Ok(databases) => databases,
             Err(why) => {
-                return Err(self.back(&journal, &from, cluster.as_ref(), held.is_some(), changed, why));
+                return Err(self.back(&journal, &from, cluster.as_ref(), held, changed, why));
             }
         };
         point("committed");
+        if let Err(failure) = self.world.postgres.open() {
+            // Started anew, it is open.
+            self.sink.line("launcher", &failure.whole());
+            self.world.postgres.pause();
+        }
         let tidied = transaction::finish(state, &journal).and_then(|()| {
             point("finished");
             transaction::record(state, &journal, "done", None);
@@ -73,7 +80,9 @@ impl Run<'_> {
                 .line("launcher", &format!("the upgrade is done, but not tidied up: {}", failure.whole()));
         }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
-        Ok(Done { downtime: held.map(|since: Instant| since.elapsed()), databases })
+        let downtime = held.map(|since: Instant| since.elapsed());
+        releases::tidy(&self.world.installation, &self.target, &*self.sink);
+        Ok(Done { downtime, databases })
     }
 
     /// Up to the commit.
@@ -104,7 +113,7 @@ impl Run<'_> {
         point("held");
         if let Some(seen) = &seen {
             // Where nobody serves, the walk's own server runs.
-            self.world.postgres.pause();
+            self.world.postgres.close();
             stage(self.watcher, Step::Exact, |progress| {
                 copy::complete(&data, &copy, seen, &self.cancel, progress)?;
                 // From here on there is a way back.
@@ -147,7 +156,9 @@ impl Run<'_> {
             .cause(broken.why.clone().unwrap_or_default()));
         }
         point("sql");
-        stage(self.watcher, Step::Health, |_| {
+        stage(self.watcher, Step::Health, |progress| {
+            let version = &self.target.version;
+            progress.start(&format!("Waiting for Mathesar {version} to answer, before anybody is let in"));
             let settings: Gunicorn = gunicorn(&target)?;
             health::page(settings, limit("upgrade.health-timeout", 120), &self.cancel, &self.sink)
         })?;
@@ -157,6 +168,7 @@ impl Run<'_> {
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             journal.xid = target.next_transaction();
+            journal.written = cluster.and_then(|cluster| Written::of(cluster).ok()).map(|now| now.to_json());
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(self.target.clone());
@@ -178,12 +190,13 @@ impl Run<'_> {
         journal: &Journal,
         from: &Installed,
         cluster: Option<&Cluster>,
-        held: bool,
+        since: Option<Instant>,
         changed: bool,
         why: Failure,
     ) -> Failure {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
+        let held = since.is_some();
         // What fails then, fails because everything ends.
         let stopped = self.cancel.cancelled();
         let why = if stopped { Failure::new("it was told to stop") } else { why };
@@ -192,6 +205,7 @@ impl Run<'_> {
             if held {
                 self.world.postgres.pause();
             }
+            self.world.postgres.open()?;
             point("undo");
             transaction::undo(state, journal)?;
             point("undone");
@@ -218,11 +232,13 @@ impl Run<'_> {
             true => stage(self.watcher, Step::Server, |_| self.serving.resume()),
             false => Ok(()),
         };
-        let text = match (&resumed, held && changed) {
+        let served = self.serving.is_somebody();
+        let goes_on = if served { "goes on" } else { "is as it was" };
+        let mut text = match (&resumed, held && changed) {
             (Err(resumed), _) => {
                 format!("Mathesar {} does not come back by itself: {}", from.version, resumed.whole())
             }
-            (Ok(()), false) => format!("Mathesar {} goes on; nothing was changed", from.version),
+            (Ok(()), false) => format!("Mathesar {} {goes_on}; nothing was changed", from.version),
             (Ok(()), true) if cluster.is_none() => format!(
                 "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them",
                 from.version
@@ -232,6 +248,9 @@ impl Run<'_> {
                 from.version
             ),
         };
+        if let Some(since) = since.filter(|_| served && !stopped && resumed.is_ok()) {
+            text.push_str(&format!("; nobody was served for {}", time(since.elapsed())));
+        }
         let failure =
             Failure::new(format!("the upgrade to Mathesar {version} failed: {}", why.whole())).help(text);
         match why.helps() {

@@ -8,6 +8,7 @@ import sys
 import threading
 
 request = json.load(sys.stdin)
+options = os.environ.get("PGOPTIONS")
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
@@ -15,6 +16,16 @@ os.dup2(2, 1)
 def tell(**what):
     answers.write(json.dumps(what) + "\n")
     answers.flush()
+
+
+def asks_to_write(of_own):
+    """The private cluster is closed to whoever does not ask to write; a pooler before another server may know no options."""
+    if of_own and request["own_host"] is not None:
+        os.environ["PGOPTIONS"] = f"{options or ''} {request['writes']}".strip()
+    elif options is None:
+        os.environ.pop("PGOPTIONS", None)
+    else:
+        os.environ["PGOPTIONS"] = options
 
 
 def migrate():
@@ -53,6 +64,7 @@ def sql():
             continue
         place = {"database": database.name, "host": database.server.host, "own": is_own}
         tell(begin="sql", **place)
+        asks_to_write(is_own)
         result = {}
         # One that hangs must not hold up the others.
         thread = threading.Thread(target=install, args=(database, result), daemon=True)
@@ -60,6 +72,7 @@ def sql():
         thread.join(request["patience"])
         if thread.is_alive():
             result = {"why": f"no answer within {request['patience']:.0f} s"}
+        asks_to_write(True)
         tell(done="sql", **place, **result)
 
 
@@ -77,11 +90,18 @@ def write_and_read():
     tell(done="write")
 
 
+asks_to_write(True)
 if request["migrate"]:
     migrate()
 import django  # noqa: E402
 
 django.setup()
+if request["own_host"] is not None:
+    from django.db import connections  # noqa: E402
+
+    # Mathesar writes down in its own database what it has done in another; each thread has a connection of its own.
+    own = connections.settings["default"].setdefault("OPTIONS", {})
+    own["options"] = f"{own.get('options', options or '')} {request['writes']}".strip()
 if request["sql"]:
     sql()
 if request["write"]:

@@ -87,6 +87,7 @@ pub fn run(
         "sql": match request.sql { Sql::None => Value::Null, Sql::All => json!("all"), Sql::Others => json!("others") },
         "write": request.write,
         "own_host": request.own_host,
+        "writes": crate::database::WRITES,
         "patience": PATIENCE.as_secs_f64(),
     });
     if let Some(mut input) = child.0.stdin.take() {

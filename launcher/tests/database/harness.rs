@@ -68,6 +68,7 @@ impl Site {
             socket: state.join("s"),
             binaries,
             secrets: Secrets::new(state.join("secrets"), None, owner.user),
+            read_only: false,
             owner,
             settings,
         };

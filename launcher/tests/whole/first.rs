@@ -34,6 +34,14 @@ fn from_nothing_to_the_first_page_and_back() {
     assert_eq!(status["pending"], json!([]));
     assert_eq!(status["database"]["state"], "up");
 
+    let plan = home.ok(&["plan"]).stdout;
+    let runs = format!("server        there    runs at http://127.0.0.1:{}", home.port);
+    assert!(plan.contains(&runs) && !plan.contains("to do"), "{plan}");
+    home.ok(&["config", "set", "server.request-timeout", "61s"]);
+    let plan = home.ok(&["plan"]).stdout;
+    assert!(plan.contains("server.request-timeout changed; `mathesar restart` brings it"), "{plan}");
+    home.ok(&["config", "unset", "server.request-timeout"]);
+
     let processes = home.processes();
     let again = home.ok(&["start"]);
     assert!(again.stderr.contains("Running already"), "{again:?}");

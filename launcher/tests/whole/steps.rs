@@ -49,6 +49,7 @@ fn each_step_alone_and_again() {
     refused(&home, &["db", "status"], 3, &["missing", "`mathesar db init`"]);
     refused(&home, &["db", "shell"], 3, &["`mathesar db init`"]);
     unchanged(&home, &["db", "stop"]);
+    refused(&home, &["upgrade", "--finish"], 4, &["no release is the current one", "`mathesar start`"]);
 
     // What lies beside the program is not fetched; which packages do, nobody has looked.
     let plan = home.ok(&["plan"]).stdout;

@@ -12,7 +12,7 @@ use crate::external::{External, PASSWORD};
 use crate::harness::Home;
 use crate::machine::{self, copy_tree};
 use crate::sample::release;
-use crate::upgrade::{fill, kill_everything, precious, rita_reads, tarball};
+use crate::upgrade::{fill, kill_everything, left_to_do, precious, rita_reads, tarball};
 
 /// What `status` says is pending, as one text.
 fn pending(home: &Home) -> String {
@@ -83,7 +83,7 @@ fn another_server_gets_the_old_sql_back() {
     let is_old = |external: &External| {
         assert_eq!(version(external), "1.0.0");
         assert_eq!(home.status()["version"], "1.0.0");
-        assert_eq!(home.status()["pending"], json!([]));
+        assert_eq!(left_to_do(&home), [] as [Value; 0]);
         assert_eq!(precious(&home), before);
         rita_reads(&home, &table);
     };
@@ -125,16 +125,36 @@ fn a_second_upgrade_is_refused() {
         }
         let mut first = home.spawn("first", &["upgrade", "--from", &hangs]);
         home.until("the first has begun", || home.layout.state.join("transaction.json").exists());
-        let second: [&[&str]; 3] =
-            [&["upgrade", "--to", "2.0.0"], &["upgrade", "--from", &good], &["rollback"]];
+        let second: [&[&str]; 6] = [
+            &["upgrade", "--to", "2.0.0"],
+            &["upgrade", "--from", &good],
+            &["upgrade", "--check"],
+            &["rollback"],
+            &["restart"],
+            &["restore", "--yes", "nothing"],
+        ];
         for args in second {
             let output = home.mathesar(args);
             println!("{running} {args:?}: {}", output.stderr);
             assert_eq!(output.status, 4, "{args:?}: {}", output.stderr);
+            let said = "error: the upgrade from Mathesar 1.0.0 to 3.0.0 is under way";
+            assert!(output.stderr.contains(said), "{args:?}: {}", output.stderr);
         }
+        let status = home.mathesar(&["status"]).stdout;
+        assert!(status.contains("at work      the upgrade from Mathesar 1.0.0 to 3.0.0, for "), "{status}");
+        assert_eq!(home.status()["transaction"]["under_way"], true);
         assert_eq!(first.try_wait().unwrap(), None, "the second has ended the first");
         assert_eq!(first.wait().unwrap().code(), Some(1));
         assert!(home.words("first").contains("it was not done within 20 s"), "{}", home.words("first"));
+        assert_eq!(
+            home.words("first").contains("; nobody was served for "),
+            running,
+            "{}",
+            home.words("first")
+        );
+        let list = home.ok(&["app", "list"]).stdout;
+        assert!(list.lines().any(|line| line.starts_with("3.0.0-") && line.contains("failed")), "{list}");
+        assert!(pending(&home).contains("the one to Mathesar 3.0.0 was taken back"), "{}", pending(&home));
         home.ok(&["start"]);
         assert_eq!(home.status()["version"], Value::from("1.0.0"));
         assert_eq!(precious(&home), before);
@@ -163,9 +183,18 @@ fn other_commands_than_start_put_it_in_order_too() {
     let refused = home.mathesar(&["backup", "create"]);
     assert_eq!(refused.status, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains("an upgrade is under way"), "{}", refused.stderr);
+    // Nor is anything written that would be taken back together with it.
+    let row = ["db", "shell", "--database", "people", "--", "-c", "INSERT INTO cats (name) VALUES ('lost')"];
+    let refused = home.mathesar(&row);
+    assert_ne!(refused.status, 0, "{}", refused.stdout);
+    assert!(refused.stderr.contains("in a read-only transaction"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("nothing can be written"), "{}", refused.stderr);
     kill_everything(&home);
     upgrade.wait().unwrap();
     fs::remove_file(&stopped).unwrap();
+    let interrupted =
+        "the upgrade from Mathesar 1.0.0 to 2.0.0 was interrupted; `mathesar start` puts everything back";
+    assert!(pending(&home).contains(interrupted), "{}", pending(&home));
     let made = home.ok(&["backup", "create", "--json"]);
     assert!(made.stderr.contains("everything is as it was before it"), "{}", made.stderr);
     assert!(made.stdout.contains("mathesar-1.0.0-"), "{}", made.stdout);
@@ -182,6 +211,8 @@ fn other_commands_than_start_put_it_in_order_too() {
     let again = home.ok(&["upgrade", "--from", &good]);
     assert!(again.stderr.contains("2.0.0 is the current release already"), "{}", again.stderr);
     home.ok(&["start"]);
+    home.ok(&row);
+    assert_eq!(home.sql("people", "DELETE FROM cats WHERE name = 'lost' RETURNING name"), "lost");
     assert_eq!(home.status()["version"], "2.0.0");
     assert_eq!(precious(&home), before);
     rita_reads(&home, &table);
@@ -191,6 +222,19 @@ fn other_commands_than_start_put_it_in_order_too() {
 
     // And one that is put away with its data can be had again.
     fs::remove_file(&stopped).unwrap();
+    home.set_variable_to("MATHESAR_STOP_AT", "migrated");
+    home.ok(&["restart", "--everything"]);
+    let mut upgrade = home.spawn("upgrade", &["upgrade", "--to", "2.0.0"]);
+    home.until("it has migrated", || stopped.exists());
+    home.set_variable_to("MATHESAR_STOP_AT", "");
+    kill_everything(&home);
+    upgrade.wait().unwrap();
+    fs::remove_file(&stopped).unwrap();
+    // Whoever starts it is told.
+    let started = home.ok(&["start"]);
+    let said =
+        "note: the upgrade from Mathesar 1.0.0 to 2.0.0 was interrupted: everything is as it was before it";
+    assert!(started.stderr.contains(said), "{}", started.stderr);
     home.set_variable_to("MATHESAR_STOP_AT", "migrated");
     home.ok(&["restart", "--everything"]);
     let mut upgrade = home.spawn("upgrade", &["upgrade", "--to", "2.0.0"]);

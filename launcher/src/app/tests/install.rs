@@ -75,14 +75,12 @@ fn releases_are_installed_verified_switched_and_pruned() {
     let four = install(&pin(&tarball(folder.path(), "4.0.0"), "4.0.0"), None, &settings, &Silent).unwrap();
     assert_eq!(store.list().unwrap().len(), 4);
 
-    // Neither the current one, nor the held one, nor one that somebody keeps.
-    store.keep("backup-1", &three.id).unwrap();
+    // Neither the current one, nor the held one, nor one that somebody needs.
     fs::create_dir(settings.store.join("foreign")).unwrap();
-    assert_eq!(store.prune(0).unwrap(), [four.id.as_str()]);
-    store.unkeep("backup-1").unwrap();
+    assert_eq!(store.prune(0, std::slice::from_ref(&three.id)).unwrap(), [four.id.as_str()]);
     store.hold(None).unwrap();
-    assert_eq!(store.prune(1).unwrap(), [two.id.as_str()]);
-    assert_eq!(store.prune(0).unwrap(), [three.id.as_str()]);
+    assert_eq!(store.prune(1, &[]).unwrap(), [two.id.as_str()]);
+    assert_eq!(store.prune(0, &[]).unwrap(), [three.id.as_str()]);
     assert!(settings.store.join("foreign").is_dir());
     assert_eq!(store.list().unwrap().len(), 1);
     assert!(said(store.find("2.0.0").unwrap_err()).contains("exit 4\nerror: `2.0.0` is not installed"));

@@ -3,19 +3,23 @@
 use serde_json::{Value, json};
 
 use crate::app::files;
-use crate::app::store::{Installed, Store};
+use crate::app::store::Installed;
 use crate::commands::{Context, note, print, print_json};
+use crate::installation::Installation;
 use crate::terminal::size;
+use crate::transaction::Failed;
+use crate::upgrade::releases;
 
 /// Say which releases are installed
 ///
 /// The current one is the one that runs. A held one came from a file, and no newer pin replaces it. An incomplete one lacks its Python environment
-/// or its static files: `mathesar app install` completes the pinned one, `mathesar start` the current one.
+/// or its static files: `mathesar app install` completes the pinned one, `mathesar start` the current one. The last upgrade was one to a failed
+/// one, and was taken back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// As one JSON array, for scripts
     ///
-    /// Of objects with at least: `id`, `version`, `sha256`, `current`, `held`, `kept` (array of reasons), `complete`, `pinned`, `source`,
+    /// Of objects with at least: `id`, `version`, `sha256`, `current`, `held`, `kept` (array of reasons), `failed`, `complete`, `pinned`, `source`,
     /// `size` (in bytes), `path`.
     #[arg(long)]
     json: bool,
@@ -24,12 +28,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
-    let store = installation.store();
-    let rows: Vec<Row> = store
-        .list()?
-        .into_iter()
-        .map(|release| Row::new(release, &store, &installation.pinned.sha256))
-        .collect();
+    let rows: Vec<Row> =
+        installation.store().list()?.into_iter().map(|release| Row::new(release, &installation)).collect();
     if args.json {
         return print_json(&Value::Array(rows.iter().map(Row::to_json).collect()));
     }
@@ -43,16 +43,22 @@ struct Row {
     release: Installed,
     held: bool,
     kept: Vec<String>,
+    /// The last upgrade was one to it, and was taken back.
+    failed: bool,
     pinned: bool,
     size: u64,
 }
 
 impl Row {
-    fn new(release: Installed, store: &Store, pinned: &str) -> Row {
+    fn new(release: Installed, installation: &Installation) -> Row {
+        let state = &installation.layout.state;
+        let reasons = releases::needed(state).unwrap_or_default().into_iter();
+        let kept = reasons.filter(|(id, _)| *id == release.id && !release.current);
         Row {
-            held: store.held().as_ref() == Some(&release.id),
-            kept: store.keepers(&release.id),
-            pinned: release.sha256 == pinned,
+            held: installation.store().held().as_ref() == Some(&release.id),
+            kept: kept.map(|(_, reason)| reason.to_owned()).collect(),
+            failed: Failed::read(state).is_some_and(|failed| failed.to == release.id && !release.current),
+            pinned: release.sha256 == installation.pinned.sha256,
             size: files::size(&release.path),
             release,
         }
@@ -65,6 +71,7 @@ impl Row {
             (self.pinned, "pinned"),
             (self.held, "held"),
             (!self.release.complete, "incomplete"),
+            (self.failed, "failed"),
         ];
         let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned());
         words.chain(kept).collect::<Vec<_>>().join(", ")
@@ -79,6 +86,7 @@ impl Row {
             "current": release.current,
             "held": self.held,
             "kept": self.kept,
+            "failed": self.failed,
             "complete": release.complete,
             "pinned": self.pinned,
             "source": release.source,
@@ -113,7 +121,7 @@ mod tests {
             current,
             complete: current,
         };
-        Row { release, held, kept: Vec::new(), pinned: false, size: 209_000_000 }
+        Row { release, held, kept: Vec::new(), failed: false, pinned: false, size: 209_000_000 }
     }
 
     #[test]

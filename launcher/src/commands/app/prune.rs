@@ -8,7 +8,6 @@ use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::supervise::Request;
 use crate::terminal::{note, size, verb};
-use crate::transaction::Kept;
 
 /// Remove releases that are not needed any more
 ///
@@ -51,12 +50,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let _store_lock = store.lock(&crate::progress::Silent)?;
     let sizes: BTreeMap<&str, u64> =
         releases.iter().map(|release| (release.id.as_str(), files::size(&release.path))).collect();
-    // After `app use --force` the tables are of another release than the current one.
-    let tables = crate::steps::migrated_by(&installation.layout.state)?;
-    // And the copy that `rollback` would bring back is of the one before.
-    let copy = Kept::find(&installation.layout.state).and_then(|kept| kept.release);
-    let spared: Vec<String> = tables.into_iter().chain(copy).collect();
-    let removed = store.prune_but(args.keep, &spared)?;
+    let needed = crate::upgrade::releases::needed(&installation.layout.state)?;
+    let spared: Vec<String> = needed.into_iter().map(|(id, _)| id).collect();
+    let removed = store.prune(args.keep, &spared)?;
     for id in &removed {
         verb("Removed", format_args!("{id}, {}", size(sizes.get(id.as_str()).copied().unwrap_or(0))));
     }

@@ -5,10 +5,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use super::{client, running_cluster};
-use crate::commands::Context;
+use crate::commands::{Context, walking};
 use crate::database::{External, Session};
 use crate::failure::{Exit, Failure};
 use crate::layout::Scope;
+use crate::terminal::note;
 
 /// Open psql on the database
 ///
@@ -49,6 +50,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
         None => {
             let cluster = running_cluster(&installation)?;
+            if let Some(under_way) = walking::under_way(&context.layout.state)? {
+                note(format_args!(
+                    "{} is under way: until it is done nothing can be written, as it would be lost if that is taken back",
+                    under_way.kind.phrase()
+                ));
+            }
             let database = args.database.as_deref().unwrap_or(&cluster.settings.user_database);
             cluster.session(args.superuser, database)?
         }
