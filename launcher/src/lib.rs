@@ -15,6 +15,7 @@ pub mod database;
 pub mod doctor;
 pub mod failure;
 pub mod installation;
+pub mod interrupt;
 pub mod layout;
 pub mod logbook;
 pub mod process;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mathesar::{cli, failure, release};
+use mathesar::{cli, failure, interrupt, release};
 
 fn main() -> ExitCode {
     // clap wants a text that lives as long as the program.
@@ -11,6 +11,10 @@ fn main() -> ExitCode {
     match cli::Cli::from_matches(&matches).and_then(mathesar::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(exit) = interrupt::exit() {
+                anstream::eprintln!("{}", interrupt::ENDED);
+                return ExitCode::from(exit);
+            }
             let (exit, text) = failure::report(&error);
             anstream::eprint!("{text}");
             ExitCode::from(exit as u8)

@@ -1,12 +1,15 @@
 //! Programs that are run to their end: in a clean environment, as the right user, with the end of their words in the error.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::failure::Failure;
+use crate::interrupt;
 
 /// The operating-system user that children run as, where that is another than the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +141,7 @@ impl Program {
     pub fn output(mut self) -> Result<Output, Failure> {
         // A launcher that is killed leaves nothing behind that still writes. This thread waits, so it outlives the child.
         crate::raw::before_exec(&mut self.command, Vec::new(), rustix::process::Signal::KILL);
+        interrupt::check()?;
         let failed =
             |cause: std::io::Error| Failure::new(format!("cannot run {}", self.path.display())).cause(cause);
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -150,12 +154,13 @@ impl Program {
                 let _ = stdin.write_all(&input.unwrap_or_default());
             })
         });
-        let output = child
-            .wait_with_output()
+        let output = to_its_end(&mut child)
             .map_err(|cause| Failure::new(format!("cannot wait for {}", self.path.display())).cause(cause));
         if let Some(writer) = writer {
             let _ = writer.join();
         }
+        // Whatever it says of that, it was ended.
+        interrupt::check()?;
         output
     }
 
@@ -166,6 +171,22 @@ impl Program {
             .collect();
         words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Its words and its status. A Ctrl-C ends it, as long as its end was not collected.
+fn to_its_end(child: &mut Child) -> io::Result<Output> {
+    let ends = interrupt::Ends::too(child.id());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| out.map_or(Ok(0), |mut out| out.read_to_end(&mut stdout)));
+        let read = err.map_or(Ok(0), |mut err| err.read_to_end(&mut stderr));
+        let others = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader has panicked")));
+        read.and(others)
+    })?;
+    waitid(WaitId::Pid(Pid::from_child(child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+    drop(ends);
+    Ok(Output { status: child.wait()?, stdout, stderr })
 }
 
 fn last_lines(bytes: &[u8]) -> Option<String> {

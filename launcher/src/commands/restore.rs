@@ -16,6 +16,7 @@ use crate::control::{self, Lock};
 use crate::database::existing_major;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
+use crate::interrupt::{self, Listening};
 use crate::relay::Input;
 use crate::restore::{self, SETTINGS};
 use crate::service_manager::Manager;
@@ -76,10 +77,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
         _ => {
             let begun = Instant::now();
+            let listening = Listening::begin();
             let _lock = restore::lock(&context.layout.state)?;
             let id = crate::transaction::new_id(&context.layout.state);
             prepare(args, context, &id)?;
-            let ran = stop(context).inspect_err(|_| restore::discard(&context.layout.state, &id))?;
+            let ran = answers(context) || Manager::of(&context.layout, &context.environment).is_active();
+            let stopped = super::stop::stop(context).and_then(|_| interrupt::check());
+            // From here on it takes itself back, as a whole.
+            drop(listening);
+            if let Err(failure) = stopped {
+                restore::discard(&context.layout.state, &id);
+                if ran {
+                    super::start::start(context)?;
+                }
+                return Err(failure.into());
+            }
             let applied = apply(context, &id);
             let started = if ran { super::start::start(context) } else { Ok(()) };
             applied?;
@@ -89,13 +101,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             Ok(())
         }
     }
-}
-
-/// True: it ran.
-fn stop(context: &Context) -> Result<bool, Failure> {
-    let ran = answers(context) || Manager::of(&context.layout, &context.environment).is_active();
-    super::stop::stop(context)?;
-    Ok(ran)
 }
 
 fn answers(context: &Context) -> bool {
@@ -116,16 +121,19 @@ fn as_root(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         as_service_user(context, words, file)
     };
+    let listening = Listening::begin();
     half("--prepare", handed::open(&args.backup))?;
     let manager = Manager::of(&context.layout, &context.environment);
     let managed = manager.is_active();
     let ran = managed || answers(context);
-    match managed {
-        true => manager.stop()?,
+    let stopped = match managed {
+        true => manager.stop(),
         // Also what a launcher has left that was killed. Never by this process: it would become the service's user.
-        false => as_service_user(context, vec!["stop".into()], None)?,
-    }
-    let applied = half("--apply", None);
+        false => as_service_user(context, vec!["stop".into()], None),
+    };
+    let stopped = stopped.and_then(|()| interrupt::check());
+    drop(listening);
+    let applied = stopped.and_then(|()| half("--apply", None));
     let started = match (managed, ran) {
         (true, _) => super::start::start(context)
             .map_err(|error| error.downcast().unwrap_or_else(|other| Failure::new(other.to_string()))),

@@ -143,6 +143,7 @@ impl Scratch {
     fn wait_ready(&mut self, data: &Path, limit: Duration) -> Result<(), Failure> {
         let end = Instant::now() + limit;
         loop {
+            crate::interrupt::check()?;
             if let Some(status) = self.ended()? {
                 return Err(self.did_not_start(data, &status.to_string()));
             }

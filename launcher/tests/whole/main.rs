@@ -18,6 +18,7 @@ mod first_page;
 mod harness;
 mod http;
 mod install;
+mod interrupted;
 mod kill;
 mod leftovers;
 mod logs;

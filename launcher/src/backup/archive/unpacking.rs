@@ -47,6 +47,7 @@ impl Unpacking<'_> {
     /// Takes what an entry needs from what may come in all.
     pub(super) fn room(&mut self, size: u64) -> Result<u64, Failure> {
         self.entries += 1;
+        crate::interrupt::check()?;
         match self.left.checked_sub(size).filter(|_| self.entries <= ENTRIES) {
             Some(left) => self.left = left,
             None => {
@@ -162,6 +163,7 @@ impl Unpacking<'_> {
         let mut buffer = vec![0; 128 * 1024];
         let mut written = 0;
         loop {
+            crate::interrupt::check()?;
             match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {

@@ -205,6 +205,7 @@ impl Writer {
         let mut left = meta.len();
         let mut buffer = vec![0; 128 * 1024];
         loop {
+            crate::interrupt::check()?;
             let count = match file.read(&mut buffer) {
                 Ok(count) => count,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,

@@ -93,6 +93,7 @@ impl Copy {
         let mut file = File::create_new(&path).map_err(failed)?;
         let (mut hasher, mut buffer) = (Hasher::default(), vec![0; 128 * 1024]);
         loop {
+            crate::interrupt::check()?;
             let count = match input.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -18,6 +18,7 @@ use crate::backup::{base::Verified, logical};
 use crate::commands::{Context, walking};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
+use crate::interrupt::Listening;
 use crate::relay::Input;
 use crate::steps::Step;
 use crate::terminal::{Terminal, size, time};
@@ -57,6 +58,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let _listening = Listening::begin();
     if let Some(folder) = &args.to
         && user::is_to_become_another(&context.layout, &context.environment)
     {

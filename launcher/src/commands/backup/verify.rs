@@ -10,6 +10,7 @@ use crate::backup::staging;
 use crate::commands::Context;
 use crate::commands::app::handed;
 use crate::failure::{Exit, Failure};
+use crate::interrupt::Listening;
 use crate::terminal::{Terminal, time};
 use crate::user;
 
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
+    let _listening = Listening::begin();
     if user::is_to_become_another(&context.layout, &context.environment) {
         user::make_run_folder(&context.layout);
         let file = args.backup.as_deref().and_then(handed::open);

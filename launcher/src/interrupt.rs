@@ -1,0 +1,104 @@
+//! Ctrl-C, and a polite kill, in commands that have something to clear away: what they have started ends, they end by an error of their
+//! own, and so remove what is half done.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::failure::Failure;
+
+/// What is said then.
+pub const ENDED: &str = "note: interrupted; what was begun is removed again";
+
+static LISTENING: AtomicBool = AtomicBool::new(false);
+/// The signal; 0: none was heard.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+/// Programs that are being waited for; nobody has collected their ends yet, so that the numbers are theirs.
+static CHILDREN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// As long as it lives, such a signal is heard. Afterwards the process ends, or listens by other means.
+#[derive(Debug)]
+pub struct Listening(());
+
+impl Listening {
+    pub fn begin() -> Listening {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // Where they cannot be listened to, they end this process; what is left is swept by the next one.
+            let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+                return;
+            };
+            let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+                for signal in signals.forever() {
+                    heard(signal);
+                }
+            });
+        });
+        LISTENING.store(true, Ordering::SeqCst);
+        Listening(())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENING.store(false, Ordering::SeqCst);
+    }
+}
+
+fn heard(signal: i32) {
+    if !LISTENING.load(Ordering::SeqCst) {
+        return;
+    }
+    if ASKED.swap(signal, Ordering::SeqCst) != 0 {
+        // A second one: whoever sends it does not want to wait.
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+    for pid in children().iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+fn children() -> std::sync::MutexGuard<'static, Vec<i32>> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst) != 0
+}
+
+/// The exit code where one was heard, as a shell tells such an end: 130 for Ctrl-C.
+pub fn exit() -> Option<u8> {
+    asked().then(|| 128 + ASKED.load(Ordering::SeqCst).unsigned_abs() as u8)
+}
+
+/// An error where one was heard, for long work to ask between its parts.
+pub fn check() -> Result<(), Failure> {
+    match LISTENING.load(Ordering::SeqCst) && asked() {
+        true => Err(Failure::new("it was interrupted")),
+        false => Ok(()),
+    }
+}
+
+/// A program that ends with it.
+#[derive(Debug)]
+pub(crate) struct Ends(i32);
+
+impl Ends {
+    pub fn too(pid: u32) -> Ends {
+        let pid = pid.cast_signed();
+        children().push(pid);
+        if LISTENING.load(Ordering::SeqCst) && asked() {
+            // Between the last look and its start.
+            let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::TERM));
+        }
+        Ends(pid)
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        children().retain(|pid| *pid != self.0);
+    }
+}
