@@ -71,13 +71,16 @@ const CACHE: &[Known] = &[made("downloads", |name| {
     matches!(name, "authorities.pem" | "downloads" | "pip" | "tools" | "uv" | "wheels") || is_unfinished(name)
 })];
 
-const RUN: &[Known] = &[made("sockets", |name| {
+const RUN: &[Known] = &[
+    made("sockets", |name| {
+        (name.starts_with("control.") || name.starts_with("gunicorn")) && name.ends_with(".sock")
+            || is_socket_of_database(name)
+    }),
     // Python keeps the bytecode of gunicorn's settings beside them.
-    name.starts_with("control.")
-        || name.starts_with("gunicorn")
-        || name == "__pycache__"
-        || is_socket_of_database(name)
-})];
+    made("of this run", |name| {
+        name.starts_with("control.") || name.starts_with("gunicorn") || name == "__pycache__"
+    }),
+];
 
 const LOGS: &[Known] = &[made("logs", |name| {
     let of = |log: &str| match name.strip_prefix(log) {
@@ -258,8 +261,8 @@ mod tests {
         assert_eq!(
             known,
             [
-                "run/__pycache__ false",
                 "run/control.sock false",
+                "run/__pycache__ false",
                 "cache/uv false",
                 "log/mathesar.log false",
                 "log/mathesar.log.12 false",

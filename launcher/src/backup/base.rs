@@ -108,6 +108,16 @@ pub fn verify(binaries: &Binaries, data: &Path) -> Result<Verified, Failure> {
 
 fn explained(failure: Failure, folder: &Path) -> Failure {
     let said = std::error::Error::source(&failure).map(ToString::to_string).unwrap_or_default();
+    let ended = [
+        "due to administrator command",
+        "the database system is shutting down",
+        "server closed the connection",
+    ];
+    if ended.iter().any(|words| said.contains(words)) {
+        return Failure::new("the database was stopped while it was copied")
+            .exit(Exit::Refused)
+            .help("make the backup again: `mathesar backup create`");
+    }
     if said.contains("No space left") || crate::failure::little_room(folder).is_some() {
         return failure.help(format!("look for room: `df -h {}`", folder.display()));
     }

@@ -122,7 +122,7 @@ pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Vec<Entry>, Fai
     for folder in [Some(state.join("backups").as_path()), directory].into_iter().flatten() {
         paths.extend(archives(folder)?);
     }
-    paths.extend(known.values().filter_map(|known| known.path.canonicalize().ok()));
+    paths.extend(known.values().flat_map(Known::places).filter_map(|path| path.canonicalize().ok()));
     let mut all: Vec<Entry> = paths.iter().filter_map(|path| entry(path, &known, &copies)).collect();
     all.extend(copies.entries);
     all.sort_by(|a, b| b.age_order().cmp(&a.age_order()));
@@ -140,12 +140,17 @@ pub fn newest_verified(all: &[Entry]) -> Option<&Entry> {
     verified.max_by_key(|entry| entry.age_order())
 }
 
-/// The archive that a person means: a file, the name of a listed one, or the beginning of its digest; nothing: the newest.
+/// The archive that a person means: a file, the newest in a folder, the name of a listed one, or the beginning of its digest; nothing: the
+/// newest of all.
 pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = what.filter(|path| path.is_file()) {
         return std::path::absolute(path).map_err(|cause| Failure::io("find", path, cause));
     }
-    let all = list(installation)?;
+    let state = &installation.layout.state;
+    if let Some(path) = what.filter(|path| path.is_dir()) {
+        return newest_in(state, path);
+    }
+    let all = list_in(state, installation.config.path("backup.directory").as_deref())?;
     let Some(what) = what else {
         return newest(&all).map(|entry| entry.path.clone()).ok_or_else(|| {
             Failure::new("there is no backup").exit(Exit::Refused).help("make one: `mathesar backup create`")
@@ -162,6 +167,26 @@ pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf,
             .exit(Exit::Refused)
             .help("see which there are: `mathesar backup list`")
     })
+}
+
+/// The newest archive in a folder that a person names.
+fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+    let none = || {
+        Failure::new(format!("there is no backup in {}", folder.display()))
+            .exit(Exit::Refused)
+            .help("see which there are: `mathesar backup list`")
+    };
+    let copies = Copies::of(state)?;
+    let real = folder.canonicalize().map_err(|cause| Failure::io("read", folder, cause))?;
+    if copies.entries.iter().any(|entry| entry.path.canonicalize().is_ok_and(|path| path == real)) {
+        return Err(Failure::new(format!("{} is no backup", folder.display()))
+            .exit(Exit::Refused)
+            .cause("it is the copy of the data that `mathesar rollback` would bring back")
+            .help("make a backup: `mathesar backup create`"));
+    }
+    let known = known(state);
+    let all: Vec<Entry> = archives(folder)?.iter().filter_map(|path| entry(path, &known, &copies)).collect();
+    newest(&all).map(|entry| entry.path.clone()).ok_or_else(none)
 }
 
 /// By name: a folder of a person's may hold other things.
@@ -220,7 +245,9 @@ fn entry(path: &Path, known: &BTreeMap<String, Known>, copies: &Copies) -> Optio
 impl Entry {
     /// What this machine knows of a file that it may not read; false: nothing.
     fn recall(&mut self, known: &BTreeMap<String, Known>) -> bool {
-        let Some((digest, known)) = known.iter().find(|(_, known)| known.path == self.path) else {
+        let Some((digest, known)) =
+            known.iter().find(|(_, known)| known.places().any(|place| *place == self.path))
+        else {
             return false;
         };
         let name = self.name();

@@ -81,10 +81,13 @@ pub struct Made {
     pub took: Vec<(&'static str, Duration)>,
 }
 
+/// Held while one is made.
+pub const LOCK: &str = "backup.lock";
+
 /// Never two at the same time: each needs the room of the database once more. Refuses with the holder.
 pub fn lock(installation: &Installation) -> Result<Lock, Failure> {
     crate::installation::private_folder(&installation.layout.state)?;
-    Lock::take_for(&installation.layout.state, "backup.lock", "backup create", "a backup is being made")
+    Lock::take_for(&installation.layout.state, LOCK, "backup create", "a backup is being made")
 }
 
 /// Makes a backup of the private cluster, which runs, and of everything beside it. `release`: the one that runs on it.
@@ -135,7 +138,7 @@ pub fn create(
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
     writer.bytes("manifest.json", 0o600, &manifest.to_bytes()?)?;
-    progress.start("Packing");
+    progress.start("Packing the backup");
     // Both only read the copy, and its files are in memory for both.
     let verified = std::thread::scope(|scope| {
         let verified = scope.spawn(|| base::verify(&cluster.binaries, &copy));
@@ -202,7 +205,7 @@ pub(super) fn refuse_meanwhile(state: &Path) -> Result<(), Failure> {
 
 /// So that it is listed wherever it lies.
 pub(super) fn remember(state: &Path, digest: &str, path: &Path, made_by: MadeBy) -> Result<(), Failure> {
-    catalog::remember(state, digest, Known { path: path.to_owned(), verified: None, made_by })
+    catalog::remember(state, digest, Known::new(path, None, made_by))
 }
 
 /// In an archive: roles, and what belongs to no database.

@@ -126,7 +126,7 @@ pub fn verify(
         catalog::remember(
             state,
             &report.digest,
-            Known { path: shown.to_owned(), verified: Some(report.at.clone()), made_by: manifest.made_by },
+            Known::new(shown, Some(report.at.clone()), manifest.made_by),
         )?;
     }
     Ok(report)

@@ -122,7 +122,7 @@ pub fn create(
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
     writer.bytes("manifest.json", 0o600, &manifest.to_bytes()?)?;
-    progress.start("Packing");
+    progress.start("Packing the backup");
     parts::pack(&mut writer, installation, release, progress)?;
     for name in checks.dumps.iter().map(|dump| dump.file.as_str()).chain([GLOBALS]) {
         let path = staging.path().join(name);

@@ -9,6 +9,7 @@ use crate::failure::{Exit, Failure};
 
 const BEGINNING: &str = "mathesar-";
 const END: &str = ".tar.zst";
+const ANOTHER: &str = "name another folder: `mathesar config set backup.directory DIR`, or for one backup `mathesar backup create --to DIR`";
 
 /// `mathesar-0.12.0-20261125T031500Z`; `moment` is RFC 3339.
 pub fn stem(version: &str, moment: &str) -> String {
@@ -134,10 +135,28 @@ fn sweep(folder: &Path) {
     }
 }
 
+/// What lies among the data goes with them: into the copies of upgrades and restores, and away with those.
+pub fn refuse_inside(folder: &Path, state: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| path.canonicalize().ok();
+    // One that is not there yet is made in its parent.
+    let made = || Some(real(folder.parent()?)?.join(folder.file_name()?));
+    let (Some(folder), Some(state)) = (real(folder).or_else(made), real(state)) else { return Ok(()) };
+    if !folder.starts_with(&state) || folder.starts_with(state.join("backups")) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is among Mathesar's own data", folder.display()))
+        .cause("what lies there is replaced by upgrades and restores")
+        .exit(Exit::Refused)
+        .help(format!("leave `--to` and `backup.directory` out, for {}", state.join("backups").display()))
+        .help(ANOTHER))
+}
+
 fn elsewhere(failure: Failure, folder: &Path) -> Failure {
     let root = rustix::process::geteuid().is_root();
-    let failure = failure.exit(Exit::Failed).help(format!("look at it: `ls -ld {}`", folder.display()));
-    if root { failure } else { failure.help("name another folder: `mathesar backup create --to DIR`") }
+    // Of one that is missing, the one that it would be made in.
+    let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(folder);
+    let failure = failure.exit(Exit::Refused).help(format!("look at it: `ls -ld {}`", there.display()));
+    if root { failure } else { failure.help(ANOTHER) }
 }
 
 #[cfg(test)]
@@ -174,5 +193,22 @@ mod tests {
         assert_eq!(names().len(), 4, "who writes is left alone: {:?}", names());
         drop(one);
         assert_eq!(names(), [".foreign.77.new", "mathesar-1-2-2.tar.zst", "mathesar-1-2.tar.zst"]);
+    }
+
+    #[test]
+    fn a_folder_among_the_data_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let state = home.path().join("state");
+        for name in ["state/media/x", "state/backups", "state/database", "elsewhere"] {
+            std::fs::create_dir_all(home.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(state.join("media"), home.path().join("link")).unwrap();
+        for bad in ["state", "state/media", "state/media/x", "state/database/new", "link", "link/new"] {
+            let failure = refuse_inside(&home.path().join(bad), &state).unwrap_err();
+            assert_eq!(failure.exit, Exit::Refused, "{bad}");
+        }
+        for good in ["state/backups", "state/backups/mine", "elsewhere", "elsewhere/new", "no/such"] {
+            refuse_inside(&home.path().join(good), &state).unwrap();
+        }
     }
 }

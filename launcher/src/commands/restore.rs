@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::app::handed;
 use super::upgrade::cancelled_by_signals;
 use super::{Context, PATIENCE, backup, walking};
+use crate::backup::catalog::Known;
 use crate::backup::create::{self, Options, Target};
 use crate::backup::manifest::MadeBy;
 use crate::backup::{catalog, staging};
@@ -34,7 +35,7 @@ use crate::user;
 /// backup's settings come into force only where there are none yet; else they are laid beside, in `restored-settings` in the state folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which one: a file, or its name in the folder of backups, as `mathesar backup list` says it
+    /// Which one: a file, a folder (the newest in it), or its name in the folder of backups, as `mathesar backup list` says it
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
 
@@ -177,7 +178,11 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
     let terminal = Terminal::new();
     let prepared = restore::prepare(&installation, &path, id, &terminal);
     terminal.end();
-    prepared?;
+    let prepared = prepared?;
+    // Listed here from now on, wherever it lies.
+    let shown = if args.on_stdin { context.environment.current.join(&args.backup) } else { path };
+    let known = Known::new(&shown, None, prepared.manifest.made_by);
+    catalog::remember(&installation.layout.state, &prepared.digest, known)?;
     // Only now: a spoilt archive is refused before anything is done, and so it is of as late a moment as can be.
     if back_up {
         backup_of_what_is_here(context).inspect_err(|_| restore::discard(&installation.layout.state, id))?;
@@ -190,6 +195,7 @@ fn find(args: &Args, context: &Context, installation: &Installation) -> Result<P
     let here = context.environment.current.join(&args.backup);
     match here.metadata() {
         Ok(found) if found.is_file() => Ok(here),
+        Ok(found) if found.is_dir() => catalog::find(installation, Some(&here)),
         Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
             Err(Failure::io("read", &here, cause).exit(Exit::Refused).help(
                 "who restores it has to be able to read it; root names it by a path without links: `readlink -f FILE`",
@@ -203,15 +209,20 @@ fn confirm(args: &Args, created: &str, version: &str) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
-    let what = format!("the present data are replaced by those of {created} (Mathesar {version})");
-    let refused = Failure::new(what.clone())
+    let what = format!("the present data would be replaced by those of {created} (Mathesar {version})");
+    let refused = Failure::new(format!("nothing was done: {what}"))
         .exit(Exit::Refused)
         .help(format!("say that this is meant: `mathesar restore --yes {}`", args.backup.display()));
     // With the archive as standard input, nobody can answer.
     match args.on_stdin {
         true => Err(refused),
-        false => crate::prompt::agreed(&format!("Go on? {what}"), refused),
+        false => crate::prompt::agreed(&format!("Go on? {}", capital(&what)), refused),
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn backup_of_what_is_here(context: &Context) -> Result<(), Failure> {

@@ -178,6 +178,8 @@ fn text(status: &Map<String, Value>) -> String {
     line("state", word("state").unwrap_or_default());
     match (word("state").as_deref(), word("message").filter(|message| !message.is_empty())) {
         (Some("running"), _) | (_, None) => {}
+        // What it was before is no reason.
+        (_, Some(message)) if matches!(&*message, "running" | "degraded" | "preparing" | "starting") => {}
         (_, Some(message)) => line("because", message),
     }
     let transaction = &status["transaction"];

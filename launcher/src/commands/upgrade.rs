@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if let Some(version) = &version {
         preflight::jump(&current.version, version)?;
     }
+    preflight::no_backup(&context.layout.state)?;
     preflight::room(&installation, &Terminal::new().of(Step::Check))?;
     if args.check {
         let what =

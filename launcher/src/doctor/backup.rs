@@ -22,7 +22,7 @@ pub(super) static DISK: Entry = Entry {
     id: "backup-disk",
     group: Group::Backups,
     title: "disk of the backups",
-    doc: "Backups go to another disk than the data: a disk that dies takes both.",
+    doc: "The folder of the backups can be written to and is not among the data, and it is on another disk than they: a disk that dies takes both.",
 };
 
 pub(super) const ENTRIES: &[&Entry] = &[&LAST, &DAMAGED, &DISK];
@@ -56,6 +56,8 @@ pub(super) struct Facts {
     pub now: SystemTime,
     /// Where new ones go.
     pub folder: PathBuf,
+    /// Why none can be made there.
+    pub unusable: Option<String>,
     /// As the database; none: there are no data yet.
     pub same_disk: Option<bool>,
 }
@@ -71,6 +73,7 @@ impl Facts {
         Facts {
             found: if look.fresh() { Err(Unknown::Fresh) } else { found(look) },
             now: SystemTime::now(),
+            unusable: unusable(&folder, &installation.layout.state),
             same_disk: (!look.fresh()).then(|| disk(&folder) == disk(&data)),
             folder,
         }
@@ -90,6 +93,19 @@ fn found(look: &Look) -> Result<Found, Unknown> {
         verified: catalog::newest_verified(&all).and_then(made),
         damaged: damaged.map(|entry| entry.path.clone()).collect(),
     })
+}
+
+/// A folder that is missing is made in its parent, if that is there.
+fn unusable(folder: &Path, state: &Path) -> Option<String> {
+    use rustix::fs::Access;
+    if let Err(failure) = crate::backup::place::refuse_inside(folder, state) {
+        return Some(failure.whole());
+    }
+    let above = if folder.symlink_metadata().is_ok() { folder } else { folder.parent()? };
+    let access = rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK);
+    access
+        .err()
+        .map(|cause| format!("{} cannot be written to: {}", above.display(), std::io::Error::from(cause)))
 }
 
 /// Of the folder, or of the one that it would be made in.
@@ -151,6 +167,13 @@ fn damaged(facts: &Facts) -> Check {
 
 fn place(facts: &Facts) -> Check {
     let folder = facts.folder.display();
+    if let (Some(why), Some(_)) = (&facts.unusable, facts.same_disk) {
+        return DISK
+            .problem(format!("no backup can be made in {folder}"))
+            .cause(why.clone())
+            .cure("name another folder: `mathesar config set backup.directory DIR`")
+            .cure(format!("or let the user that Mathesar runs as write to it: `ls -ld {folder}`"));
+    }
     match facts.same_disk {
         None => DISK.not_checked(FRESH),
         Some(false) => DISK.ok(format!("{folder}, which is not the data's own")),

@@ -20,6 +20,8 @@ use crate::transaction::{self, Journal, Part, copy, movable, point};
 #[derive(Debug)]
 pub struct Prepared {
     pub manifest: Manifest,
+    /// The archive's.
+    pub digest: String,
     pub release: Installed,
 }
 
@@ -121,7 +123,8 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<Prepared, Failure> {
     progress.start("Unpacking the backup");
-    let manifest = archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?.manifest;
+    let archive::Unpacked { manifest, digest } =
+        archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
     manifest.tell_what_is_missing(progress);
     base::refuse_foreign(&into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))?;
@@ -141,7 +144,7 @@ fn unpack(
     // So that nothing needs the network while nobody is served.
     let _lock = store.lock(progress)?;
     install::prepare(&release, &installation.pinned, &installation.app(), progress)?;
-    Ok(Prepared { release: store.find(&manifest.app.id)?, manifest })
+    Ok(Prepared { release: store.find(&manifest.app.id)?, manifest, digest })
 }
 
 /// What is taken from an archive's `release/`.

@@ -193,7 +193,7 @@ fn taken(listen: &str, addresses: &[SocketAddr], port: u16) -> Failure {
     let other = another(listen, addresses, port);
     Failure::new(format!("cannot listen on {listen}: port {port} {by}"))
         .exit(Exit::Refused)
-        .help(format!("end that process, or take a free port: `mathesar config set server.listen {other}`"))
+        .help(format!("take a free port: `mathesar config set server.listen {other}`, or end that process"))
 }
 
 /// A free one near a taken address.

@@ -260,6 +260,10 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
             match upgrade::automatic::prepare(&inner.world, &inner.sink, &inner.cancel) {
                 Ok(None) => return,
                 Ok(Some(to)) => {
+                    // One that is being made would be broken off; it is of the release that goes.
+                    while !tasks.cancelled() && upgrade::preflight::no_backup(state).is_err() {
+                        std::thread::sleep(Duration::from_secs(1));
+                    }
                     if let Err(failure) = tasks.do_now(&Order::Upgrade { to, hold: false }) {
                         inner.sink.line("launcher", &failure.whole());
                     }

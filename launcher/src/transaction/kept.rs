@@ -76,7 +76,7 @@ impl Kept {
             // For `backup list`.
             "created": timestamp(UNIX_EPOCH + Duration::from_secs(journal.begun)),
             "version": journal.from.as_deref().and_then(|id| id.rsplit_once('-')).map(|(version, _)| version),
-            "made_by": "upgrade",
+            "made_by": if journal.kind == Kind::Restore { "restore" } else { "upgrade" },
             "note": format!("what was there before the {}; `mathesar rollback` takes it", journal.kind.name()),
         });
         files::write(&folder.join(FILE), format!("{what:#}\n").as_bytes())

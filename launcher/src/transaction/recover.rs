@@ -111,6 +111,9 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
         for rest in ["new", "undone", "copy"] {
             files::remove_tree(&side.join(rest))?;
         }
+    }
+    // Of earlier transactions also what this one has not replaced: without its database there is no way back to it.
+    for part in Part::ALL {
         for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {
             // What a restore has unpacked and not begun with is that restore's.
             let awaited = Lock::is_held(state, RESTORING) && entry.path().join(UNPACKED).exists();

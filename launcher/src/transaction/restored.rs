@@ -30,10 +30,24 @@ pub(super) fn settle(state: &Path, journal: &Journal) -> Result<(), Failure> {
         }
         let beside = state.join(SETTINGS);
         files::remove_tree(&beside)?;
-        relocate(&from, &beside)?;
+        let in_force = journal.settings.as_deref().is_some_and(|folder| are_those(&from, folder));
+        // Beside, they would be taken for ones that are yet to be looked at.
+        if !in_force {
+            relocate(&from, &beside)?;
+        }
     }
     // What was known of connected databases was known of the former ones.
     Pending { databases: Vec::new(), others: journal.others }.write(state)
+}
+
+/// Whether the settings in a folder are these.
+fn are_those(from: &Path, folder: &Path) -> bool {
+    let read = |path: PathBuf| fs::read(path).unwrap_or_default();
+    let main = folder.join(MAIN).exists() && read(from.join(MAIN)) == read(folder.join(MAIN));
+    let same = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| read(path.clone()) == read(folder.join(DROP_INS).join(name)))
+    };
+    main && drop_ins(&from.join(DROP_INS)).iter().all(same)
 }
 
 /// The main file comes last: with it everything is there.
@@ -108,13 +122,14 @@ mod tests {
             (read(&config.join(MAIN)), read(&config.join("conf.d/9.conf"))),
             ("one".into(), "nine".into())
         );
-        assert!(!config.join("conf.d/note").exists() && state.join(SETTINGS).join("conf.d/note").exists());
+        assert!(!config.join("conf.d/note").exists() && !state.join(SETTINGS).exists());
         fill("two");
         settle(&state, &journal).unwrap();
         assert_eq!(
             (read(&config.join(MAIN)), read(&state.join(SETTINGS).join(MAIN))),
             ("one".into(), "two".into())
         );
+        assert!(state.join(SETTINGS).join("conf.d/note").exists());
         settle(&state, &journal).unwrap();
     }
 }

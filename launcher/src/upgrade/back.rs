@@ -106,20 +106,24 @@ fn loss(table: &Table, how: &Judgement, internal: &str) -> Option<String> {
     let name = format!("{}.{}.{}", table.database, table.schema, table.table);
     match how {
         Judgement::Rows { was, is } if is > was => {
-            Some(format!("{name}: {} rows that came since ({is} now, {was} then)", is - was))
+            Some(format!("{name}: {} that came since ({is} now, {was} then)", rows(is - was)))
         }
         Judgement::Rows { was, is } => {
-            Some(format!("{name}: {} rows were removed since ({is} now, {was} then)", was - is))
+            Some(format!("{name}: {} removed since ({is} now, {was} then)", rows(was - is)))
         }
         // Without a row more or less, a migration alone may have done it.
         Judgement::Content if own || table.table == "pg_authid" => None,
-        Judgement::Content => Some(format!("{name}: rows that were changed since ({} rows)", table.rows)),
+        Judgement::Content => Some(format!("{name}: rows that were changed since (of {})", rows(table.rows))),
         Judgement::Extra if own => None,
-        Judgement::Extra => Some(format!("{name}: the whole table, {} rows", table.rows)),
+        Judgement::Extra => Some(format!("{name}: the whole table, {}", rows(table.rows))),
         Judgement::Missing if own => None,
         Judgement::Missing => Some(format!("{name}: it was removed since, and comes back")),
         Judgement::Same => None,
     }
+}
+
+fn rows(count: u64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 /// The refusal, where something would be lost, whatever tables show of it.

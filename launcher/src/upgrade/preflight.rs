@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
+use crate::backup::create::LOCK as BACKUP;
+use crate::control::Lock;
 use crate::database::{Cluster, literal};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
@@ -31,6 +33,16 @@ pub fn jump(from: &str, to: &str) -> Result<(), Failure> {
             .help("go back to before an upgrade: `mathesar rollback`"));
     }
     Ok(())
+}
+
+/// A backup that is being made would be broken off where serving stops.
+pub fn no_backup(state: &Path) -> Result<(), Failure> {
+    match Lock::is_held(state, BACKUP) {
+        false => Ok(()),
+        true => Err(Failure::new("a backup is being made, and an upgrade would break it off")
+            .exit(Exit::Refused)
+            .help("wait until it is done, then run the same command again")),
+    }
 }
 
 /// Room for the copy, and no more than that: what the release itself needs is found out by its installation.

@@ -41,6 +41,7 @@ impl Run<'_> {
         let cluster = self.world.cluster();
         stage(self.watcher, Step::Check, |progress| {
             preflight::jump(&from.version, &self.target.version)?;
+            preflight::no_backup(state)?;
             // With another key than the data's own no release could read the stored passwords: told while the old one serves.
             self.world.installation.again()?.secret_key()?;
             preflight::room(&self.world.installation, progress)?;

@@ -101,8 +101,7 @@ fn backups_are_listed_told_and_pruned() {
     for (path, digest, when) in
         [(&verified, &digest, Some(moment::text(SystemTime::now()))), (&gone, &gone_digest, None)]
     {
-        remember(state, digest, Known { path: path.clone(), verified: when, made_by: MadeBy::Timer })
-            .unwrap();
+        remember(state, digest, Known::new(path, when, MadeBy::Timer)).unwrap();
     }
     machine::give(&state.join("backups.json"), home.user);
 
@@ -155,8 +154,7 @@ fn backups_are_listed_told_and_pruned() {
         let (roots, digest) = make(&home, &home.folder().join("usb"), 0, MadeBy::Person);
         machine::give(&roots, Some(mathesar::process::User { uid: 0, gid: 0 }));
         fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
-        remember(state, &digest, Known { path: roots.clone(), verified: None, made_by: MadeBy::Person })
-            .unwrap();
+        remember(state, &digest, Known::new(&roots, None, MadeBy::Person)).unwrap();
         machine::give(&state.join("backups.json"), home.user);
         let first = &listed(&home)[0];
         assert_eq!(first["path"], roots.to_str().unwrap());

@@ -418,7 +418,7 @@ fn the_way_back_and_forth_again() {
         output.stderr
     );
     assert!(
-        output.stderr.contains("people.public.cats: 1 rows that came since (4 now, 3 then)"),
+        output.stderr.contains("people.public.cats: 1 row that came since (4 now, 3 then)"),
         "{}",
         output.stderr
     );

@@ -68,9 +68,20 @@ fn the_newest_come_first_from_wherever_they_are() {
 
     // One that was made elsewhere is known while it is there.
     let (path, digest) = place.make("usb/mathesar-1-e.tar.zst", 9, MadeBy::Person);
-    let new = Known { path: path.clone(), verified: None, made_by: MadeBy::Person };
+    let new = Known::new(&path, None, MadeBy::Person);
     remember(&place.state(), &digest, new).unwrap();
     assert_eq!(place.names()[0], "mathesar-1-e.tar.zst");
+    // A drill of a copy of it elsewhere hides neither, and of the two the one that is left stays known.
+    let copy = place.state().join("copy");
+    fs::copy(&path, &copy).unwrap();
+    remember(&place.state(), &digest, Known::new(&copy, Some("2026-11-09T00:00:00Z".into()), MadeBy::Person))
+        .unwrap();
+    let verified = || place.list().iter().filter(|entry| entry.verified.is_some()).count();
+    assert_eq!((place.list().len(), verified()), (expected.len() + 2, 2));
+    fs::remove_file(&copy).unwrap();
+    assert_eq!((place.names()[0].as_str(), verified()), ("mathesar-1-e.tar.zst", 1));
+    forget(&place.state(), &[&digest]).unwrap();
+    assert_eq!(verified(), 1, "a copy of what was removed is known still");
     fs::remove_file(path).unwrap();
     assert_eq!(place.names(), expected);
 }
@@ -117,11 +128,7 @@ fn a_drill_is_remembered_by_digest() {
     let place = Place::new();
     let (first, digest) = place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Timer);
     place.make("disk/mathesar-1-b.tar.zst", 6, MadeBy::Timer);
-    let at = |when: Option<&str>| Known {
-        path: first.clone(),
-        verified: when.map(str::to_owned),
-        made_by: MadeBy::Timer,
-    };
+    let at = |when: Option<&str>| Known::new(&first, when.map(str::to_owned), MadeBy::Timer);
     remember(&place.state(), &digest, at(Some("2026-11-06T00:00:00Z"))).unwrap();
     // Seen again without a drill: it was verified all the same.
     remember(&place.state(), &digest, at(None)).unwrap();

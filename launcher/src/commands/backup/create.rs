@@ -70,7 +70,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let release = create::existing(&installation)?;
     let folder = args.to.as_ref().map(|folder| absolute(folder, context));
     let folder = folder.unwrap_or_else(|| catalog::folder(&installation));
-    refuse_inside(args.handed.as_deref().and_then(Path::parent).unwrap_or(&folder), &context.layout.state)?;
+    place::refuse_inside(
+        args.handed.as_deref().and_then(Path::parent).unwrap_or(&folder),
+        &context.layout.state,
+    )?;
     let to = match &args.handed {
         Some(path) => Target::Handed { file: from_stdin()?, path },
         None => Target::Folder(&folder),
@@ -88,22 +91,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         true => crate::commands::print_json(&to_json(&made)),
         false => crate::commands::print(&text(&made)),
     }
-}
-
-/// What lies among the data goes with them: into the copies of upgrades and restores, and away with those.
-fn refuse_inside(folder: &Path, state: &Path) -> Result<(), Failure> {
-    let real = |path: &Path| path.canonicalize().ok();
-    // One that is not there yet is made in its parent.
-    let made = || Some(real(folder.parent()?)?.join(folder.file_name()?));
-    let (Some(folder), Some(state)) = (real(folder).or_else(made), real(state)) else { return Ok(()) };
-    if !folder.starts_with(&state) || folder.starts_with(state.join("backups")) {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{} is among Mathesar's own data", folder.display()))
-        .cause("what lies there is replaced by upgrades and restores")
-        .exit(Exit::Refused)
-        .help(format!("leave `--to` out, for {}", state.join("backups").display()))
-        .help("name another folder: `mathesar backup create --to DIR`, or set `backup.directory`"))
 }
 
 /// A server that runs, whoever has started it, is used as it is; else one is started for the time.
@@ -204,26 +191,4 @@ fn from_stdin() -> Result<File, Failure> {
 
 fn absolute(folder: &Path, context: &Context) -> PathBuf {
     context.environment.current.join(folder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_among_the_data_is_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let state = home.path().join("state");
-        for name in ["state/media/x", "state/backups", "state/database", "elsewhere"] {
-            std::fs::create_dir_all(home.path().join(name)).unwrap();
-        }
-        std::os::unix::fs::symlink(state.join("media"), home.path().join("link")).unwrap();
-        for bad in ["state", "state/media", "state/media/x", "state/database/new", "link", "link/new"] {
-            let failure = refuse_inside(&home.path().join(bad), &state).unwrap_err();
-            assert_eq!(failure.exit, Exit::Refused, "{bad}");
-        }
-        for good in ["state/backups", "state/backups/mine", "elsewhere", "elsewhere/new", "no/such"] {
-            refuse_inside(&home.path().join(good), &state).unwrap();
-        }
-    }
 }

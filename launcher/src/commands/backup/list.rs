@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::backup::catalog::{self, Entry};
-use crate::backup::manifest::MadeBy;
 use crate::commands::{Context, note, print, print_json};
 use crate::terminal::size;
 
@@ -49,16 +48,20 @@ fn text(all: &[Entry]) -> String {
 
 fn row(entry: &Entry) -> [String; 5] {
     let mut what: Vec<String> = Vec::new();
-    what.extend(entry.made_by.map(|made_by| made_by.name().to_owned()));
-    what.extend(
-        entry.kind.filter(|kind| *kind != catalog::Kind::Physical).map(|kind| kind.name().to_owned()),
-    );
+    match entry.kind {
+        // No backup, and listed so that nobody wonders what takes the room.
+        Some(catalog::Kind::Copy) => what.push("kept for `mathesar rollback`".to_owned()),
+        kind => {
+            what.extend(entry.made_by.map(|made_by| made_by.name().to_owned()));
+            what.extend((kind == Some(catalog::Kind::Logical)).then(|| "logical".to_owned()));
+        }
+    }
     what.extend(match (&entry.damaged, &entry.verified) {
         (Some(_), _) => Some("damaged".to_owned()),
         (_, Some(verified)) => Some(format!("verified {}", day(verified))),
         (_, None) => None,
     });
-    what.extend((entry.needed && entry.made_by != Some(MadeBy::Upgrade)).then(|| "needed".to_owned()));
+    what.extend((entry.needed && entry.kind != Some(catalog::Kind::Copy)).then(|| "needed".to_owned()));
     let note = entry.note.as_ref().map(|note| format!("  {note:?}")).unwrap_or_default();
     [
         entry.created.clone(),
@@ -76,6 +79,7 @@ fn day(moment: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::manifest::MadeBy;
 
     #[test]
     fn columns_stand_below_each_other() {

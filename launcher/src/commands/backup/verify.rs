@@ -21,7 +21,7 @@ use crate::user;
 /// `backup list`, `status` and `doctor` say so.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which one: a file, or its name in the folder of backups; without it the newest
+    /// Which one: a file, a folder (the newest in it), or its name in the folder of backups; without it the newest
     #[arg(value_name = "BACKUP")]
     backup: Option<PathBuf>,
 
@@ -64,7 +64,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
     };
     terminal.end();
-    let report = report?;
+    let report = report.inspect_err(|failure| {
+        if args.json {
+            let cause = std::error::Error::source(failure).map(ToString::to_string);
+            let path = args.backup.as_ref().map(|name| name.display().to_string());
+            let value =
+                json!({ "path": path, "verified": false, "error": failure.to_string(), "cause": cause });
+            // The error is told all the same.
+            let _ = crate::commands::print_json(&value);
+        }
+    })?;
     match args.json {
         true => crate::commands::print_json(&to_json(&report))?,
         false => crate::commands::print(&text(&report))?,

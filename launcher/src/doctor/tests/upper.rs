@@ -239,6 +239,7 @@ pub fn backup() -> Vec<Broken> {
         found: Ok(backup::Found { newest: Some(made(0)), verified: Some(made(1)), damaged: Vec::new() }),
         now,
         folder: "/b".into(),
+        unusable: None,
         same_disk: Some(false),
     };
     fn found(facts: &mut backup::Facts) -> &mut backup::Found {
@@ -266,6 +267,7 @@ pub fn backup() -> Vec<Broken> {
                 f.found = Err(backup::Unknown::Fresh);
             }),
             ("backup-disk", "the data's own disk", WARNING, |f| f.same_disk = Some(true)),
+            ("backup-disk", "cannot be written to", PROBLEM, |f| f.unusable = Some("read-only".to_owned())),
             ("backup-disk", "before the first start", NOT_CHECKED, |f| f.same_disk = None),
         ],
     )
