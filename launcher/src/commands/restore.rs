@@ -274,9 +274,12 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
         );
     }
     if applied.held {
-        note(format_args!(
-            "Mathesar {version} is held, the release that the backup is of; `mathesar upgrade` brings this launcher's"
-        ));
+        let pinned = &installation.pinned.version;
+        let then = match crate::steps::compare(pinned, version) {
+            std::cmp::Ordering::Less => format!("this launcher brings {pinned}, which is older"),
+            _ => format!("`mathesar upgrade` brings this launcher's, {pinned}"),
+        };
+        note(format_args!("Mathesar {version} is held, the release that the backup is of; {then}"));
     }
     Ok(())
 }

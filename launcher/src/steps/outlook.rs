@@ -15,6 +15,7 @@ use crate::database::{self, External, Origin};
 use crate::failure::Failure;
 use crate::installation::Installation;
 use crate::layout::Scope;
+use crate::transaction::{Journal, Stage};
 
 pub use serving::Serving;
 use serving::{admin, server};
@@ -101,6 +102,14 @@ pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Ou
         })
         .collect();
     all.push(server(installation, serving));
+    if let (None, Some(first)) = (serving, all.first_mut()) {
+        // Under its lock, whoever starts it does this before everything else.
+        let interrupted = Journal::read(&installation.layout.state).ok().flatten();
+        first.notes.extend(interrupted.map(|journal| match journal.stage {
+            Stage::Open => format!("{} was interrupted, and is taken back before", journal.words()),
+            Stage::Committed => format!("{} was interrupted when it was done, and is tidied up", journal.words()),
+        }));
+    }
     all
 }
 

@@ -74,7 +74,12 @@ fn lines_of_pin(installation: &Installation) -> Vec<String> {
     // The one that a person has named by a file comes before the launcher's own.
     if let (Some(held), Some(current)) = (store.held(), current.as_deref().and_then(std::path::Path::to_str))
     {
-        let version = held.rsplit_once('-').map_or(held.as_str(), |(version, _)| version);
+        let of = |id: &str| id.rsplit_once('-').map_or(id, |(version, _)| version).to_owned();
+        let version = of(&held);
+        if crate::steps::compare(&version, &of(current)) == std::cmp::Ordering::Less {
+            // There is no way to an older one but `rollback`.
+            return Vec::new();
+        }
         let text = format!(
             "upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {version}` brings it"
         );

@@ -195,6 +195,8 @@ fn other_commands_than_start_put_it_in_order_too() {
     let interrupted =
         "the upgrade from Mathesar 1.0.0 to 2.0.0 was interrupted; `mathesar start` puts everything back";
     assert!(pending(&home).contains(interrupted), "{}", pending(&home));
+    let plan = home.ok(&["plan"]).stdout;
+    assert!(plan.contains("2.0.0 was interrupted, and is taken back before"), "{plan}");
     let made = home.ok(&["backup", "create", "--json"]);
     assert!(made.stderr.contains("everything is as it was before it"), "{}", made.stderr);
     assert!(made.stdout.contains("mathesar-1.0.0-"), "{}", made.stdout);

@@ -102,6 +102,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     match store.current()? {
         Some(current) if current.id == release.id => {}
+        Some(current)
+            if crate::steps::compare(&release.version, &current.version) == std::cmp::Ordering::Less =>
+        {
+            note(format_args!(
+                "Mathesar {} stays the current one: {} is older, and an older one may not understand its tables",
+                current.version, release.version
+            ));
+        }
         Some(current) => note(format_args!(
             "Mathesar {} stays the current one; `mathesar upgrade{}` makes {} the current one",
             current.version,
