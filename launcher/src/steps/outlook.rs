@@ -107,7 +107,9 @@ pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Ou
         let interrupted = Journal::read(&installation.layout.state).ok().flatten();
         first.notes.extend(interrupted.map(|journal| match journal.stage {
             Stage::Open => format!("{} was interrupted, and is taken back before", journal.words()),
-            Stage::Committed => format!("{} was interrupted when it was done, and is tidied up", journal.words()),
+            Stage::Committed => {
+                format!("{} was interrupted when it was done, and is tidied up", journal.words())
+            }
         }));
     }
     all
