@@ -57,7 +57,10 @@ impl Cluster {
                     "the database was made by PostgreSQL {major}, and {version} cannot open it"
                 ))
                 .exit(Exit::Refused)
-                .help("bring it to another major: `mathesar db upgrade`"));
+                .help(format!(
+                    "install that major beside it: `{}`",
+                    super::Distribution::of_this_machine().install(Some(major))
+                )));
             }
             Some(_) => {}
         }
