@@ -100,7 +100,8 @@ impl Search {
 
     fn folders(&self) -> Vec<PathBuf> {
         let mut folders = self.folders_of(MAJORS);
-        for folder in ["usr/bin", "usr/local/bin", "usr/libexec/postgresql"] {
+        // The last is a Flatpak's own.
+        for folder in ["usr/bin", "usr/local/bin", "usr/libexec/postgresql", "app/bin"] {
             folders.push(self.root.join(folder));
         }
         folders.retain(|folder| folder.join("postgres").exists());

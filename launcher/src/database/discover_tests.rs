@@ -37,9 +37,10 @@ fn every_layout_is_found_and_the_newest_supported_is_chosen() {
     fake(root, "usr/lib/postgresql17/bin", "17.4", true);
     fake(root, "opt/homebrew/opt/postgresql@19/bin", "19beta1", true);
     fake(root, "usr/bin", "18.1 (Arch)", true);
+    fake(root, "app/bin", "12.3", true);
     let search = search(root);
     let versions: Vec<String> = search.system().into_iter().map(|one| one.version).collect();
-    assert_eq!(versions, ["19beta1", "18.1", "17.4", "16.1", "15.1", "14.2", "13.9"]);
+    assert_eq!(versions, ["19beta1", "18.1", "17.4", "16.1", "15.1", "14.2", "13.9", "12.3"]);
     assert_eq!(search.for_new().unwrap().unwrap().version, "18.1");
     let fedora = search.for_major(15).unwrap();
     assert_eq!(fedora.client("psql"), root.join("usr/bin/psql"));
