@@ -49,12 +49,17 @@ impl Ran {
     }
 }
 
-/// What a computer's folders become in the machine, read-only.
+/// What a computer's folders become in the machine.
 pub type Binds<'a> = &'a [(&'a Path, &'a str)];
 
 impl Machine {
-    /// Boots, and comes back when everything is up that the base enables.
+    /// Boots, and comes back when everything is up that the base enables. `binds` are read-only.
     pub fn boot(base: Base, store: &Path, binds: Binds<'_>) -> Result<Machine> {
+        Machine::boot_with(base, store, binds, &[])
+    }
+
+    /// The same with folders that the machine writes to: what outlives it, and what is too large for the memory.
+    pub fn boot_with(base: Base, store: &Path, binds: Binds<'_>, writable: Binds<'_>) -> Result<Machine> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep_groups();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +69,10 @@ impl Machine {
             File::create(folder.path().join("console")).context("cannot create a console's file")?;
         let disk = folder.path().join("disk");
         fs::create_dir(&disk).context("cannot create a disk's folder")?;
-        let binds = binds.iter().map(|(here, there)| format!("--bind-ro={}:{there}", here.display()));
+        let option =
+            |name: &str, (here, there): &(&Path, &str)| format!("--{name}={}:{there}", here.display());
+        let binds = binds.iter().map(|bind| option("bind-ro", bind));
+        let binds = binds.chain(writable.iter().map(|bind| option("bind", bind)));
         // Whoever is killed takes its machine along.
         let boot = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"])

@@ -6,7 +6,7 @@ mod report;
 mod runner;
 mod scene;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 use crate::{Refused, ui};
 
 pub(crate) use judge::OF_DEBIAN_12;
-use report::{Outcome, Report};
+pub(crate) use report::{Outcome, Report};
 use scene::Scene;
 
 /// Run every checker that this machine has over dist/ and the repository, and name those that it has not
@@ -30,6 +30,16 @@ pub(crate) struct Args {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What of brew's checks a machine without brew has.
+pub(crate) const INSTEAD_OF_BREW: [&str; 2] = ["ruby", "rubocop"];
+
+/// The checkers of that name over `dist`.
+pub(crate) fn only(workspace: &Workspace, dist: &Path, names: &[&str]) -> Result<Vec<Report>> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let scene = Scene::new(&workspace.root, dist, Tools::new(workspace))?;
+    Ok(runner::all(&scene, &checkers::chosen(&names)?))
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::ui;
 
 pub(crate) struct Guest<'a> {
     pub system: &'a System,
+    pub packages: &'a Packages,
     machine: Rc<Machine>,
     /// A tree in the machine that everything is run in; the machine itself, if there is none.
     root: Option<&'static str>,
@@ -56,8 +57,13 @@ impl<'a> Guest<'a> {
         let base = Base::debian(&packages.store, &system.recipe(tree), &tell)?;
         let binds = packages.binds(repositories);
         let binds: Vec<(&Path, &str)> = binds.iter().map(|(here, there)| (here.as_path(), *there)).collect();
-        let machine = Rc::new(Machine::boot(base, &packages.store, &binds)?);
-        let guest = Guest { system, machine, root: None };
+        let writable = packages.writable();
+        let writable: Vec<(&Path, &str)> =
+            writable.iter().map(|(here, there)| (here.as_path(), *there)).collect();
+        // Only Flatpak's machine changes what outlives it.
+        let writable = if system.manager == Manager::Flatpak { writable.as_slice() } else { &[] };
+        let machine = Rc::new(Machine::boot_with(base, &packages.store, &binds, writable)?);
+        let guest = Guest { system, packages, machine, root: None };
         if system.has_dnf5() {
             // Debian's has a plug-in on that makes a repository of what was installed, and fails.
             guest.sh("find /etc/dnf/libdnf5-plugins -name local.conf -exec sed -i 's/^enabled.*/enabled = 0/' {} +")?;
@@ -68,7 +74,12 @@ impl<'a> Guest<'a> {
 
     /// The same machine, seen from a tree in it.
     pub(crate) fn inside(&self, root: &'static str) -> Guest<'a> {
-        Guest { system: self.system, machine: Rc::clone(&self.machine), root: Some(root) }
+        Guest {
+            system: self.system,
+            packages: self.packages,
+            machine: Rc::clone(&self.machine),
+            root: Some(root),
+        }
     }
 
     /// A web server on loopback that serves a folder of the machine's, in place of the one before.
@@ -127,7 +138,9 @@ impl<'a> Guest<'a> {
         }
         let (from, to) = match self.system.manager {
             Manager::Apt => ("apt/mathesar.sources", "/etc/apt/sources.list.d/mathesar.sources"),
-            Manager::Dnf | Manager::Pacman => ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo"),
+            Manager::Dnf | Manager::Pacman | Manager::Flatpak => {
+                ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo")
+            }
         };
         self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
         self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
@@ -164,6 +177,7 @@ impl<'a> Guest<'a> {
             Manager::Dnf if self.system.has_dnf5() => format!("dnf5 {DNF} makecache --refresh 2>&1"),
             Manager::Dnf => format!("dnf {DNF} makecache --refresh 2>&1"),
             Manager::Pacman => "pacman -Syy 2>&1".to_owned(),
+            Manager::Flatpak => bail!("its scenarios ask by themselves"),
         })
     }
 
@@ -194,6 +208,7 @@ impl<'a> Guest<'a> {
                 pacman(version)
             }
             (Manager::Pacman, Act::Remove) => format!("pacman -R --noconfirm mathesar 2>&1; {HOOKS}"),
+            (Manager::Flatpak, _) => bail!("its scenarios ask by themselves"),
             (Manager::Dnf | Manager::Pacman, Act::Purge) => bail!("only apt knows a purge"),
         })
     }

@@ -76,11 +76,13 @@ pub(super) fn installed(guest: &Guest<'_>) -> Result<()> {
     let wanted = match guest.system.manager {
         Manager::Apt => "enabled\ndisabled",
         Manager::Dnf => "enabled\nenabled",
-        Manager::Pacman => "disabled\ndisabled",
+        // Flatpak has no unit, and scenarios of its own.
+        Manager::Pacman | Manager::Flatpak => "disabled\ndisabled",
     };
     let enabled = guest.try_sh("systemctl is-enabled mathesar mathesar-backup.timer")?;
     ensure!(enabled.out == wanted, "enabled: {}", enabled.told());
     let verified = guest.sh(match guest.system.manager {
+        Manager::Flatpak => ":",
         Manager::Apt => "apt-get check -qq; dpkg --verify mathesar",
         Manager::Dnf => "rpm -V mathesar",
         // Quiet: what is wrong, and nothing else.
@@ -224,7 +226,7 @@ fn install_again(guest: &Guest<'_>) -> Result<()> {
 /// Where the package manager puts it when it removes the package: rpm's lies beside.
 fn edited_file_is_kept(guest: &Guest<'_>) -> Result<()> {
     let ending = match guest.system.manager {
-        Manager::Apt => "",
+        Manager::Apt | Manager::Flatpak => "",
         Manager::Dnf => ".rpmsave",
         Manager::Pacman => ".pacsave",
     };

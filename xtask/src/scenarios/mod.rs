@@ -1,8 +1,10 @@
 //! `cargo xtask verify`: the packages installed, upgraded, broken and removed by the real package managers, in throw-away machines with a
 //! really booted systemd.
 
+mod brew;
 mod checkers;
 mod embedded;
+mod flatpak;
 mod guest;
 mod hostile_apt;
 mod hostile_dnf;
@@ -62,6 +64,10 @@ enum Subject {
     Apt,
     Dnf,
     Pacman,
+    /// Built by flatpak-builder on a stand-in for freedesktop's runtime, and run
+    Flatpak,
+    /// The formula by brew, where it is; needs neither root nor machines
+    Brew,
     /// Packages that are broken on purpose, each of which a scenario has to catch
     Mutations,
     /// That the names of the dependencies are names of packages; needs neither root nor machines
@@ -74,7 +80,8 @@ impl Subject {
             Subject::Apt => Some(Manager::Apt),
             Subject::Dnf => Some(Manager::Dnf),
             Subject::Pacman => Some(Manager::Pacman),
-            Subject::All | Subject::Mutations | Subject::Depends => None,
+            Subject::Flatpak => Some(Manager::Flatpak),
+            Subject::All | Subject::Brew | Subject::Mutations | Subject::Depends => None,
         }
     }
 }
@@ -113,6 +120,7 @@ fn stories(system: &System) -> Vec<Story> {
     let usual = |core, scenarios| Story { tree: Tree::Usual, core, scenarios };
     let once = system.manager == Manager::Apt && system.suite == "trixie";
     let life = match system.manager {
+        Manager::Flatpak => return vec![usual(false, flatpak::SCENARIOS)],
         Manager::Apt => life::SCENARIOS,
         Manager::Dnf | Manager::Pacman => life::without_purge(),
     };
@@ -137,6 +145,7 @@ fn stories(system: &System) -> Vec<Story> {
             usual(false, image::SCENARIOS),
             usual(false, checkers::RPMLINT),
         ]),
+        Manager::Flatpak => {}
         Manager::Pacman => {
             all.extend([usual(true, hostile_pacman::SCENARIOS), usual(true, makepkg::SCENARIOS)]);
         }
@@ -158,7 +167,24 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         true => depends::run(workspace),
         false => Ok(()),
     };
+    let without_machines = |what: &Subject| matches!(what, Subject::Brew | Subject::Depends);
+    if !args.what.is_empty() && args.what.iter().all(without_machines) {
+        return brew_alone(workspace).and(names);
+    }
     machines_too(args, workspace).and(names)
+}
+
+/// What brew says needs no machine, and no root.
+fn brew_alone(workspace: &Workspace) -> Result<()> {
+    let begun = Instant::now();
+    let rows = brew::run(workspace)?;
+    finish(&rows, begun)?;
+    match rows.iter().find_map(|row| row.ended.impossible()) {
+        Some(why) => {
+            Err(anyhow::Error::new(NotRun(format!("{why}\nhelp: install Homebrew (https://brew.sh)"))))
+        }
+        None => Ok(()),
+    }
 }
 
 fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
@@ -172,18 +198,25 @@ fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
         let mut suites: Vec<&str> = jobs.iter().flat_map(Job::suites).collect();
         suites.sort_unstable();
         suites.dedup();
-        Packages::make(workspace, &suites)?
+        Packages::make(workspace, &suites, jobs.iter().any(Job::is_flatpak))?
     };
     let at_once = args.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let rows = queue::run(&jobs, at_once, &|job| match job {
+    let mut rows = queue::run(&jobs, at_once, &|job| match job {
         Job::Story(system, story) => tell(system, story, &packages),
         Job::Mutation(mutation) => vec![mutations::run(mutation, workspace, &packages)],
     });
-    anstream::print!("{}", report::text(&rows, begun.elapsed()));
-    let failed = rows.iter().filter(|row| !matches!(row.ended, Ended::Well)).count();
-    match failed {
+    if args.what.iter().any(|what| matches!(what, Subject::All | Subject::Brew)) {
+        rows.extend(brew::run(workspace)?);
+    }
+    finish(&rows, begun)
+}
+
+/// The table, and whether all is well.
+fn finish(rows: &[Row], begun: Instant) -> Result<()> {
+    anstream::print!("{}", report::text(rows, begun.elapsed()));
+    match report::failed(rows) {
         0 => {
-            ui::verb("Verified", report::summary(&rows));
+            ui::verb("Verified", report::summary(rows));
             Ok(())
         }
         failed => {
@@ -211,7 +244,11 @@ fn jobs(args: &Args) -> Result<Vec<Job>> {
         }
     }
     if all || args.what.contains(&Subject::Mutations) || (args.what.is_empty() && args.on.is_empty()) {
-        let named = |mutation: &&Mutation| is_named(mutation.name, &args.only);
+        // Flatpak's wait for compilers: they are no part of every test.
+        let asked = all || args.what.contains(&Subject::Mutations);
+        let named = |mutation: &&Mutation| {
+            is_named(mutation.name, &args.only) && (asked || mutation.manager != Manager::Flatpak)
+        };
         jobs.extend(MUTATIONS.iter().filter(named).map(Job::Mutation));
     }
     match jobs.is_empty() {
@@ -239,6 +276,14 @@ impl Job {
             Job::Story(system, _) => vec![system.suite],
             Job::Mutation(_) => vec![mutations::SUITE],
         }
+    }
+
+    fn is_flatpak(&self) -> bool {
+        let manager = match self {
+            Job::Story(system, _) => system.manager,
+            Job::Mutation(mutation) => mutation.manager,
+        };
+        manager == Manager::Flatpak
     }
 }
 
@@ -294,10 +339,12 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_run() {
         let (core, mutations) = count(&[], &[], None);
-        assert_eq!(mutations, MUTATIONS.len());
+        let of_flatpak = MUTATIONS.iter().filter(|mutation| mutation.manager == Manager::Flatpak).count();
+        assert!(of_flatpak > 0 && mutations == MUTATIONS.len() - of_flatpak);
         let (all, too) = count(&[Subject::All], &[], None);
-        assert!(all > core && too == mutations);
-        assert_eq!(count(&[Subject::Mutations], &[], None), (0, mutations));
+        assert!(all > core && too == MUTATIONS.len());
+        assert_eq!(count(&[Subject::Mutations], &[], None), (0, MUTATIONS.len()));
+        assert_eq!(count(&[Subject::Flatpak], &[], None), (1, 0));
         assert_eq!(count(&[Subject::Mutations], &[], Some("pg_hba")), (0, 1));
         // Whoever names a system wants nothing else.
         assert_eq!(count(&[Subject::Apt], &["trixie"], Some("purge")), (1, 0));

@@ -8,7 +8,7 @@ use super::guest::Guest;
 use super::packages::{Change, Packages};
 use super::report::{Ended, Row};
 use super::system::{Manager, System, Tree};
-use super::{Scenario, life, makepkg, piuparts};
+use super::{Scenario, flatpak, life, makepkg, piuparts};
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -103,6 +103,28 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         REVISED,
         "it was not restarted",
     ),
+    Mutation {
+        name: "the Flatpak's digest",
+        manager: Manager::Flatpak,
+        change: Change::Repository("sed -i '0,/sha256: \"...../s//sha256: \"00000/' flatpak/*.yml"),
+        scenarios: &["Flatpak: build"],
+        says: "Failed to download sources: module postgresql",
+    },
+    // The only permission.
+    Mutation {
+        name: "the Flatpak's network",
+        manager: Manager::Flatpak,
+        change: Change::Repository("sed -i 's/--share=network/--share=ipc/' flatpak/*.yml"),
+        scenarios: &["Flatpak: build", "Flatpak: install"],
+        says: "its permissions are",
+    },
+    Mutation {
+        name: "the Flatpak's crates",
+        manager: Manager::Flatpak,
+        change: Change::Repository("sed -i 's/replace-with/replace/' flatpak/cargo-sources.json"),
+        scenarios: &["Flatpak: build"],
+        says: "no matching package named",
+    },
 ];
 
 const fn apt(
@@ -158,7 +180,8 @@ fn caught(mutation: &Mutation, workspace: &Workspace, packages: &Packages) -> Re
 }
 
 fn find(name: &str) -> Result<&'static Scenario> {
-    let mut all = life::SCENARIOS.iter().chain(makepkg::SCENARIOS).chain(piuparts::SCENARIOS);
+    let more = makepkg::SCENARIOS.iter().chain(piuparts::SCENARIOS).chain(flatpak::SCENARIOS);
+    let mut all = life::SCENARIOS.iter().chain(more);
     all.find(|scenario| scenario.name == name).with_context(|| format!("no scenario is named {name}"))
 }
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use toml_edit::value;
 use xshell::cmd;
 
+use super::flatpak;
 use crate::repo::{self, Key, Site};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
@@ -51,16 +52,19 @@ pub(crate) struct Packages {
     packaging: PathBuf,
     pub store: PathBuf,
     pub key: Key,
+    /// Where it was asked for.
+    pub flatpak: Option<flatpak::Parts>,
 }
 
 impl Packages {
-    /// For these releases of Debian.
-    pub(crate) fn make(workspace: &Workspace, suites: &[&str]) -> Result<Packages> {
+    /// For these releases of Debian, and for Flatpak if need be.
+    pub(crate) fn make(workspace: &Workspace, suites: &[&str], with_flatpak: bool) -> Result<Packages> {
         let store = workspace.target.join("machines");
         fs::create_dir_all(&store).with_context(|| format!("cannot create {}", store.display()))?;
         let folder = machines::scratch(&store, "verify")?;
         let key = Key::throw_away(&folder.path().join("keys"), "Mathesar, for a test")?;
-        let packages = Packages { folder, packaging: workspace.root.join("packaging"), store, key };
+        let packaging = workspace.root.join("packaging");
+        let mut packages = Packages { folder, packaging, store, key, flatpak: None };
         fs::create_dir(packages.wheels()).context("cannot create a folder for the wheels")?;
         for suite in suites {
             wheels(workspace, suite, &packages.wheels())?;
@@ -83,16 +87,38 @@ impl Packages {
         let stranger = Key::throw_away(&packages.folder.path().join("other-keys"), "Somebody else")?;
         repo::build(&Site { key: &stranger, ..site }, &packages.strangers())?;
         packages.add_sources(&packages.repositories())?;
+        if with_flatpak {
+            packages.flatpak = Some(packages.for_flatpak(workspace)?);
+        }
         Ok(packages)
     }
 
-    /// What the AUR has of the first version, and the archive that it names.
+    /// What the AUR has of the first version, and the archive that it names; Flatpak's manifest.
     fn add_sources(&self, repositories: &Path) -> Result<()> {
         let (first, to) = (self.dist().join("1.0.0-1"), repositories.join("aur"));
         let shell = shell::at(&first)?;
         fs::create_dir(&to).with_context(|| format!("cannot create {}", to.display()))?;
         cmd!(shell, "sh -euc 'cp aur/* *-linux-gnu.tar.gz \"$0\"' {to}").quiet().run()?;
+        cmd!(shell, "cp -R flatpak {repositories}").quiet().run()?;
         Ok(())
+    }
+
+    /// The runtime, and what the manifest of the first version names.
+    fn for_flatpak(&self, workspace: &Workspace) -> Result<flatpak::Parts> {
+        let version =
+            crate::manifest::load(workspace, &workspace.manifest())?.manifest.flatpak.runtime_version;
+        let first = self.dist().join("1.0.0-1");
+        let sources = self.folder.path().join("sources");
+        let mut at_hand = vec![self.app().join("mathesar-1.0.0.tar.gz")];
+        for entry in
+            fs::read_dir(&first).with_context(|| format!("cannot list {}", first.display()))?.flatten()
+        {
+            at_hand
+                .extend(entry.file_name().to_string_lossy().ends_with("-src.tar.gz").then(|| entry.path()));
+        }
+        let stand_in = flatpak::StandIn::make(workspace, &self.store, &version)?;
+        flatpak::gather(workspace, &first.join("flatpak"), &at_hand, &self.store, &sources)?;
+        Ok(flatpak::Parts { stand_in, sources })
     }
 
     /// Repositories like the true ones, in which something is wrong.
@@ -164,13 +190,20 @@ impl Packages {
 
     /// What machines see, read-only, and where.
     pub(crate) fn binds(&self, repositories: &Path) -> Vec<(PathBuf, &'static str)> {
-        vec![
+        let mut binds = vec![
             (repositories.to_owned(), "/srv/repositories"),
             (self.strangers(), "/srv/strangers"),
             (self.packaging.clone(), "/srv/packaging"),
             (self.app(), "/usr/share/mathesar/app"),
             (self.wheels(), "/usr/share/mathesar/wheels"),
-        ]
+        ];
+        binds.extend(self.flatpak.iter().flat_map(flatpak::Parts::binds));
+        binds
+    }
+
+    /// What a machine changes, and where it sees it.
+    pub(crate) fn writable(&self) -> Vec<(PathBuf, &'static str)> {
+        self.flatpak.iter().map(flatpak::Parts::writable).collect()
     }
 
     fn build(&self, workspace: &Workspace, manifests: &Path, version: &Version) -> Result<()> {
@@ -190,7 +223,7 @@ impl Packages {
         ui::verb("Packaging", format_args!("{full}, around the sample application"));
         let xtask = std::env::current_exe().context("cannot tell this program's own path")?;
         let output = Command::new(xtask)
-            .args(["dist", "deb", "rpm", "pacman", "aur", "tarball", "--manifest"])
+            .args(["dist", "deb", "rpm", "pacman", "aur", "flatpak", "tarball", "--manifest"])
             .arg(&manifest)
             .arg("--out")
             .arg(self.dist().join(&full))

@@ -11,6 +11,17 @@ pub(super) enum Ended {
     Badly,
     /// One that it builds on has failed.
     NotRun,
+    /// This computer cannot do it, for this reason.
+    Impossible(&'static str),
+}
+
+impl Ended {
+    pub(super) fn impossible(self) -> Option<&'static str> {
+        match self {
+            Ended::Impossible(why) => Some(why),
+            _ => None,
+        }
+    }
 }
 
 pub(super) struct Row {
@@ -37,7 +48,7 @@ pub(super) fn text(rows: &[Row], all: Duration) -> String {
         row.map_or(String::new(), |row| match row.ended {
             Ended::Well => format!("{:.1} s", row.took.as_secs_f64()),
             Ended::Badly => "FAILED".to_owned(),
-            Ended::NotRun => "not run".to_owned(),
+            Ended::NotRun | Ended::Impossible(_) => "not run".to_owned(),
         })
     };
     let mut lines: Vec<Vec<String>> = scenarios
@@ -53,10 +64,20 @@ pub(super) fn text(rows: &[Row], all: Duration) -> String {
     let head: Vec<&str> = std::iter::once("scenario").chain(systems.iter().copied()).collect();
     let not_run = rows.iter().any(|row| row.ended == Ended::NotRun);
     let note = if not_run { "not run: one that it builds on has failed\n" } else { "" };
-    format!("{}{note}", table::render(&head, lines))
+    let whys: BTreeSet<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("{}: not run: {}\n", row.system, row.ended.impossible()?)))
+        .collect();
+    format!("{}{note}{}", table::render(&head, lines), whys.into_iter().collect::<String>())
+}
+
+/// What ended badly, or was not tried because of that.
+pub(super) fn failed(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| matches!(row.ended, Ended::Badly | Ended::NotRun)).count()
 }
 
 pub(super) fn summary(rows: &[Row]) -> String {
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.ended == Ended::Well).collect();
     let systems: BTreeSet<&str> = rows.iter().map(|row| row.system.as_str()).collect();
     let broken = systems.contains(super::mutations::SYSTEM);
     let mutations = rows.iter().filter(|row| row.system == super::mutations::SYSTEM).count();
@@ -95,8 +116,23 @@ mod tests {
         together 61 s
         not run: one that it builds on has failed
         ");
-        assert_eq!(summary(&rows), "3 scenarios on 2 systems; what was broken on purpose: 1 of 1 caught");
-        assert_eq!(summary(&rows[..3]), "3 scenarios on 2 systems");
+        assert_eq!(failed(&rows), 2);
+        assert_eq!(summary(&rows), "1 scenarios on 1 systems; what was broken on purpose: 1 of 1 caught");
+        assert_eq!(summary(&rows[..3]), "1 scenarios on 1 systems");
         assert_eq!(summary(&rows[3..]), "what was broken on purpose: 1 of 1 caught");
+    }
+
+    #[test]
+    fn what_cannot_be_done_here_is_not_passed() {
+        let rows =
+            [row("brew", "style", Ended::Impossible("brew is not here")), row("brew", "ruby", Ended::Well)];
+        assert_eq!((failed(&rows), summary(&rows).as_str()), (0, "1 scenarios on 1 systems"));
+        insta::assert_snapshot!(text(&rows, Duration::from_secs(1)), @r"
+        scenario      brew
+        style         not run
+        ruby          1.2 s
+        together 1 s
+        brew: not run: brew is not here
+        ");
     }
 }

@@ -9,6 +9,7 @@ pub(crate) enum Manager {
     Apt,
     Dnf,
     Pacman,
+    Flatpak,
 }
 
 /// A package manager on a release of Debian.
@@ -32,7 +33,12 @@ const SYSTEMS: &[System] = &[
     System { manager: Manager::Dnf, suite: "sid", postgresql: 18, core: false },
     // pacman 7, over the same.
     System { manager: Manager::Pacman, suite: "trixie", postgresql: 17, core: true },
+    // With its own PostgreSQL, whose compilation takes minutes.
+    System { manager: Manager::Flatpak, suite: SUITE_OF_FLATPAK, postgresql: 17, core: false },
 ];
+
+/// What Flatpak runs on, and what the stand-in for its runtime is made of.
+pub(super) const SUITE_OF_FLATPAK: &str = "trixie";
 
 /// The tree that a machine is laid over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,23 @@ const OF_OTHERS: &[&str] =
 /// The same where dnf is dnf 5.
 const OF_OTHERS_IN_SID: &[&str] = used!("dnf5", "rpm", "rpmlint", "gnupg", "zstd");
 
+/// Flatpak, and what flatpak-builder calls; a session for the user who runs it.
+const FLATPAK: &[&str] = running!(
+    "bzip2",
+    "ca-certificates",
+    "dbus-user-session",
+    "elfutils",
+    "flatpak",
+    "flatpak-builder",
+    "libpam-systemd",
+    // Its appstreamcli reads the icon.
+    "librsvg2-common",
+    "ostree",
+    "patch",
+    "unzip",
+    "zstd",
+);
+
 /// What bookworm is upgraded to.
 pub(super) const NEXT: &str = "trixie";
 
@@ -95,6 +118,7 @@ impl System {
             Manager::Apt => "apt",
             Manager::Dnf => "dnf",
             Manager::Pacman => "pacman",
+            Manager::Flatpak => "flatpak",
         };
         format!("{manager} on {}", self.suite)
     }
@@ -118,6 +142,7 @@ impl System {
         let (packages, at_hand): (&[&str], &[&str]) = match (self.manager, tree) {
             (Manager::Apt, Tree::Usual) => (PACKAGES, AT_HAND),
             (Manager::Apt, Tree::Upgradable) => (USED, &[]),
+            (Manager::Flatpak, _) => (FLATPAK, &[]),
             (Manager::Dnf | Manager::Pacman, _) if self.suite == "sid" => (OF_OTHERS_IN_SID, &[]),
             (Manager::Dnf | Manager::Pacman, _) => (OF_OTHERS, &[]),
         };
@@ -150,10 +175,13 @@ pub(crate) fn chosen(managers: &[Manager], suites: &[String], all: bool) -> Resu
         all.dedup();
         bail!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
     }
+    let named = |manager: Manager| managers.contains(&manager);
+    let has_core = |manager: Manager| SYSTEMS.iter().any(|system| system.core && system.manager == manager);
     let wanted = |system: &&System| {
         (managers.is_empty() || managers.contains(&system.manager))
             && match suites.is_empty() {
-                true => all || system.core,
+                // Whoever names it gets it, although nothing else does.
+                true => all || system.core || (named(system.manager) && !has_core(system.manager)),
                 false => suites.iter().any(|suite| suite == system.suite),
             }
     };
@@ -181,6 +209,7 @@ mod tests {
         assert_eq!(names(&[Manager::Apt], &[], false), core[..2]);
         assert_eq!(names(&[], &["sid"], false), ["apt on sid", "dnf on sid"]);
         assert_eq!(names(&[Manager::Dnf], &["sid"], false), ["dnf on sid"]);
+        assert_eq!(names(&[Manager::Flatpak, Manager::Apt], &[], false)[2..], ["flatpak on trixie"]);
         let unknown = chosen(&[], &["buster".to_owned()], false).unwrap_err().to_string();
         assert_eq!(unknown, "nothing is verified on `buster`\nhelp: there are: bookworm, sid, trixie");
         chosen(&[Manager::Pacman], &["bookworm".to_owned()], true).unwrap_err();
