@@ -4,6 +4,7 @@ mod sources;
 mod stand_in;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -47,6 +48,19 @@ impl Parts {
     pub(super) fn writable(&self) -> (PathBuf, &'static str) {
         (self.stand_in.build(), BUILD)
     }
+}
+
+/// Why there can be no sandbox on this computer, whose kernel the machine has.
+pub(super) fn missing() -> Option<&'static str> {
+    const NO_SANDBOX: &str = "ordinary users may make no user namespaces here, which bubblewrap needs";
+    let tried = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args(["unshare", "--user", "--map-root-user", "--mount", "true"])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .output();
+    let made = tried.is_ok_and(|tried| tried.status.success());
+    (!made).then_some(NO_SANDBOX)
 }
 
 /// Whoever builds, and whoever uses it: two users of the machine, of whom the second has a session.
