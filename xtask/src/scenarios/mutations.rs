@@ -116,7 +116,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         manager: Manager::Flatpak,
         change: Change::Repository("sed -i 's/--share=network/--share=ipc/' flatpak/*.yml"),
         scenarios: &["Flatpak: build", "Flatpak: install"],
-        says: "its permissions are",
+        says: "its permissions are [Context] shared=ipc",
     },
     Mutation {
         name: "the Flatpak's crates",
