@@ -175,13 +175,14 @@ pub(crate) fn chosen(managers: &[Manager], suites: &[String], all: bool) -> Resu
         all.dedup();
         bail!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
     }
-    let named = |manager: Manager| managers.contains(&manager);
-    let has_core = |manager: Manager| SYSTEMS.iter().any(|system| system.core && system.manager == manager);
     let wanted = |system: &&System| {
-        (managers.is_empty() || managers.contains(&system.manager))
+        let named = managers.contains(&system.manager);
+        let flatpak = system.manager == Manager::Flatpak;
+        (managers.is_empty() || named)
+            // It takes its time, and has nothing to do with a release of Debian: by its name, or with everything.
+            && (all || named || !flatpak)
             && match suites.is_empty() {
-                // Whoever names it gets it, although nothing else does.
-                true => all || system.core || (named(system.manager) && !has_core(system.manager)),
+                true => all || system.core || flatpak,
                 false => suites.iter().any(|suite| suite == system.suite),
             }
     };
@@ -210,6 +211,7 @@ mod tests {
         assert_eq!(names(&[], &["sid"], false), ["apt on sid", "dnf on sid"]);
         assert_eq!(names(&[Manager::Dnf], &["sid"], false), ["dnf on sid"]);
         assert_eq!(names(&[Manager::Flatpak, Manager::Apt], &[], false)[2..], ["flatpak on trixie"]);
+        assert_eq!(names(&[], &["trixie"], false), core[1..]);
         let unknown = chosen(&[], &["buster".to_owned()], false).unwrap_err().to_string();
         assert_eq!(unknown, "nothing is verified on `buster`\nhelp: there are: bookworm, sid, trixie");
         chosen(&[Manager::Pacman], &["bookworm".to_owned()], true).unwrap_err();
