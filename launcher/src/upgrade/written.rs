@@ -18,6 +18,8 @@ const PEOPLE: &str = "mathesar_user";
 /// What had been written when this was looked at. Equal ones: nothing was written in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// When counting began.
+    began: String,
     /// The counts of every table and when they began, as a digest a database.
     digests: BTreeMap<String, String>,
     /// How many rows of people's tables were written.
@@ -28,7 +30,13 @@ impl Written {
     /// The server runs, and nobody is connected whose writes are not counted yet.
     pub fn of(cluster: &Cluster) -> Result<Written, Failure> {
         let ask = |database: &str, sql: &str| cluster.admin(database, sql);
-        let mut written = Written { digests: BTreeMap::new(), rows: 0 };
+        let began = ask("postgres", BEGAN)?;
+        let Some(began) = began.trim().strip_prefix("t|") else {
+            return Err(
+                Failure::new("PostgreSQL does not count what is written").cause("track_counts is off")
+            );
+        };
+        let mut written = Written { began: began.to_owned(), digests: BTreeMap::new(), rows: 0 };
         let internal = &cluster.settings.name;
         let people = ask(internal, &people()).ok().map(|digest| digest.trim().to_owned());
         let shared = ask("postgres", &shared())?;
@@ -50,17 +58,18 @@ impl Written {
 
     /// How many rows of people's tables were written since then; none: the counts began anew.
     pub fn rows_since(&self, then: &Written) -> Option<u64> {
-        self.rows.checked_sub(then.rows)
+        (self.began == then.began).then(|| self.rows.checked_sub(then.rows)).flatten()
     }
 
     pub fn to_json(&self) -> Value {
-        json!({ "rows": self.rows, "digests": self.digests })
+        json!({ "began": self.began, "rows": self.rows, "digests": self.digests })
     }
 
     pub fn from_json(value: &Value) -> Option<Written> {
         let digests = value["digests"].as_object()?.iter();
         let digests = digests.map(|(name, digest)| Some((name.clone(), digest.as_str()?.to_owned())));
-        Some(Written { digests: digests.collect::<Option<_>>()?, rows: value["rows"].as_u64()? })
+        let began = value["began"].as_str()?.to_owned();
+        Some(Written { began, digests: digests.collect::<Option<_>>()?, rows: value["rows"].as_u64()? })
     }
 }
 
@@ -70,12 +79,16 @@ fn people() -> String {
     )
 }
 
-/// When counting began, and what is in the catalogs that every start of the launcher writes to, as they are to be. The passwords of its own
+/// Whether all is counted, and since when.
+const BEGAN: &str = "\
+SELECT current_setting('track_counts') = 'on' AND NOT EXISTS (SELECT FROM pg_db_role_setting WHERE setconfig::text LIKE '%track_counts%'),\n\
+stats_reset FROM pg_stat_bgwriter;";
+
+/// What is in the catalogs that every start of the launcher writes to, as they are to be. The passwords of its own
 /// roles get another salt each time.
 fn shared() -> String {
     format!(
-        "SELECT stats_reset FROM pg_stat_bgwriter;\n\
-         SELECT md5(string_agg((to_jsonb(r) - 'rolpassword')::text || CASE WHEN rolname IN ({}, {}) THEN '' ELSE coalesce(rolpassword, '') END,\n\
+        "SELECT md5(string_agg((to_jsonb(r) - 'rolpassword')::text || CASE WHEN rolname IN ({}, {}) THEN '' ELSE coalesce(rolpassword, '') END,\n\
          ',' ORDER BY oid)) FROM pg_authid r;\n\
          SELECT md5(string_agg(concat_ws(' ', oid, datname, datdba, datacl::text), ',' ORDER BY oid)) FROM pg_database;",
         literal(REPLICATION),
@@ -103,10 +116,12 @@ mod tests {
     #[test]
     fn what_was_written_survives_the_disk() {
         let digests = BTreeMap::from([("people".to_owned(), "a|b".to_owned())]);
-        let then = Written { digests, rows: 7 };
+        let then = Written { began: "once".to_owned(), digests, rows: 7 };
         assert_eq!(Written::from_json(&then.to_json()), Some(then.clone()));
         let now = Written { rows: 9, ..then.clone() };
         assert_eq!((now.rows_since(&then), then.rows_since(&now)), (Some(2), None));
+        let anew = Written { began: "later".to_owned(), ..now };
+        assert_eq!(anew.rows_since(&then), None);
         assert_eq!(Written::from_json(&Value::Null), None);
     }
 }

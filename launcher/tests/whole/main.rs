@@ -28,6 +28,7 @@ mod restart;
 mod restore;
 mod restore_refused;
 mod restore_system;
+mod rollback;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod shared;
