@@ -27,7 +27,8 @@ impl Listening {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             // Where they cannot be listened to, they end this process; what is left is swept by the next one.
-            let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+            let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded(&[SIGINT, SIGTERM, SIGHUP]))
+            else {
                 return;
             };
             let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
@@ -81,6 +82,17 @@ pub fn check() -> Result<(), Failure> {
     }
 }
 
+/// Those of these signals that whoever called does not have this process ignore: `nohup` does, and a script's `&`.
+pub(crate) fn heeded(signals: &[i32]) -> Vec<i32> {
+    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    signals.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
+}
+
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// A program that ends with it.
 #[derive(Debug)]
 pub(crate) struct Ends(i32);
@@ -100,5 +112,16 @@ impl Ends {
 impl Drop for Ends {
     fn drop(&mut self) {
         children().retain(|pid| *pid != self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read() {
+        assert_eq!(ignored("SigBlk:\t0\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"), 0x1001);
+        assert_eq!(ignored(""), 0);
     }
 }

@@ -20,6 +20,8 @@ use rustix::termios::{
 };
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 
+use crate::interrupt::heeded;
+
 /// What the program said last is still on its way when it has ended; whoever else holds its terminal is not waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 30_000_000 };
@@ -131,9 +133,7 @@ fn open_pty(like: &OwnedFd, uid: u32) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Each signal as a byte. What whoever called has this process ignore (`nohup`), the child ignores by itself.
 fn signals() -> io::Result<UnixStream> {
-    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-    let wanted = [SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH];
-    let wanted = wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let wanted = heeded(&[SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH]);
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let (mut sender, receiver) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
@@ -145,11 +145,6 @@ fn signals() -> io::Result<UnixStream> {
         }
     })?;
     Ok(receiver)
-}
-
-fn ignored(status: &str) -> u64 {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 struct Pty {
@@ -338,12 +333,6 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_ignored_is_read() {
-        assert_eq!(ignored("SigBlk:\t0\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"), 0x1001);
-        assert_eq!(ignored(""), 0);
-    }
 
     #[test]
     fn the_end_of_a_program_is_its_own() {

@@ -72,6 +72,19 @@ fn nothing_half_stays_after_a_ctrl_c() {
             fs::remove_file(entry.path()).unwrap();
         }
     }
+    // Who has it ignored, by `nohup` or a script's `&`, means it.
+    let mut script = home.command(std::path::Path::new("/bin/sh"));
+    let launcher = home.launcher(&["backup", "verify", &archive]);
+    script
+        .args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"])
+        .arg(launcher.get_program())
+        .args(launcher.get_args());
+    let mut child = script.stdout(std::process::Stdio::null()).spawn().unwrap();
+    for signal in [Signal::HUP, Signal::INT] {
+        std::thread::sleep(whole / 4);
+        machine::signal(child.id() as i32, signal);
+    }
+    assert!(child.wait().unwrap().success());
     assert!(interrupted >= tries / 3, "only {interrupted} of {tries} came in time");
     rita_reads(&home, &table);
     home.ok(&["backup", "verify", &archive]);
