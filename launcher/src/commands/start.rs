@@ -57,10 +57,10 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
                 return Ok(());
             }
             Some(state) if is_coming(state) => {
-                match super::walking::under_way(&context.layout.state)? {
-                    Some(journal) => verb("Waiting", format_args!("for {}", journal.words())),
-                    None => verb("Waiting", "for the start that is under way"),
+                if wait_for_transaction(context)? {
+                    return start(context);
                 }
+                verb("Waiting", "for the start that is under way");
                 return follow(context, &socket, None, begun);
             }
             // It is going: waited for below, by us or by the service manager.
@@ -85,6 +85,17 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     };
     wait_for_socket(context, &socket, started.as_mut())?;
     follow(context, &socket, started, begun)
+}
+
+/// True: there was one, and it is over. What it does is told to whoever began it, and by `status`.
+fn wait_for_transaction(context: &Context) -> Result<bool, Failure> {
+    let state = &context.layout.state;
+    let Some(journal) = super::walking::under_way(state)? else { return Ok(false) };
+    verb("Waiting", format_args!("for {}; how far it is: `mathesar status`", journal.words()));
+    while super::walking::under_way(state)?.is_some_and(|now| now.id == journal.id) {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(true)
 }
 
 fn is_coming(state: &str) -> bool {
