@@ -151,7 +151,11 @@ impl Belongings {
 
     /// Removes one of them. Of a link only the link goes.
     pub fn remove(belonging: &Belonging) -> Result<(), Failure> {
-        files::remove_tree(&belonging.path)
+        match belonging.path.symlink_metadata() {
+            // Whoever is killed over it leaves nothing that could be taken for whole.
+            Ok(found) if found.is_dir() => files::discard(&belonging.path),
+            _ => files::remove_tree(&belonging.path),
+        }
     }
 
     /// Afterwards: folders in which nothing is left, and those above them that only an installation makes.

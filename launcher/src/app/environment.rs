@@ -136,7 +136,10 @@ pub fn build(
         State::Stale(why) => progress.note(&format!("building the Python environment again: {why}")),
     }
     let requirements = Requirements::of(release);
-    let wanted = digest::of_file(&requirements.path)?.0;
+    let wanted = digest::of_file(&requirements.path).map_err(|failure| {
+        failure.help("the release is not whole; put its files back: `mathesar app install --again`")
+    })?;
+    let wanted = wanted.0;
     let uv = uv::find(settings, &pythons.places.path, progress)?;
     let python = interpreter(pythons, uv.as_deref(), settings, progress)?;
     // Before anything is installed: without it Mathesar does not start.

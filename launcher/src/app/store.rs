@@ -92,7 +92,11 @@ impl Store {
     /// Unpacks a tarball, unless it is there already. Its version is what it says itself.
     pub fn add(&self, tarball: &Found, source: &str, progress: &dyn Progress) -> Result<Installed, Failure> {
         if let Some(there) = self.list()?.into_iter().find(|there| there.sha256 == tarball.sha256) {
-            return if there.current || !there.is_from_backup() {
+            return if self.lacks_files(&there) {
+                // Somebody was killed while it was removed, or has removed a part of it.
+                self.restore(&there, tarball, progress)?;
+                self.find(&there.id)
+            } else if there.current || !there.is_from_backup() {
                 Ok(there)
             } else {
                 self.prove(&there, tarball, progress)
@@ -112,6 +116,15 @@ impl Store {
         let id = added?;
         progress.done(&format!("Unpacked {id}"));
         self.find(&id)
+    }
+
+    /// What somebody has changed is theirs to put back: `mathesar app verify` finds it.
+    fn lacks_files(&self, release: &Installed) -> bool {
+        let known = fs::read_to_string(release.path.join(CONTENTS)).unwrap_or_default();
+        let names = known.lines().filter_map(|line| line.split_once("  "));
+        let mut missing =
+            names.map(|(_, name)| release.path.join("tree").join(name).symlink_metadata().is_err());
+        known.is_empty() || missing.any(|missing| missing)
     }
 
     /// One that a backup has brought becomes what its tarball says it is.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -61,6 +61,12 @@ impl Entry {
     /// A backup that could be restored, as far as can be told from its beginning and its end.
     pub fn is_readable(&self) -> bool {
         self.damaged.is_none() && self.kind != Some(Kind::Copy)
+    }
+
+    /// Made by a clock that went wrong: it says nothing of how old the data are.
+    fn is_of_the_future(&self) -> bool {
+        const SKEW: Duration = Duration::from_secs(86_400);
+        moment::parse(&self.created).is_some_and(|made| made > SystemTime::now() + SKEW)
     }
 
     /// Greater is newer; two of one second are always in the same order.
@@ -131,12 +137,17 @@ pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Vec<Entry>, Fai
 
 /// The newest that can be read.
 pub fn newest(all: &[Entry]) -> Option<&Entry> {
-    all.iter().filter(|entry| entry.is_readable()).max_by_key(|entry| entry.age_order())
+    let readable = |entry: &&Entry| entry.is_readable();
+    let past = all.iter().filter(readable).filter(|entry| !entry.is_of_the_future());
+    past.max_by_key(|entry| entry.age_order())
+        .or_else(|| all.iter().filter(readable).max_by_key(|entry| entry.age_order()))
 }
 
 /// The newest of those whose drill went well.
 pub fn newest_verified(all: &[Entry]) -> Option<&Entry> {
-    let verified = all.iter().filter(|entry| entry.is_readable() && entry.verified.is_some());
+    let verified = all
+        .iter()
+        .filter(|entry| entry.is_readable() && entry.verified.is_some() && !entry.is_of_the_future());
     verified.max_by_key(|entry| entry.age_order())
 }
 

@@ -82,10 +82,11 @@ pub fn verify(
         Kind::Physical => {
             let data = folder.join("cluster");
             base::refuse_foreign(&data)?;
-            let outcome = match base::verify(&binaries, &data)? {
-                Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
-                Verified::NotRun(why) => Outcome::NotRun(why),
-            };
+            let outcome =
+                match base::verify(&binaries, &data).map_err(|failure| failure.exit(Exit::Refused))? {
+                    Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
+                    Verified::NotRun(why) => Outcome::NotRun(why),
+                };
             parts.push(("pg_verifybackup", outcome));
             progress.start("Starting a PostgreSQL on it");
             Scratch::start(&binaries, &data, &above, Durability::ThrownAway, limit)?

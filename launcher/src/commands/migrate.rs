@@ -19,6 +19,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary(&context.layout, &context.environment)?;
+    walking::refuse_under_way(&context.layout)?;
     let begun = Instant::now();
     let steps: &[Step] = match context.installation(false)?.store().current()? {
         Some(_) => &[Step::Migrate],

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 const LONGEST: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    super::walking::refuse_under_way(&context.layout.state)?;
+    super::walking::refuse_under_way(&context.layout)?;
     let socket = context.layout.run.join("control.sock");
     if !args.everything {
         match control::ask(&socket, Request::Reload, LONGEST) {

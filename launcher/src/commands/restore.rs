@@ -61,7 +61,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    walking::refuse_under_way(&context.layout.state)?;
+    walking::refuse_under_way(&context.layout)?;
     if user::is_to_become_another(&context.layout, &context.environment) {
         return Ok(as_root(args, context)?);
     }

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
-    walking::refuse_under_way(&context.layout.state)?;
+    walking::refuse_under_way(&context.layout)?;
     let installation = walking::settled(context.installation(false)?, "rollback")?;
     if installation.is_external() {
         return Err(Failure::new(

@@ -16,6 +16,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::make_all_folders(&context.layout, &context.environment);
     crate::user::ordinary(&context.layout, &context.environment)?;
+    walking::refuse_under_way(&context.layout)?;
     let begun = Instant::now();
     walking::walk(context, "setup", SETUP)?;
     verb("Finished", format_args!("in {}; `mathesar start` starts it", time(begun.elapsed())));

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Err(of_the_package().into());
     }
     crate::user::ordinary(layout, &context.environment)?;
+    walking::refuse_under_way(layout)?;
     // Half a transaction without its releases could never be taken back.
     if Journal::read(&layout.state)?.is_some() {
         walking::settled(context.installation(false)?, "uninstall")?;

@@ -58,7 +58,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     handed::over(context, args.from.as_deref())?;
     user::ordinary(&context.layout, &context.environment)?;
-    walking::refuse_under_way(&context.layout.state)?;
+    walking::refuse_under_way(&context.layout)?;
     let installation = walking::settled(context.installation(false)?, "upgrade")?;
     let current = installation.store().current()?.ok_or_else(|| {
         Failure::new("no release is the current one, so there is nothing to upgrade")

@@ -11,7 +11,7 @@ use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::{Exit, Failure};
 use crate::installation::{Installation, private_folder};
-use crate::layout::Scope;
+use crate::layout::{Layout, Scope};
 use crate::steps::{self, Step, World};
 use crate::supervise::Request;
 use crate::supervise::log::{Rotated, Sink, Stderr};
@@ -114,8 +114,19 @@ pub(super) fn under_way(state: &Path) -> Result<Option<Journal>, Failure> {
 }
 
 /// Whoever would come in between waits until it is done.
-pub(super) fn refuse_under_way(state: &Path) -> Result<(), Failure> {
-    match under_way(state)? {
+pub(super) fn refuse_under_way(layout: &Layout) -> Result<(), Failure> {
+    /// A process that was killed gives its lock back a moment later.
+    const TO_GO: Duration = Duration::from_secs(2);
+    let begun = Instant::now();
+    let mut found = under_way(&layout.state)?;
+    while found.is_some()
+        && begun.elapsed() < TO_GO
+        && control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE).is_err()
+    {
+        std::thread::sleep(Duration::from_millis(50));
+        found = under_way(&layout.state)?;
+    }
+    match found {
         None => Ok(()),
         Some(journal) => Err(Failure::new(format!("{} is under way", journal.words()))
             .exit(Exit::Refused)

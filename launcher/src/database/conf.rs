@@ -20,13 +20,16 @@ pub struct Conf {
     pub read_only: bool,
 }
 
+/// The line that keeps others from writing.
+pub const CLOSED: &str = "default_transaction_read_only = on\n";
+
 /// By which the launcher and what it starts ask otherwise, as libpq's PGOPTIONS.
 pub const WRITES: &str = "-c default_transaction_read_only=off";
 
 impl Conf {
     pub fn render(&self, socket: &Path) -> String {
         let memory = if self.ordinary_user { "dynamic_shared_memory_type = mmap\n" } else { "" };
-        let read_only = if self.read_only { "default_transaction_read_only = on\n" } else { "" };
+        let read_only = if self.read_only { CLOSED } else { "" };
         format!(
             "{GENERATED}\
              {read_only}\

@@ -76,6 +76,12 @@ impl Cluster {
         Ok(ServerCommand { program: self.binaries.server("postgres"), args, lock })
     }
 
+    /// Whether it runs for a transaction, with everybody else kept from writing.
+    pub fn is_closed(&self) -> bool {
+        let text = std::fs::read_to_string(self.data().join(conf::INCLUDED));
+        text.is_ok_and(|text| text.contains(conf::CLOSED))
+    }
+
     /// Brings its settings into force in the server that runs, by `reload`, and waits until others may write.
     pub(super) fn open(&self, reload: impl Fn()) -> Result<(), Failure> {
         const LIMIT: Duration = Duration::from_secs(20);

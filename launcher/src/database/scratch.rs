@@ -133,8 +133,9 @@ impl Scratch {
             program = program.args(["-c".to_owned(), setting]);
         }
         let mut command = program.into_command();
-        // At once: it replays its log when it is needed again.
-        crate::raw::before_exec(&mut command, Vec::new(), Signal::QUIT);
+        // At once: it replays its log when it is needed again. But of data that are somebody's that would empty unlogged tables.
+        let death = if durability == Durability::Kept { Signal::INT } else { Signal::QUIT };
+        crate::raw::before_exec(&mut command, Vec::new(), death);
         command.stdout(Stdio::null()).stderr(log).spawn().map_err(|cause| {
             Failure::new(format!("cannot run {}", binaries.server("postgres").display())).cause(cause)
         })

@@ -13,7 +13,8 @@ use super::sweep::{RESTORING, UNPACKED, sweep};
 use crate::app::files;
 use crate::control::Lock;
 use crate::database;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
 
 /// How long a server may take to end that its launcher has left.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -52,6 +53,24 @@ pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
         }
     };
     Ok(Some(Recovered { journal, text }))
+}
+
+/// Ends a server that somebody else has started on the data, `mathesar db start` for example: nothing is copied for good, and nothing
+/// renamed, under one that still writes.
+pub fn end_server(state: &Path, progress: &dyn Progress) -> Result<(), Failure> {
+    let data = Part::Database.live(state);
+    let Some(mut left) = database::adopt(&data) else { return Ok(()) };
+    progress.note(&format!(
+        "PostgreSQL ran by itself (pid {}), and is ended: `mathesar db start` starts it again",
+        left.pid
+    ));
+    left.stop(PATIENCE)?;
+    match database::adopt(&data) {
+        None => Ok(()),
+        Some(other) => Err(Failure::new(format!("PostgreSQL (pid {}) was started meanwhile", other.pid))
+            .exit(Exit::Refused)
+            .help("end it: `mathesar db stop`")),
+    }
 }
 
 /// Takes everything back, nobody using the data.

@@ -11,7 +11,7 @@ use crate::app::store::Installed;
 use crate::backup::checks::{self, Judgement, Table};
 use crate::database::{Cluster, Durability, Scratch};
 use crate::failure::{Exit, Failure};
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
@@ -143,9 +143,13 @@ pub fn refusal(losses: &[String], since: Since, kept: &Kept, version: &str) -> F
     });
     let written = match since {
         Since::Rows(1) => "1 row was inserted, changed or removed".to_owned(),
-        Since::Nothing | Since::Rows(0) => "something else than rows was changed".to_owned(),
-        Since::Rows(count) => format!("{count} rows were inserted, changed or removed"),
-        Since::Unknown => "it is not known how much was written".to_owned(),
+        Since::Nothing | Since::Rows(0) => "tables, views, settings or files were changed".to_owned(),
+        // PostgreSQL counts also what was not committed.
+        Since::Rows(count) => format!("up to {count} rows were inserted, changed or removed"),
+        Since::Unknown => {
+            "it is not known whether something was written (PostgreSQL has crashed, or does not count)"
+                .to_owned()
+        }
     };
     let differ = match losses.len() {
         _ if !upgrade => String::new(),
@@ -157,7 +161,7 @@ pub fn refusal(losses: &[String], since: Since, kept: &Kept, version: &str) -> F
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
         .help(format!(
-            "go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next {what})"
+            "go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade or restore)"
         ))
         .help("make a backup before: `mathesar backup create`")
 }
@@ -207,6 +211,7 @@ impl Back<'_> {
         if let (false, Some(cluster)) = (self.discard, self.world.cluster()) {
             // Somebody may have written since that was looked at; everybody's writes are counted now.
             self.world.postgres.close();
+            transaction::end_server(state, &Silent)?;
             self.world.postgres.bring_up(&cluster)?;
             if since(self.world, &cluster, kept) != Since::Nothing {
                 return Err(Failure::new("somebody has written meanwhile").exit(Exit::Refused).help(
@@ -215,7 +220,8 @@ impl Back<'_> {
             }
         }
         self.world.postgres.close();
-        stage(self.watcher, Step::Exact, |_| {
+        stage(self.watcher, Step::Exact, |progress| {
+            transaction::end_server(state, progress)?;
             transaction::take_kept(state, journal, kept)?;
             point("back-taken");
             for part in &journal.parts {

@@ -113,9 +113,10 @@ impl Run<'_> {
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         point("held");
         if let Some(seen) = &seen {
-            // Where nobody serves, the walk's own server runs.
+            // Where nobody serves, the walk's own server runs, or one of `mathesar db start`.
             self.world.postgres.close();
             stage(self.watcher, Step::Exact, |progress| {
+                transaction::end_server(state, progress)?;
                 copy::complete(&data, &copy, seen, &self.cancel, progress)?;
                 // From here on there is a way back.
                 files::rename(&copy, &old)

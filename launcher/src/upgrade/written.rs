@@ -42,7 +42,7 @@ impl Written {
         let shared = ask("postgres", &shared())?;
         let people_now = people.as_deref().unwrap_or_default();
         written.digests.insert(String::new(), format!("{} {people_now}", shared.trim()));
-        for database in checks::databases_by(&ask)? {
+        for database in databases(&ask)? {
             let own = database == *internal;
             let mut left_out = if own { OF_NOBODY.to_owned() } else { "''".to_owned() };
             if own && people.is_some() {
@@ -73,6 +73,19 @@ impl Written {
     }
 }
 
+/// Templates, too: they hold what somebody puts into them.
+fn databases(ask: &checks::Ask<'_>) -> Result<Vec<String>, Failure> {
+    let answer = ask(
+        "postgres",
+        "SELECT to_json(datname::text) FROM pg_database WHERE datallowconn ORDER BY datname;",
+    )?;
+    let name = |line: &str| {
+        serde_json::from_str(line)
+            .map_err(|cause| Failure::new("cannot understand psql's answer").cause(cause))
+    };
+    answer.lines().map(name).collect()
+}
+
 fn people() -> String {
     format!(
         "SELECT coalesce(md5(string_agg((to_jsonb(u.*) - 'last_login')::text, ',' ORDER BY u.id)), '') FROM public.{PEOPLE} u;"
@@ -90,7 +103,8 @@ fn shared() -> String {
     format!(
         "SELECT md5(string_agg((to_jsonb(r) - 'rolpassword')::text || CASE WHEN rolname IN ({}, {}) THEN '' ELSE coalesce(rolpassword, '') END,\n\
          ',' ORDER BY oid)) FROM pg_authid r;\n\
-         SELECT md5(string_agg(concat_ws(' ', oid, datname, datdba, datacl::text), ',' ORDER BY oid)) FROM pg_database;",
+         SELECT md5(string_agg((to_jsonb(d) - 'datfrozenxid' - 'datminmxid')::text, ',' ORDER BY oid)) FROM pg_database d;\n\
+         SELECT md5(pg_read_file('postgresql.auto.conf'));",
         literal(REPLICATION),
         literal(SUPERUSER),
     )
@@ -100,6 +114,8 @@ fn shared() -> String {
 fn counts(left_out: &str) -> String {
     format!(
         "SELECT coalesce((SELECT stats_reset::text FROM pg_stat_database WHERE datname = current_database()), ''),\n\
+         (SELECT md5(coalesce(string_agg(schemaname || '.' || sequencename || ' ' || coalesce(last_value, 0), ','), '')) FROM (\n\
+         SELECT * FROM pg_sequences ORDER BY schemaname, sequencename) sequences),\n\
          md5(coalesce(string_agg(relid || ' ' || n_tup_ins || ' ' || n_tup_upd || ' ' || n_tup_del, ',' ORDER BY relid), '')),\n\
          coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del) FILTER (WHERE schemaname <> 'pg_catalog'), 0)\n\
          FROM pg_stat_all_tables WHERE schemaname NOT LIKE 'pg\\_toast%' AND schemaname NOT LIKE 'pg\\_temp%'\n\

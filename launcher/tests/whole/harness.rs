@@ -47,7 +47,7 @@ pub struct Home {
     options: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     changed: std::sync::Mutex<std::collections::BTreeMap<OsString, OsString>>,
-    binaries: Binaries,
+    pub binaries: Binaries,
 }
 
 /// How a command ended.

@@ -39,7 +39,7 @@ fn what_was_written_since_is_known() {
     home.sql("people", "DELETE FROM cats WHERE name = 'x'");
     let output = home.mathesar(&["rollback"]);
     assert!(
-        output.stderr.contains("2 rows were inserted, changed or removed since the upgrade"),
+        output.stderr.contains("up to 2 rows were inserted, changed or removed since the upgrade"),
         "{}",
         output.stderr
     );
@@ -50,22 +50,36 @@ fn what_was_written_since_is_known() {
     let output = home.mathesar(&["rollback"]);
     assert_eq!(output.status, 4, "{}", output.stderr);
     assert!(
-        output.stderr.contains("something else than rows was changed since the upgrade"),
+        output.stderr.contains("tables, views, settings or files were changed since the upgrade"),
         "{}",
         output.stderr
     );
     home.sql("people", "DROP VIEW names");
+    home.ok(&["rollback", "--discard-newer"]);
+    for (database, statement) in [
+        ("people", "SELECT nextval('cats_id_seq')"),
+        ("postgres", "ALTER DATABASE people CONNECTION LIMIT 33"),
+        ("postgres", "ALTER SYSTEM SET work_mem = '5MB'"),
+        ("template1", "CREATE TABLE of_all (a int)"),
+        ("people", "SELECT lo_from_bytea(0, 'x')"),
+        ("people", "TRUNCATE cats"),
+        ("mathesar_django", "UPDATE mathesar_user SET password = 'x'"),
+    ] {
+        home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+        home.sql(database, statement);
+        let output = home.mathesar(&["rollback"]);
+        assert_eq!(output.status, 4, "{statement}: {}", output.stderr);
+        home.ok(&["rollback", "--discard-newer"]);
+        assert_eq!(precious(&home), before, "{statement}");
+    }
+    home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
     home.ok(&["rollback", "--discard-newer"]);
     home.ok(&["upgrade", "--from", &tarball(&release("2.0.0", None))]);
     // Nothing can be said where PostgreSQL has crashed, or does not count.
     home.sql("postgres", "ALTER SYSTEM SET track_counts = off");
     home.sql("postgres", "SELECT pg_reload_conf()");
     let output = home.mathesar(&["rollback"]);
-    assert!(
-        output.stderr.contains("it is not known how much was written since the upgrade"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("it is not known whether something was written"), "{}", output.stderr);
     home.sql("postgres", "ALTER SYSTEM RESET track_counts");
     home.sql("postgres", "SELECT pg_reload_conf()");
     let killed = home.pids("postgres -D");
@@ -75,11 +89,7 @@ fn what_was_written_since_is_known() {
         !now.is_empty() && now.iter().all(|pid| !killed.contains(pid)) && home.status()["state"] == "running"
     });
     let output = home.mathesar(&["rollback"]);
-    assert!(
-        output.stderr.contains("it is not known how much was written since the upgrade"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("it is not known whether something was written"), "{}", output.stderr);
 }
 
 #[test]
@@ -164,4 +174,64 @@ fn killed_at_every_named_moment_of_the_way_back() {
         rita_reads(&home, &table);
         home.until("nothing is left to do", || left_to_do(&home).is_empty());
     }
+}
+
+/// `mathesar db start`, with whoever writes there: it ends before the copy is made for good, and before anything is renamed.
+#[test]
+fn a_database_that_runs_alone_ends_first() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
+    home.ok(&["start"]);
+    fill(&home);
+    home.ok(&["stop"]);
+    for (variant, status) in [(Some("fails"), 1), (None, 0)] {
+        home.ok(&["db", "start"]);
+        let end = std::sync::atomic::AtomicBool::new(false);
+        let acknowledged = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !end.load(std::sync::atomic::Ordering::SeqCst) {
+                    let row = "INSERT INTO cats (name) VALUES ('alone') RETURNING id";
+                    let mut psql = home.command(&home.binaries.client("psql"));
+                    psql.args(["-XAtqd", "people", "-U", "mathesar", "-c", row, "-h"]);
+                    let output = psql.arg(&home.layout.database_socket).output().unwrap();
+                    if output.status.success() {
+                        let id = String::from_utf8(output.stdout).unwrap();
+                        acknowledged.lock().unwrap().push(id.trim().parse::<u64>().unwrap());
+                    }
+                }
+            });
+            let version = if variant.is_some() { "3.0.0" } else { "2.0.0" };
+            let upgrade = home.mathesar(&["upgrade", "--from", &tarball(&release(version, variant))]);
+            end.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(upgrade.status, status, "{}", upgrade.stderr);
+            assert!(upgrade.stderr.contains("PostgreSQL ran by itself"), "{}", upgrade.stderr);
+        });
+        home.ok(&["start"]);
+        let there: Vec<u64> = home
+            .sql("people", "SELECT id FROM cats WHERE name = 'alone'")
+            .lines()
+            .map(|line| line.parse().unwrap())
+            .collect();
+        let acknowledged = acknowledged.into_inner().unwrap();
+        assert!(!acknowledged.is_empty());
+        let lost: Vec<&u64> = acknowledged.iter().filter(|id| !there.contains(id)).collect();
+        assert!(lost.is_empty(), "{variant:?}: lost {lost:?} of {}", acknowledged.len());
+        home.ok(&["stop"]);
+    }
+    // Its copy was made of a server that had ended in good order.
+    let aside =
+        fs::read_dir(home.layout.state.join("database/aside")).unwrap().next().unwrap().unwrap().path();
+    let control = home
+        .command(&home.binaries.server("pg_controldata"))
+        .arg(aside.join("database/old"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&control.stdout).into_owned();
+    assert!(said.contains("shut down\n"), "{said}");
+    home.ok(&["db", "start"]);
+    let back = home.ok(&["rollback", "--discard-newer"]);
+    assert!(back.stderr.contains("PostgreSQL ran by itself"), "{}", back.stderr);
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "1.0.0");
 }

@@ -187,8 +187,24 @@ fn other_commands_than_start_put_it_in_order_too() {
     let row = ["db", "shell", "--database", "people", "--", "-c", "INSERT INTO cats (name) VALUES ('lost')"];
     let refused = home.mathesar(&row);
     assert_ne!(refused.status, 0, "{}", refused.stdout);
-    assert!(refused.stderr.contains("in a read-only transaction"), "{}", refused.stderr);
     assert!(refused.stderr.contains("nothing can be written"), "{}", refused.stderr);
+    // By a session of their own, which comes back by itself.
+    let mut psql = home.command(&home.binaries.client("psql"));
+    psql.args(["-d", "people", "-U", "mathesar", "-c", "INSERT INTO cats (name) VALUES ('lost')", "-h"]);
+    let output = psql.arg(&home.layout.database_socket).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("in a read-only transaction"), "{said}");
+    for command in ["migrate", "setup"] {
+        let refused = home.mathesar(&[command]);
+        assert_eq!(
+            (refused.status, refused.stderr.contains("is under way")),
+            (4, true),
+            "{}",
+            refused.stderr
+        );
+    }
+    let refused = home.mathesar(&["uninstall", "--yes"]);
+    assert_eq!((refused.status, refused.stderr.contains("is under way")), (4, true), "{}", refused.stderr);
     kill_everything(&home);
     upgrade.wait().unwrap();
     fs::remove_file(&stopped).unwrap();

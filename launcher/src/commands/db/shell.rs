@@ -50,11 +50,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
         None => {
             let cluster = running_cluster(&installation)?;
-            if let Some(under_way) = walking::under_way(&context.layout.state)? {
-                note(format_args!(
-                    "{} is under way: until it is done nothing can be written, as it would be lost if that is taken back",
-                    under_way.kind.phrase()
-                ));
+            match walking::under_way(&context.layout.state)? {
+                Some(journal) if cluster.is_closed() => {
+                    return Err(Failure::new(format!("{} is under way", journal.words()))
+                        .cause("nothing can be written until it is done, as it would be lost if that is taken back")
+                        .exit(Exit::Refused)
+                        .help("see how far it is: `mathesar status`")
+                        .into());
+                }
+                Some(journal) => note(format_args!(
+                    "{} is under way: this session will be ended, and after that nothing can be written until it is done",
+                    journal.words()
+                )),
+                None => {}
             }
             let database = args.database.as_deref().unwrap_or(&cluster.settings.user_database);
             cluster.session(args.superuser, database)?
