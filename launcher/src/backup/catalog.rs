@@ -13,6 +13,7 @@ pub use super::records::{Known, forget, known, remember};
 use super::{archive, moment};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
+use crate::transaction::Part;
 
 const BEGIN: &str = "mathesar-";
 const END: &str = ".tar.zst";
@@ -181,7 +182,7 @@ pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf,
 }
 
 /// The newest archive in a folder that a person names.
-fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure> {
     let none = || {
         Failure::new(format!("there is no backup in {}", folder.display()))
             .exit(Exit::Refused)
@@ -196,8 +197,30 @@ fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure> {
             .help("make a backup: `mathesar backup create`"));
     }
     let known = known(state);
-    let all: Vec<Entry> = archives(folder)?.iter().filter_map(|path| entry(path, &known, &copies)).collect();
+    let mut all: Vec<Entry> =
+        archives(folder)?.iter().filter_map(|path| entry(path, &known, &copies)).collect();
+    // Several installations may share a folder: never another one's by accident.
+    let own = identifier(&Part::Database.live(state));
+    let origins: BTreeSet<Option<String>> =
+        all.iter().filter(|entry| entry.is_readable()).map(|entry| entry.origin.clone()).collect();
+    if origins.len() > 1 {
+        if own.is_none() || !origins.contains(&own) {
+            return Err(Failure::new(format!(
+                "the backups in {} are of several installations",
+                folder.display()
+            ))
+            .exit(Exit::Refused)
+            .help("name the file that is meant"));
+        }
+        all.retain(|entry| entry.origin == own);
+    }
     newest(&all).map(|entry| entry.path.clone()).ok_or_else(none)
+}
+
+/// By which PostgreSQL tells one cluster from others: the first number in its control file.
+fn identifier(data: &Path) -> Option<String> {
+    let control = fs::read(data.join("global/pg_control")).ok()?;
+    Some(u64::from_ne_bytes(control.get(..8)?.try_into().ok()?).to_string())
 }
 
 /// By name: a folder of a person's may hold other things.

@@ -213,7 +213,14 @@ impl Proof<'_> {
         })?;
         point("restore-healthy");
         let tables = world.tables_of(&release.id);
-        Ok(Proved { others, tables, xid: world.next_transaction(), written: Written::of(&cluster).ok() })
+        let media = world.installation.media();
+        let replaced = media == Part::Media.live(&world.installation.layout.state);
+        Ok(Proved {
+            others,
+            tables,
+            xid: world.next_transaction(),
+            written: Written::of(&cluster, replaced.then_some(&*media)).ok(),
+        })
     }
 
     /// Mathesar has stored the path of the former socket. True: databases on other servers are connected as well.

@@ -53,11 +53,12 @@ pub enum Since {
 
 /// The database runs.
 pub fn since(world: &World, cluster: &Cluster, kept: &Kept) -> Since {
-    if kept.xid.is_some() && kept.xid == world.next_transaction() {
+    if kept.xid.is_some() && kept.xid == world.next_transaction() && !kept.parts.contains(&Part::Media) {
         return Since::Nothing;
     }
     let Some(then) = kept.written.as_ref().and_then(Written::from_json) else { return Since::Unknown };
-    match Written::of(cluster) {
+    let media = kept.parts.contains(&Part::Media).then(|| world.installation.media());
+    match Written::of(cluster, media.as_deref()) {
         Ok(now) if now == then => Since::Nothing,
         Ok(now) => now.rows_since(&then).map_or(Since::Unknown, Since::Rows),
         Err(_) => Since::Unknown,
@@ -160,9 +161,7 @@ pub fn refusal(losses: &[String], since: Since, kept: &Kept, version: &str) -> F
     Failure::new(format!("{written} since the {what}{differ}; going back to Mathesar {version} would lose that"))
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
-        .help(format!(
-            "go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade or restore)"
-        ))
+        .help("go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade or restore)")
         .help("make a backup before: `mathesar backup create`")
 }
 
@@ -258,7 +257,8 @@ impl Back<'_> {
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             journal.xid = world.next_transaction();
-            journal.written = Written::of(&cluster).ok().map(|now| now.to_json());
+            let media = journal.parts.contains(&Part::Media).then(|| world.installation.media());
+            journal.written = Written::of(&cluster, media.as_deref()).ok().map(|now| now.to_json());
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(target.clone());

@@ -170,7 +170,8 @@ impl Run<'_> {
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             journal.xid = target.next_transaction();
-            journal.written = cluster.and_then(|cluster| Written::of(cluster).ok()).map(|now| now.to_json());
+            journal.written =
+                cluster.and_then(|cluster| Written::of(cluster, None).ok()).map(|now| now.to_json());
             journal.others = false;
             journal.write(state)?;
             self.world.change_release(self.target.clone());

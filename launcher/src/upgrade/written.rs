@@ -3,9 +3,14 @@
 //! catalog, over restarts too; after a crash it begins anew, and says so.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::app::digest::Hasher;
+use crate::app::files;
 use crate::backup::checks;
 use crate::database::{Cluster, REPLICATION, SUPERUSER, literal};
 use crate::failure::Failure;
@@ -24,11 +29,13 @@ pub struct Written {
     digests: BTreeMap<String, String>,
     /// How many rows of people's tables were written.
     rows: u64,
+    /// Names, sizes and times of uploaded files, where they were replaced as well.
+    files: Option<String>,
 }
 
 impl Written {
     /// The server runs, and nobody is connected whose writes are not counted yet.
-    pub fn of(cluster: &Cluster) -> Result<Written, Failure> {
+    pub fn of(cluster: &Cluster, media: Option<&Path>) -> Result<Written, Failure> {
         let ask = |database: &str, sql: &str| cluster.admin(database, sql);
         let began = ask("postgres", BEGAN)?;
         let Some(began) = began.trim().strip_prefix("t|") else {
@@ -36,7 +43,12 @@ impl Written {
                 Failure::new("PostgreSQL does not count what is written").cause("track_counts is off")
             );
         };
-        let mut written = Written { began: began.to_owned(), digests: BTreeMap::new(), rows: 0 };
+        let mut written = Written {
+            began: began.to_owned(),
+            digests: BTreeMap::new(),
+            rows: 0,
+            files: media.map(listing).transpose()?,
+        };
         let internal = &cluster.settings.name;
         let people = ask(internal, &people()).ok().map(|digest| digest.trim().to_owned());
         let shared = ask("postgres", &shared())?;
@@ -62,14 +74,20 @@ impl Written {
     }
 
     pub fn to_json(&self) -> Value {
-        json!({ "began": self.began, "rows": self.rows, "digests": self.digests })
+        json!({ "began": self.began, "rows": self.rows, "digests": self.digests, "files": self.files })
     }
 
     pub fn from_json(value: &Value) -> Option<Written> {
         let digests = value["digests"].as_object()?.iter();
         let digests = digests.map(|(name, digest)| Some((name.clone(), digest.as_str()?.to_owned())));
         let began = value["began"].as_str()?.to_owned();
-        Some(Written { began, digests: digests.collect::<Option<_>>()?, rows: value["rows"].as_u64()? })
+        let files = value["files"].as_str().map(str::to_owned);
+        Some(Written {
+            began,
+            files,
+            digests: digests.collect::<Option<_>>()?,
+            rows: value["rows"].as_u64()?,
+        })
     }
 }
 
@@ -84,6 +102,21 @@ fn databases(ask: &checks::Ask<'_>) -> Result<Vec<String>, Failure> {
             .map_err(|cause| Failure::new("cannot understand psql's answer").cause(cause))
     };
     answer.lines().map(name).collect()
+}
+
+fn listing(folder: &Path) -> Result<String, Failure> {
+    let mut hasher = Hasher::default();
+    let walked = files::walk(folder, &mut |path, found| {
+        if !found.is_dir() {
+            let line =
+                format!("{} {} {} {}\n", path.display(), found.len(), found.mtime(), found.mtime_nsec());
+            hasher.update(line.as_bytes());
+        }
+    });
+    match walked {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", folder, cause)),
+        _ => Ok(hasher.finish()),
+    }
 }
 
 fn people() -> String {
@@ -132,7 +165,7 @@ mod tests {
     #[test]
     fn what_was_written_survives_the_disk() {
         let digests = BTreeMap::from([("people".to_owned(), "a|b".to_owned())]);
-        let then = Written { began: "once".to_owned(), digests, rows: 7 };
+        let then = Written { began: "once".to_owned(), digests, rows: 7, files: Some("f".to_owned()) };
         assert_eq!(Written::from_json(&then.to_json()), Some(then.clone()));
         let now = Written { rows: 9, ..then.clone() };
         assert_eq!((now.rows_since(&then), then.rows_since(&now)), (Some(2), None));

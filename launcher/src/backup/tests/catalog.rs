@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{manifest, packed};
 use crate::backup::catalog::{
-    Entry, Kind, Known, forget, free_name, known, list_in, newest, newest_verified, remember,
+    Entry, Kind, Known, forget, free_name, known, list_in, newest, newest_in, newest_verified, remember,
 };
 use crate::backup::manifest::{self, MadeBy};
 
@@ -196,4 +196,33 @@ fn logical_ones_say_so_and_names_are_free() {
         assert_eq!(path, place.disk().join(format!("mathesar-0.12.0-20261123T065000Z{expected}.tar.zst")));
         File::create_new(path).unwrap();
     }
+}
+
+#[test]
+fn a_folder_means_its_newest_of_ones_own() {
+    let place = Place::new();
+    let named =
+        |folder: &Path| newest_in(&place.state(), folder).map(|path| path.file_name().unwrap().to_owned());
+    assert_eq!(named(&place.disk()).unwrap_err().exit, crate::failure::Exit::Refused);
+    place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Person);
+    let newer = place.make("disk/mathesar-1-b.tar.zst", 6, MadeBy::Person).0;
+    assert_eq!(named(&place.disk()).unwrap(), "mathesar-1-b.tar.zst");
+    // Another installation's, newer than both.
+    let mut other = manifest();
+    other.created = "2026-11-07T06:50:00Z".to_owned();
+    other.postgresql.system_identifier = Some("7".to_owned());
+    packed(&place.disk().join("mathesar-other.tar.zst"), &other, |_| Ok(())).unwrap();
+    let failure = named(&place.disk()).unwrap_err();
+    assert!(failure.to_string().ends_with("are of several installations"), "{failure}");
+    let control = place.state().join("database/data/global/pg_control");
+    fs::create_dir_all(control.parent().unwrap()).unwrap();
+    fs::write(&control, 7_578_218_837_474_934_831_u64.to_ne_bytes()).unwrap();
+    assert_eq!(named(&place.disk()).unwrap(), newer.file_name().unwrap());
+    // One of a clock that went wrong counts as the last of all.
+    place.make("usb/mathesar-1-c.tar.zst", 5, MadeBy::Person);
+    let mut future = manifest();
+    future.created = "2999-01-01T00:00:00Z".to_owned();
+    packed(&newer.parent().unwrap().parent().unwrap().join("usb/mathesar-f.tar.zst"), &future, |_| Ok(()))
+        .unwrap();
+    assert_eq!(named(&place.0.path().join("usb")).unwrap(), "mathesar-1-c.tar.zst");
 }
