@@ -51,8 +51,13 @@ fn failed_by_hand(installation: &Installation) -> Option<String> {
     let failed = Failed::read(&installation.layout.state)?;
     let (store, pinned) = (installation.store(), &installation.pinned);
     let theirs = failed.to != Store::id(&pinned.version, &pinned.sha256);
-    let there = theirs && store.folder.join(&failed.to).is_dir();
-    let is_so = there && store.current().ok()??.id != failed.to;
+    // What an earlier package had brought is nobody's wish any more.
+    let is_so = theirs
+        && store
+            .list()
+            .ok()?
+            .iter()
+            .any(|release| release.id == failed.to && release.named && !release.current);
     let version = failed.to.rsplit_once('-').map_or(failed.to.as_str(), |(version, _)| version);
     is_so.then(|| {
         format!(
