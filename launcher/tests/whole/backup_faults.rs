@@ -48,7 +48,7 @@ fn a_target_that_is_full_or_read_only_is_said_and_left_as_it_was() {
     make_folder(&closed, home.folder(), home.user);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
     let failed = home.mathesar(&["backup", "create", "--to", closed.to_str().unwrap()]);
-    assert_eq!(failed.status, 1, "{failed:?}");
+    assert_eq!(failed.status, 4, "{failed:?}");
     assert!(
         failed.stderr.contains("Permission denied") && failed.stderr.contains("--to DIR"),
         "{}",
