@@ -27,7 +27,8 @@ impl Listening {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             // Where they cannot be listened to, they end this process; what is left is swept by the next one.
-            let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded(&[SIGINT, SIGTERM, SIGHUP]))
+            let Ok(mut signals) =
+                signal_hook::iterator::Signals::new(unless_nohup(&[SIGINT, SIGTERM, SIGHUP]))
             else {
                 return;
             };
@@ -86,6 +87,12 @@ pub fn check() -> Result<(), Failure> {
 pub(crate) fn heeded(signals: &[i32]) -> Vec<i32> {
     let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     signals.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
+}
+
+/// The same, but for Ctrl-C: that is heard, however it came to be ignored.
+pub(crate) fn unless_nohup(signals: &[i32]) -> Vec<i32> {
+    let heeded = heeded(&[SIGHUP]);
+    signals.iter().copied().filter(|signal| *signal != SIGHUP || heeded.contains(signal)).collect()
 }
 
 fn ignored(status: &str) -> u64 {

@@ -10,7 +10,7 @@ use super::{Context, verb};
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
 use crate::installation::private_folder;
-use crate::interrupt::heeded;
+use crate::interrupt::unless_nohup;
 use crate::logbook::LAST_WORDS;
 use crate::service_manager::Manager;
 use crate::steps::Watcher as _;
@@ -223,7 +223,7 @@ fn wait_for_socket(
 fn say_when_interrupted(terminal: &Terminal) {
     use signal_hook::consts::SIGINT;
     // Where it cannot be listened to, Ctrl-C ends this process without a word.
-    let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded(&[SIGINT])) else { return };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new(unless_nohup(&[SIGINT])) else { return };
     let terminal = terminal.clone();
     let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {

@@ -11,7 +11,7 @@ use crate::app::store::{self, Installed, Store};
 use crate::control::{self, Order};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
-use crate::interrupt::heeded;
+use crate::interrupt::unless_nohup;
 use crate::steps::{Step, Wanted, Watcher as _};
 use crate::supervise::{Cancel, Request};
 use crate::terminal::{Terminal, note, time, verb};
@@ -194,7 +194,8 @@ pub(super) fn follow(socket: &std::path::Path, order: &Order) -> Result<Value, F
 /// Ctrl-C ends this program, which only looks on; that is said.
 fn goes_on_without_us() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded(&[SIGINT, SIGTERM, SIGHUP])) else {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new(unless_nohup(&[SIGINT, SIGTERM, SIGHUP]))
+    else {
         return;
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -214,7 +215,7 @@ pub(super) fn cancelled_by_signals() -> Cancel {
     let cancel = Cancel::default();
     let shared = cancel.clone();
     // Where signals cannot be listened to, the next command takes it back.
-    if let Ok(mut signals) = signal_hook::iterator::Signals::new(heeded(&[SIGINT, SIGTERM, SIGHUP])) {
+    if let Ok(mut signals) = signal_hook::iterator::Signals::new(unless_nohup(&[SIGINT, SIGTERM, SIGHUP])) {
         let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
                 shared.cancel();
