@@ -78,6 +78,14 @@ impl Postgres {
         inner.closed = true;
     }
 
+    /// After a commit, which counts whatever comes: one that cannot be opened is ended, and open when it is started anew.
+    pub fn open_or_end(&self) {
+        if let Err(failure) = self.open() {
+            self.sink().line("launcher", &failure.whole());
+            self.pause();
+        }
+    }
+
     /// Everybody writes again; at once where it runs.
     pub fn open(&self) -> Result<(), Failure> {
         let mut inner = self.lock();

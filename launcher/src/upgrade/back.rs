@@ -181,11 +181,7 @@ impl Back<'_> {
         match self.forward(&mut journal, &kept, &target) {
             Ok(databases) => {
                 point("back-committed");
-                if let Err(failure) = self.world.postgres.open() {
-                    // Started anew, it is open.
-                    self.sink.line("launcher", &failure.whole());
-                    self.world.postgres.pause();
-                }
+                self.world.postgres.open_or_end();
                 if let Err(failure) = transaction::finish(state, &journal) {
                     // It counts already, and visitors wait: the next start goes on with it.
                     let why = failure.whole();

@@ -65,11 +65,7 @@ impl Run<'_> {
             }
         };
         point("committed");
-        if let Err(failure) = self.world.postgres.open() {
-            // Started anew, it is open.
-            self.sink.line("launcher", &failure.whole());
-            self.world.postgres.pause();
-        }
+        self.world.postgres.open_or_end();
         let tidied = transaction::finish(state, &journal).and_then(|()| {
             point("finished");
             transaction::record(state, &journal, "done", None);
