@@ -94,11 +94,18 @@ pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
     databases_by(&|database, statement| server.sql(database, statement))
 }
 
-pub fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+    databases_where(ask, "datallowconn AND NOT datistemplate")
+}
+
+/// By a condition on pg_database.
+pub fn databases_where(ask: &Ask<'_>, condition: &str) -> Result<Vec<String>, Failure> {
     let answer = ask(
         "postgres",
-        "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\
-         WHERE datallowconn AND NOT datistemplate ORDER BY datname;",
+        &format!(
+            "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\
+             WHERE {condition} ORDER BY datname;"
+        ),
     )?;
     answer.lines().map(|line| serde_json::from_str(line).map_err(|cause| odd(line, cause))).collect()
 }
@@ -142,12 +149,7 @@ pub(super) fn unlogged(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
 
 /// Databases that nobody can connect to, PostgreSQL's own template left out.
 pub(super) fn closed(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
-    let answer = ask(
-        "postgres",
-        "SELECT pg_catalog.to_json(datname::pg_catalog.text) FROM pg_catalog.pg_database\n\
-         WHERE (NOT datallowconn OR datistemplate) AND datname NOT IN ('template0', 'template1') ORDER BY datname;",
-    )?;
-    answer.lines().map(|line| serde_json::from_str(line).map_err(|cause| odd(line, cause))).collect()
+    databases_where(ask, "(NOT datallowconn OR datistemplate) AND datname NOT IN ('template0', 'template1')")
 }
 
 fn odd(line: &str, cause: serde_json::Error) -> Failure {

@@ -25,7 +25,7 @@ const PEOPLE: &str = "mathesar_user";
 pub struct Written {
     /// When counting began.
     began: String,
-    /// The counts of every table and when they began, as a digest a database.
+    /// The counts of every table, as a digest a database.
     digests: BTreeMap<String, String>,
     /// How many rows of people's tables were written.
     rows: u64,
@@ -54,7 +54,8 @@ impl Written {
         let shared = ask("postgres", &shared())?;
         let people_now = people.as_deref().unwrap_or_default();
         written.digests.insert(String::new(), format!("{} {people_now}", shared.trim()));
-        for database in databases(&ask)? {
+        // Templates, too: they hold what somebody puts into them.
+        for database in checks::databases_where(&ask, "datallowconn")? {
             let own = database == *internal;
             let mut left_out = if own { OF_NOBODY.to_owned() } else { "''".to_owned() };
             if own && people.is_some() {
@@ -89,19 +90,6 @@ impl Written {
             rows: value["rows"].as_u64()?,
         })
     }
-}
-
-/// Templates, too: they hold what somebody puts into them.
-fn databases(ask: &checks::Ask<'_>) -> Result<Vec<String>, Failure> {
-    let answer = ask(
-        "postgres",
-        "SELECT to_json(datname::text) FROM pg_database WHERE datallowconn ORDER BY datname;",
-    )?;
-    let name = |line: &str| {
-        serde_json::from_str(line)
-            .map_err(|cause| Failure::new("cannot understand psql's answer").cause(cause))
-    };
-    answer.lines().map(name).collect()
 }
 
 fn listing(folder: &Path) -> Result<String, Failure> {
