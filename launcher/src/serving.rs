@@ -3,6 +3,7 @@
 pub mod last;
 mod shown;
 mod tasks;
+mod tried;
 mod web;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

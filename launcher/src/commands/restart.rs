@@ -26,6 +26,9 @@ pub(crate) struct Args {
 /// A gunicorn's start, and the end of the old one's requests.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// To reach a server of the user's, longest.
+const TO_TRY: Duration = Duration::from_secs(60);
+
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     super::walking::refuse_under_way(&context.layout)?;
     let socket = context.layout.run.join("control.sock");
@@ -40,6 +43,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
             Err(failure) => return Err(understood(failure).into()),
         }
+    } else if let Err(failure) = control::ask(&socket, Request::TryOut, TO_TRY)
+        && is_refusal(&failure.to_string())
+    {
+        // One that hangs, or is too old for the question, is restarted all the same.
+        return Err(understood(failure).into());
     }
     let manager = Manager::of(&context.layout, &context.environment);
     // The service's settings may be nobody else's to read.
@@ -61,6 +69,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     super::start::start(context)
 }
 
+fn is_refusal(said: &str) -> bool {
+    refused_over_the_wire(said).is_some() || is_of_settings(said)
+}
+
+/// Problems of the settings, rendered already.
+fn is_of_settings(said: &str) -> bool {
+    anstream::adapter::strip_str(said).to_string().starts_with("error: ")
+}
+
 /// The supervisor's words, as if they had been said here.
 fn understood(failure: Failure) -> Failure {
     let said = failure.to_string();
@@ -68,8 +85,7 @@ fn understood(failure: Failure) -> Failure {
         return refused;
     }
     match said.as_str() {
-        // Problems of the settings, rendered already.
-        _ if anstream::adapter::strip_str(&said).to_string().starts_with("error: ") => {
+        _ if is_of_settings(&said) => {
             Failure::told(Exit::Refused, format!("{}\n", said.trim_end()))
         }
         "it is still being prepared" => failure

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{Context, verb};
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
 use crate::installation::private_folder;
 use crate::interrupt::unless_nohup;
 use crate::logbook::LAST_WORDS;
+use crate::server::probe::first_page;
 use crate::service_manager::Manager;
 use crate::steps::Watcher as _;
 use crate::supervise::Request;
@@ -34,6 +37,9 @@ pub(crate) struct Args {
 /// For the new process to take the lock and listen; the real work comes after and has no limit here.
 const TO_SPEAK: Duration = Duration::from_secs(30);
 
+/// For what has just died to be seen and started again: two probes of PostgreSQL, and a gunicorn's start.
+const TO_ANSWER: Duration = Duration::from_secs(90);
+
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     start(context)?;
     if args.open {
@@ -47,15 +53,8 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     let begun = Instant::now();
     let socket = context.layout.run.join("control.sock");
     if let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE) {
-        let address = answer.value["address"].as_str().unwrap_or_default();
         match answer.value["state"].as_str() {
-            Some("running" | "degraded") => {
-                verb("Running", format_args!("already, at {address}"));
-                for pending in answer.value["pending"].as_array().into_iter().flatten() {
-                    super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
-                }
-                return Ok(());
-            }
+            Some("running" | "degraded") => return already(context, &socket, answer.value),
             Some(state) if is_coming(state) => {
                 if wait_for_transaction(context)? {
                     return start(context);
@@ -85,6 +84,46 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     };
     wait_for_socket(context, &socket, started.as_mut())?;
     follow(context, &socket, started, begun)
+}
+
+/// Whoever starts what runs wants to see the page, which may just be on its way back.
+fn already(context: &Context, socket: &Path, mut status: Value) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        let address = status["address"].as_str().unwrap_or_default();
+        let why = match first_page(address, super::PATIENCE) {
+            Ok(Ok(answer)) if answer >= 500 => format!("it answers {answer}"),
+            Ok(Err(why)) => why,
+            // Where it cannot be asked from here, the launcher's own probes count.
+            _ => break,
+        };
+        if begun.elapsed() >= TO_ANSWER {
+            let said = status["message"].as_str().filter(|said| !said.is_empty() && *said != "running");
+            return Err(Failure::new(format!("Mathesar runs at {address}, and does not work"))
+                .cause(said.map_or(why, str::to_owned))
+                .help("what happened: `mathesar logs`, `mathesar doctor`")
+                .help("start everything anew: `mathesar restart --everything`")
+                .into());
+        }
+        if !said && begun.elapsed() >= Duration::from_secs(1) {
+            said = true;
+            verb("Waiting", format_args!("for Mathesar at {address} to work again: {why}"));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        status = match control::ask(socket, Request::Status, super::PATIENCE) {
+            Ok(answer) if matches!(answer.value["state"].as_str(), Some("running" | "degraded")) => {
+                answer.value
+            }
+            // It has gone meanwhile, or comes up again from the beginning.
+            _ => return start(context),
+        };
+    }
+    verb("Running", format_args!("already, at {}", status["address"].as_str().unwrap_or_default()));
+    for pending in status["pending"].as_array().into_iter().flatten() {
+        super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
+    }
+    Ok(())
 }
 
 /// True: there was one, and it is over. What it does is told to whoever began it, and by `status`.
@@ -133,7 +172,9 @@ fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<b
             verb("Waiting", format_args!("for {holder} to be done"));
             said = true;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        // A launcher that ends may take PostgreSQL minutes.
+        let fast = begun.elapsed() < Duration::from_secs(2);
+        std::thread::sleep(Duration::from_millis(if fast { 20 } else { 200 }));
     }
 }
 

@@ -44,6 +44,7 @@ fn parse(line: &[u8]) -> Result<Asked, String> {
             let everything = value.get("everything") == Some(&Value::Bool(true));
             Ok(Asked::Supervisor(Request::Restart { everything }))
         }
+        Some("try-restart") => Ok(Asked::Supervisor(Request::TryOut)),
         Some("reload-config") => Ok(Asked::Supervisor(Request::Reload)),
         Some("follow") => Ok(Asked::Follow),
         Some(_) if let Some(order) = Order::parse(&value) => Ok(Asked::Ordered(order)),
@@ -58,6 +59,7 @@ fn request_line(request: Request) -> String {
         Request::Stop => json!({ "v": VERSION, "do": "stop" }),
         Request::Restart { everything } => json!({ "v": VERSION, "do": "restart", "everything": everything }),
         Request::Reload => json!({ "v": VERSION, "do": "reload-config" }),
+        Request::TryOut => json!({ "v": VERSION, "do": "try-restart" }),
         // Never asked over the socket: whoever holds it has to live in the same process.
         Request::Hold | Request::Resume => json!({ "v": VERSION, "do": "nothing" }),
     };
@@ -85,6 +87,7 @@ mod tests {
             Request::Status,
             Request::Stop,
             Request::Reload,
+            Request::TryOut,
             Request::Restart { everything: true },
             Request::Restart { everything: false },
         ] {

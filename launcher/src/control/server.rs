@@ -1,18 +1,20 @@
 //! The supervisor's side of control.sock.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::order::{Order, Orders, end_line};
 use super::{Asked, LONGEST_REQUEST, Lock, VERSION, parse, response_line};
 use crate::failure::Failure;
+use crate::installation::private_folder;
 use crate::server::near::Near;
 use crate::steps::{Event, Feed};
 use crate::supervise::child::thread;
@@ -25,16 +27,51 @@ const MOST_CLIENTS: usize = 32;
 /// How long a client may take for its one line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the socket still lies where it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// The socket, removed at the end.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
+    ended: Arc<AtomicBool>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Where it lies, to tell whether it still does.
+type Place = (u64, u64);
+
+fn place(path: &Path) -> Option<Place> {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Bound beside it and renamed: nobody ever finds it with other permissions, or not listening.
+fn bind(path: &Path) -> Result<(UnixListener, Option<Place>), Failure> {
+    let failed = |cause| Failure::io("listen on", path, cause);
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        private_folder(folder)?;
+    }
+    let fresh = path.with_extension(format!("{}", std::process::id()));
+    let _ = std::fs::remove_file(&fresh);
+    let near = Near::new(&fresh).map_err(failed)?;
+    let listener = UnixListener::bind(near.path()).map_err(failed)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&fresh, path).map_err(failed)?;
+    let place = place(path);
+    Ok((listener, place))
+}
+
+/// True: somebody comes. False: nobody did for so long.
+fn somebody_comes(listener: &UnixListener, patience: Duration) -> bool {
+    let limit = Timespec::try_from(patience).ok();
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut fds, limit.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 /// Answers on this socket from a thread. The lock proves that a socket which lies there is a dead one's.
@@ -45,21 +82,23 @@ pub fn serve(
     feed: Feed,
     orders: Arc<dyn Orders>,
 ) -> Result<Server, Failure> {
-    let failed = |cause| Failure::io("listen on", path, cause);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|cause| Failure::io("make", folder, cause))?;
-    }
-    // Bound beside it and renamed: nobody ever finds it with other permissions, or not listening.
-    let fresh = path.with_extension(format!("{}", std::process::id()));
-    let _ = std::fs::remove_file(&fresh);
-    let near = Near::new(&fresh).map_err(failed)?;
-    let listener = UnixListener::bind(near.path()).map_err(failed)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    std::fs::rename(&fresh, path).map_err(failed)?;
+    let mut bound = bind(path)?;
     let clients = Arc::new(AtomicUsize::new(0));
+    let (own, ended) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
+    let server = Server { path: path.to_owned(), ended: Arc::clone(&ended) };
     thread("control".to_owned(), move || {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else {
+        loop {
+            if !somebody_comes(&bound.0, LOOK_AGAIN) {
+                // Whoever tidies up /run or /tmp would leave one that cannot be reached, nor stopped but by a signal.
+                if place(&own) != bound.1
+                    && !ended.load(Ordering::SeqCst)
+                    && let Ok(again) = bind(&own)
+                {
+                    bound = again;
+                }
+                continue;
+            }
+            let Ok((stream, _)) = bound.0.accept() else {
                 // Out of descriptors, most likely: waiting is all that helps.
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
@@ -79,7 +118,7 @@ pub fn serve(
             }
         }
     })?;
-    Ok(Server { path: path.to_owned() })
+    Ok(server)
 }
 
 /// Whoever runs the supervisor, and root. File permissions say the same; a folder may be copied, a uid not.
@@ -139,7 +178,7 @@ fn after_the_end(request: Request, message: &str) -> Result<Value, String> {
             Ok(json!({ "state": "stopping", "message": message, "address": null, "pending": [] }))
         }
         Request::Stop => Ok(Value::Null),
-        Request::Restart { .. } | Request::Reload | Request::Hold | Request::Resume => {
+        Request::Restart { .. } | Request::Reload | Request::TryOut | Request::Hold | Request::Resume => {
             Err("it is being stopped".to_owned())
         }
     }

@@ -153,36 +153,6 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// What must be right before anything is done, `plan` included.
-    pub fn check(&self) -> Result<(), Failure> {
-        if self.owner.uid == 0 {
-            return Err(Failure::new("PostgreSQL refuses to run as root")
-                .exit(Exit::Refused)
-                .help("run it as the service's user: `sudo systemctl start mathesar`, or as yourself"));
-        }
-        /// What the system allows, with the NUL: Linux 108, macOS 104.
-        const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
-        let name = self.socket_file();
-        let length = name.as_os_str().len();
-        if length > LONGEST {
-            return Err(Failure::new(format!(
-                "the path of the database's socket is too long: {}",
-                name.display()
-            ))
-            .cause(format!("it has {length} bytes, and the system allows {LONGEST}"))
-            .exit(Exit::Refused)
-            .help("choose a folder with a shorter path: `mathesar --home DIR …`"));
-        }
-        // libpq takes a comma for the end of a host's name, and of a socket's folder too.
-        if name.to_str().is_none_or(|name| name.contains(|c: char| c.is_control() || c == ',')) {
-            return Err(Failure::new(format!("{} cannot be the database's socket", name.display()))
-                .cause("PostgreSQL's programs stumble over commas, control characters and what is not UTF-8 in its path")
-                .exit(Exit::Refused)
-                .help("choose a folder with a plain path: `mathesar --home DIR …`"));
-        }
-        Ok(())
-    }
-
     pub(super) fn socket_file(&self) -> PathBuf {
         self.socket.join(format!(".s.PGSQL.{}", super::PORT))
     }

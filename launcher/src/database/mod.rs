@@ -3,6 +3,7 @@
 //! The cluster listens on a socket only. `state/database` holds its data (`data`) and a lock that the server itself
 //! keeps for as long as any of its processes lives, so that there is never a second one on the same data.
 
+mod check;
 mod cluster;
 mod conf;
 mod discover;

@@ -195,9 +195,18 @@ impl Service for Postgres {
     }
 
     fn probe(&mut self) -> Result<(), Failure> {
-        let inner = self.lock();
+        let mut inner = self.lock();
         match &inner.cluster {
             Some(cluster) if cluster.is_ready() => Ok(()),
+            // Nobody ever reaches it again; it makes a new one when it starts.
+            Some(cluster) if inner.runs() && !cluster.socket_file().exists() => {
+                const GONE: &str = "PostgreSQL's socket was removed";
+                inner.stop();
+                if let Some(exits) = inner.exits.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                    exits.ended(GONE.to_owned());
+                }
+                Err(Failure::new(GONE))
+            }
             _ => Err(Failure::new("PostgreSQL does not accept connections")),
         }
     }

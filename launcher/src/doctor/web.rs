@@ -1,7 +1,6 @@
 //! How visitors reach Mathesar, by which names, and who was there first.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -9,8 +8,11 @@ use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
 
 use super::{Check, Entry, Group, Known, Look, NOT_RUNNING};
 use crate::installation::Installation;
-use crate::server::holder;
+use crate::server::{holder, probe};
 use crate::steps::{Exposure, exposure};
+
+/// A page that has not come by then does not come.
+const LONGEST: Duration = Duration::from_secs(15);
 
 pub(super) static PORT: Entry = Entry {
     id: "port",
@@ -98,7 +100,7 @@ impl Facts {
             trusted: installation.config.list("server.trusted-proxies").to_vec(),
             public: public(installation),
             page: match running {
-                true => page(address.as_deref().unwrap_or_default()),
+                true => probe::first_page(address.as_deref().unwrap_or_default(), LONGEST),
                 false => Err(NOT_RUNNING.to_owned()),
             },
             admin: admin(look),
@@ -159,50 +161,6 @@ fn try_bind(address: SocketAddr) -> Result<(), Errno> {
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &address)
 }
-
-/// As a browser of this machine would ask.
-fn page(address: &str) -> Known<Result<u16, String>> {
-    let limit = Duration::from_secs(15);
-    if let Some(path) = address.strip_prefix("unix:") {
-        use crate::server::probe::{Answer, get};
-        let answer = get(std::path::Path::new(path), PATH, "localhost", limit, || false);
-        return Ok(match answer {
-            Answer::Status(status) => Ok(status),
-            other => Err(format!("{other:?}").to_lowercase()),
-        });
-    }
-    let place = address.strip_prefix("http://").ok_or("it has no address yet")?;
-    let place = place.replace("localhost:", "127.0.0.1:");
-    let place: SocketAddr = place.parse().map_err(|_| format!("`{address}` is no address"))?;
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&place, limit)?;
-        stream.set_read_timeout(Some(limit))?;
-        stream.set_write_timeout(Some(limit))?;
-        let own = if place.ip().is_loopback() { place.ip() } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let host = if own.is_ipv6() { format!("[{own}]") } else { own.to_string() };
-        let request = format!("GET {PATH} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: mathesar-doctor\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut head = vec![0; 64];
-        let mut length = 0;
-        while length < 16 {
-            match stream.read(&mut head[length..])? {
-                0 => break,
-                more => length += more,
-            }
-        }
-        head.truncate(length);
-        Ok(head)
-    };
-    let head = match ask() {
-        Ok(head) => head,
-        Err(cause) => return Ok(Err(cause.to_string())),
-    };
-    let line = String::from_utf8_lossy(&head).into_owned();
-    let status = line.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-    Ok(status.ok_or_else(|| "no answer that is HTTP".to_owned()))
-}
-
-const PATH: &str = crate::server::gunicorn::PROBE_PATH;
 
 fn admin(look: &Look) -> Known<bool> {
     let answer = look.query("SELECT EXISTS (SELECT FROM mathesar_user WHERE is_superuser);")?;
@@ -346,25 +304,6 @@ mod tests {
         drop(listener);
         assert_eq!(try_bind(address), Ok(()));
         assert_eq!(try_bind("192.0.2.1:8000".parse().unwrap()), Err(Errno::ADDRNOTAVAIL));
-    }
-
-    #[test]
-    fn statuses_are_read_from_the_wire() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let server = std::thread::spawn(move || {
-            for answer in ["HTTP/1.1 302 Found\r\n\r\n", "SSH-2.0-OpenSSH_9\r\n"] {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                let size = stream.read(&mut request).unwrap();
-                assert!(String::from_utf8_lossy(&request[..size]).contains("Host: 127.0.0.1\r\n"));
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        assert_eq!(page(&address), Ok(Ok(302)));
-        assert_eq!(page(&address), Ok(Err("no answer that is HTTP".to_owned())));
-        server.join().unwrap();
-        assert!(matches!(page(&address), Ok(Err(_))));
     }
 
     #[test]

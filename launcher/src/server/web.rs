@@ -294,6 +294,16 @@ impl Service for Web {
                 let seconds = PROBE_TIMEOUT.as_secs();
                 Err(Failure::new(format!("{PROBE_PATH} does not answer within {seconds} s")))
             }
+            Answer::Closed if !gone() && !running.probes.exists() => {
+                const GONE: &str = "the socket for probes was removed";
+                let exits = running.exits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // It would never be known again whether it works; visitors wait in the backlog.
+                self.stop();
+                if let Some(exits) = exits {
+                    exits.ended(GONE.to_owned());
+                }
+                Err(Failure::new(GONE))
+            }
             Answer::Closed | Answer::Cancelled | Answer::Strange => {
                 Err(Failure::new(format!("{PROBE_PATH} is not answered")))
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::lock_of;
 use super::tasks::SOON;
+use super::tried;
 use crate::failure::{Exit, Failure};
 use crate::installation::{Fingerprint, Installation};
 use crate::progress::Silent;
@@ -126,18 +127,6 @@ impl Shown {
         }
         pending
     }
-
-    /// What a restart would fail at, after it has stopped what runs.
-    fn try_out(&self, world: &World, deep: &[String]) -> Result<(), Failure> {
-        if world.listen.is_none() && deep.iter().any(|name| name == "server.listen") {
-            self.listener.could_be(world.installation.listen())?;
-        }
-        // A new gunicorn would wait for it, and so would its visitors.
-        if world.installation.is_external() {
-            world.work(Step::Database, &Silent)?;
-        }
-        Ok(())
-    }
 }
 
 /// How a restart's refusal begins on the wire, which carries one text; its helps follow.
@@ -199,12 +188,25 @@ impl Hooks for Shown {
         }
     }
 
+    fn try_out(&mut self) -> Result<(), Failure> {
+        let now = self.installation.again()?;
+        if self.served.get().is_none() {
+            return Ok(());
+        }
+        let world = World::like(now, &self.world)?;
+        tried::everything(&world, &self.listener).map_err(refused)
+    }
+
     fn reload(&mut self) -> Result<(), Failure> {
         let now = self.installation.again()?;
         let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
         let (served, world) = (self.served.get(), World::like(now, &self.world)?);
         if served.is_some() {
-            self.try_out(&world, &deep).map_err(refused)?;
+            let tried = match deep.is_empty() {
+                true => tried::web_server(&world),
+                false => tried::everything(&world, &self.listener),
+            };
+            tried.map_err(refused)?;
         }
         if served.is_some() && !deep.iter().any(|name| name.starts_with("database.")) {
             // Others may be going to be let in. Refused while it runs, rather than after it was stopped.

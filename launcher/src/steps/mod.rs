@@ -17,7 +17,7 @@ pub(crate) use event::Telling;
 pub use event::{Event, Kind, Watcher, stage};
 pub use feed::Feed;
 pub use graph::walk;
-pub use outlook::{Download, Outlook, Serving, State, outlook};
+pub use outlook::{Download, Outlook, Serving, State, outlook, refusal};
 pub use tables::compare;
 pub use work::{MIGRATED, migrated_by};
 pub use world::{Wanted, World};

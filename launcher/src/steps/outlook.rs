@@ -80,27 +80,8 @@ impl Outlook {
 
 /// Every step in order. Reads, runs `--version`s, and writes nothing. `serving`: what a launcher that runs says of itself.
 pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Outlook> {
-    let mut all: Vec<Outlook> = SETUP
-        .iter()
-        .map(|step| {
-            Outlook::of(
-                *step,
-                match step {
-                    Step::Config => Ok(config(installation)),
-                    Step::Release => release(installation),
-                    Step::Python => python(installation),
-                    Step::Static => statics(installation),
-                    Step::Postgresql => postgresql(installation),
-                    Step::Cluster => cluster(installation),
-                    Step::Database => database(installation),
-                    Step::Migrate => migrate(installation),
-                    Step::Activate => activate(installation),
-                    Step::Admin => admin(installation, serving.is_some_and(|serving| serving.ready)),
-                    _ => Ok(server(installation, serving)),
-                },
-            )
-        })
-        .collect();
+    let mut all: Vec<Outlook> =
+        SETUP.iter().map(|step| Outlook::of(*step, look(*step, installation, serving))).collect();
     all.push(server(installation, serving));
     if let (None, Some(first)) = (serving, all.first_mut()) {
         // Under its lock, whoever starts it does this before everything else.
@@ -113,6 +94,27 @@ pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Ou
         }));
     }
     all
+}
+
+/// The first refusal that a start would meet, before it is made.
+pub fn refusal(installation: &Installation) -> Result<(), Failure> {
+    SETUP.iter().try_for_each(|step| look(*step, installation, None).map(drop))
+}
+
+fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> Result<Outlook, Failure> {
+    match step {
+        Step::Config => Ok(config(installation)),
+        Step::Release => release(installation),
+        Step::Python => python(installation),
+        Step::Static => statics(installation),
+        Step::Postgresql => postgresql(installation),
+        Step::Cluster => cluster(installation),
+        Step::Database => database(installation),
+        Step::Migrate => migrate(installation),
+        Step::Activate => activate(installation),
+        Step::Admin => admin(installation, serving.is_some_and(|serving| serving.ready)),
+        _ => Ok(server(installation, serving)),
+    }
 }
 
 fn config(installation: &Installation) -> Outlook {
@@ -312,6 +314,10 @@ fn cluster(installation: &Installation) -> Result<Outlook, Failure> {
     }
     let data = installation.database_folder().join("data");
     if let Some(major) = database::existing_major(&installation.database_folder())? {
+        if let Ok(Some(cluster)) = installation.existing_cluster() {
+            cluster.check()?;
+            cluster.try_settings()?;
+        }
         let text = format!("of PostgreSQL {major} in {}", data.display());
         return Ok(Outlook::new(Step::Cluster, State::Done, text));
     }

@@ -235,6 +235,12 @@ impl World {
         for name in &made.databases {
             progress.done(&format!("Created the database {name}"));
         }
+        if made.no_first && self.installation.set_by_someone("database.user-database") {
+            progress.note(&format!(
+                "there is no database {}: `database.user-database` counts when a cluster is made; yours are as they were",
+                cluster.settings.user_database
+            ));
+        }
         Ok(!made.databases.is_empty())
     }
 

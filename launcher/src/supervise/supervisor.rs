@@ -24,6 +24,8 @@ pub trait Hooks {
     fn tell(&mut self, phase: Phase, text: &str);
     /// Reads the configuration again; the last service is replaced after it.
     fn reload(&mut self) -> Result<(), Failure>;
+    /// Whether a restart of everything would work with the configuration as it is now.
+    fn try_out(&mut self) -> Result<(), Failure>;
     /// Further fields for `status`.
     fn status(&self) -> serde_json::Map<String, Value>;
 }
@@ -38,6 +40,8 @@ pub enum Request {
         everything: bool,
     },
     Reload,
+    /// Nothing but the question whether a restart of everything would work.
+    TryOut,
     /// Everything down, with the page for visitors, until `Resume`: for whoever works on the data.
     Hold,
     Resume,
@@ -233,6 +237,10 @@ impl Supervisor {
             Request::Stop => {
                 responder(Ok(json!({ "state": "stopping" })));
                 self.feed(Event::StopAsked, hooks)
+            }
+            Request::TryOut => {
+                responder(hooks.try_out().map(|()| Value::Null).map_err(|failure| failure.whole()));
+                None
             }
             // One at a time, so that each answer finds its question.
             _ if !self.responders.is_empty() => {

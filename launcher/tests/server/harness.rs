@@ -143,6 +143,10 @@ impl Hooks for Surroundings {
         self.sink.line("launcher", &format!("{}: {text}", phase.name()));
     }
 
+    fn try_out(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn reload(&mut self) -> Result<(), Failure> {
         Ok(())
     }

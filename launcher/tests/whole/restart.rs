@@ -1,5 +1,7 @@
 //! A restart that cannot work, and an end that nobody wrote down.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rustix::process::Signal;
 
 use crate::external::{External, PASSWORD};
@@ -53,4 +55,94 @@ fn what_a_restart_would_fail_at_is_said_while_it_runs() {
     assert_eq!(names(&status), names(&running));
     home.ok(&["stop"]);
     assert_eq!(home.status()["state"], "stopped");
+}
+
+#[test]
+fn nothing_that_a_start_would_refuse_stops_what_runs() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let pid = home.status()["pid"].clone();
+    let data = home.layout.state.join("database/data");
+    let mode = |mode| std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+    let elsewhere = format!("postgresql://me@127.0.0.1:{}/x", crate::machine::free_port());
+    let settings = [
+        ("[database]\nurl = \"@\"\n".replace('@', &elsewhere), "no server listens on 127.0.0.1:"),
+        ("[database]\nbin = \"/usr/share\"\n".to_owned(), "database.bin"),
+        ("[database]\nshared-buffers = \"40TB\"\n".to_owned(), "shared"),
+        (
+            "[app]\nsecret-key = \"another one, of the proper length for a key\"\n".to_owned(),
+            "another than the one",
+        ),
+        ("[database]\nname = \"empty\"\nbin = \"/usr/share\"\n".to_owned(), "database.bin"),
+    ];
+    let still = |said: &str| {
+        let status = home.status();
+        assert_eq!((&status["pid"], &status["state"]), (&pid, &"running".into()), "{said}: {status:#}");
+        assert!(matches!(home.get("/auth/login/").0, 200 | 302), "{said}");
+    };
+    for (text, said) in &settings {
+        home.conf(text);
+        for command in [&["restart"][..], &["restart", "--everything"]] {
+            refused(&home, command, 4, &[said]);
+            still(said);
+        }
+    }
+    // Neither of these is pending: the one counts for new clusters, the other is no setting.
+    home.conf("[database]\nname = \"empty\"\n");
+    let words =
+        ["it runs on as before: there is no database empty", "config set database.name mathesar_django"];
+    refused(&home, &["restart", "--everything"], 4, &words);
+    still("name");
+    home.conf("");
+    mode(0o755);
+    refused(&home, &["restart", "--everything"], 4, &["its mode is 755", "chmod 700"]);
+    still("mode");
+    mode(0o700);
+    home.ok(&["restart", "--everything"]);
+    assert_ne!(home.status()["pid"], pid);
+}
+
+#[test]
+fn a_database_of_another_name_is_not_begun_anew() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[database]\nname = \"empty\"\nuser-database = \"another\"\n");
+    let words = ["there is no database empty", "tables are in mathesar_django", "config set database.name"];
+    refused(&home, &["start"], 4, &words);
+    home.conf("[database]\nuser-database = \"another\"\n");
+    home.ok(&["start"]);
+    let databases = home.sql("postgres", "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database");
+    assert_eq!(databases, "mathesar mathesar_django postgres template0 template1");
+    assert!(home.log().contains("`database.user-database` counts when a cluster is made"), "{}", home.log());
+    // A person removes Mathesar's own database, to begin anew: that is what happens.
+    home.ok(&["stop"]);
+    home.ok(&["db", "start"]);
+    home.sql("postgres", "DROP DATABASE mathesar_django");
+    home.ok(&["start"]);
+    assert_eq!(home.sql("mathesar_django", "SELECT count(*) FROM mathesar_user"), "0");
+}
+
+#[test]
+fn sockets_that_were_removed_come_back() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    let running = home.status();
+    std::fs::remove_dir_all(&home.layout.run).unwrap();
+    home.until("it can be asked again", || home.status()["state"] == "running");
+    assert_eq!(home.status()["pid"], running["pid"]);
+    assert_eq!(mode_of(&home.layout.run), 0o700);
+    // Waits for the page, whatever has to be started anew for it.
+    std::fs::remove_dir_all(&home.layout.database_socket).unwrap();
+    let gunicorn = home.pids("gunicorn");
+    let master = *gunicorn.iter().min().unwrap();
+    signal(master, Signal::KILL);
+    home.until("the page is away", || home.try_get("/auth/login/").is_none_or(|page| page.status >= 500));
+    let said = home.ok(&["start"]);
+    assert!(said.stderr.contains("already, at"), "{said:?}");
+    assert!(matches!(home.get("/auth/login/").0, 200 | 302));
+    home.until("it is well", || home.status()["state"] == "running");
+    assert_eq!(home.status()["pid"], running["pid"]);
+}
+
+fn mode_of(path: &std::path::Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }

@@ -124,6 +124,8 @@ fn connection(look: &Look) -> (Known<Result<String, Told>>, Vec<&'static str>) {
     let Some(external) = external else {
         let answer = look.running_cluster().map(|cluster| {
             let asked = cluster.query(&cluster.settings.name, "SELECT current_setting('server_version');");
+            // Of the reasons this one has a cure.
+            let asked = asked.map_err(|failure| cluster.refuse_other_names().err().unwrap_or(failure));
             asked.map(|version| format!("PostgreSQL {version} answers")).map_err(|failure| Told::of(&failure))
         });
         return match (&look.cluster, answer) {

@@ -1,0 +1,41 @@
+//! What a restart would fail at, found out while the present one still serves.
+
+use crate::database::External;
+use crate::failure::Failure;
+use crate::progress::Silent;
+use crate::server::Listener;
+use crate::steps::{self, Step, World};
+
+/// A new gunicorn beside the old one.
+pub(super) fn web_server(now: &World) -> Result<(), Failure> {
+    // It would wait for the database, and so would its visitors.
+    match External::of(&now.installation.config)? {
+        Some(_) => server_of_theirs(now),
+        None => Ok(()),
+    }
+}
+
+/// Everything, down and up again. `now` has the settings as they are now.
+pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure> {
+    let installation = &now.installation;
+    if now.listen.is_none() {
+        listener.could_be(installation.listen())?;
+    }
+    steps::refusal(installation)?;
+    // Compared with the one that the data were made with.
+    installation.secret_key()?;
+    match installation.is_external() {
+        true => server_of_theirs(now),
+        false => match installation.existing_cluster()? {
+            // The databases are looked for in the server that runs, unless that is somebody else's.
+            Some(cluster) if cluster.is_ready() => cluster.refuse_other_names(),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn server_of_theirs(now: &World) -> Result<(), Failure> {
+    // Which psql there is was not asked where the database is a private one as yet.
+    now.work(Step::Postgresql, &Silent)?;
+    now.work(Step::Database, &Silent).map(drop)
+}
