@@ -77,20 +77,26 @@ impl Tree {
     }
 
     fn tar_gz(&self, top: &str, epoch: u64) -> Result<Vec<u8>> {
-        // The gzip header has neither time nor name, and "unknown" for the operating system.
-        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-        let mut tar = Builder::new(gzip);
-        let folder = (Path::new(top), &Node::Folder);
-        for (path, node) in
-            std::iter::once(folder).chain(self.nodes.iter().map(|(path, node)| (&**path, node)))
-        {
-            let path = if path == Path::new(top) { path.to_owned() } else { Path::new(top).join(path) };
-            append(&mut tar, &path, node, epoch)
-                .with_context(|| format!("cannot archive {}", path.display()))?;
-        }
-        let gzip = tar.into_inner().context("cannot finish the tar archive")?;
-        gzip.finish().context("cannot finish the gzip stream")
+        let top = Path::new(top);
+        let below = self.nodes.iter().map(|(path, node)| (top.join(path), node));
+        compressed(std::iter::once((top.to_owned(), &Node::Folder)).chain(below), epoch)
     }
+
+    /// The same without a folder around it.
+    pub(crate) fn tar_gz_bare(&self, epoch: u64) -> Result<Vec<u8>> {
+        compressed(self.nodes.iter().map(|(path, node)| (path.clone(), node)), epoch)
+    }
+}
+
+fn compressed<'a>(nodes: impl Iterator<Item = (PathBuf, &'a Node)>, epoch: u64) -> Result<Vec<u8>> {
+    // The gzip header has neither time nor name, and "unknown" for the operating system.
+    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+    let mut tar = Builder::new(gzip);
+    for (path, node) in nodes {
+        append(&mut tar, &path, node, epoch).with_context(|| format!("cannot archive {}", path.display()))?;
+    }
+    let gzip = tar.into_inner().context("cannot finish the tar archive")?;
+    gzip.finish().context("cannot finish the gzip stream")
 }
 
 fn append(tar: &mut Builder<impl std::io::Write>, path: &Path, node: &Node, epoch: u64) -> Result<()> {

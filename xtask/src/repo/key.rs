@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use xshell::cmd;
 
 use crate::shell;
@@ -24,6 +25,12 @@ impl Key {
         Ok(key)
     }
 
+    /// One that `throw_away` has made.
+    #[cfg(test)]
+    pub(crate) fn at(home: &Path, fingerprint: &str) -> Key {
+        Key { home: Some(home.to_owned()), fingerprint: fingerprint.to_owned() }
+    }
+
     /// One that is made now, in a folder of its own: for what is thrown away afterwards.
     pub(crate) fn throw_away(home: &Path, name: &str) -> Result<Key> {
         use std::os::unix::fs::PermissionsExt as _;
@@ -32,7 +39,7 @@ impl Key {
             .with_context(|| format!("cannot set the mode of {}", home.display()))?;
         let mut key = Key { home: Some(home.to_owned()), fingerprint: String::new() };
         let user = format!("{name} <throw-away@localhost>");
-        key.gpg(&["--passphrase", "", "--quick-generate-key", &user, "ed25519", "sign", "1d"])?;
+        key.gpg(&["--passphrase", "", "--quick-generate-key", &user, "ed25519", "sign", "30d"])?;
         let listed = key.gpg(&["--with-colons", "--list-secret-keys"])?;
         let line = listed.lines().find_map(|line| line.strip_prefix("fpr:"));
         let fingerprint = line.and_then(|line| line.split(':').find(|field| !field.is_empty()));
@@ -55,13 +62,50 @@ impl Key {
         self.home.iter().map(|home| ("GNUPGHOME", home.as_path())).collect()
     }
 
-    /// `what`: `--clear-sign` or `--detach-sign`.
-    pub(crate) fn sign(&self, what: &[&str], file: &Path, to: &Path) -> Result<()> {
-        let (file, to) = (text(file)?, text(to)?);
-        let mut arguments = vec!["--yes", "--local-user", &self.fingerprint, "--output", to];
+    /// `what`: `--clear-sign` or `--detach-sign`. Of the same bytes and at the same time it is the same signature, where the key's
+    /// algorithm has no need of chance (Ed25519, RSA).
+    pub(crate) fn sign(&self, what: &[&str], file: &Path, to: &Path, at: Timestamp) -> Result<()> {
+        let (file, to, time) = (text(file)?, text(to)?, frozen(at));
+        let mut arguments =
+            vec!["--yes", "--faked-system-time", &time, "--local-user", &self.fingerprint, "--output", to];
         arguments.extend(what);
         arguments.push(file);
         self.gpg(&arguments).map(drop)
+    }
+
+    /// By which other programs choose it.
+    pub(crate) fn signer(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether this signature is this key's: one beside `data`, or one around what it signs.
+    pub(crate) fn verify(&self, signature: &Path, data: Option<&Path>) -> Result<()> {
+        let mut arguments = vec!["--status-fd", "1", "--verify", text(signature)?];
+        arguments.extend(data.map(text).transpose()?);
+        let what = || format!("{} is no good signature of {}", signature.display(), self.fingerprint);
+        let said = self.gpg(&arguments).with_context(what)?;
+        // The last word is the primary key's fingerprint, whichever of its subkeys has signed.
+        let by = said.lines().find_map(|line| line.strip_prefix("[GNUPG:] VALIDSIG "));
+        let ours = by.is_some_and(|line| line.split(' ').any(|word| word == self.fingerprint));
+        anyhow::ensure!(ours, "{}: it is somebody else's", what());
+        Ok(())
+    }
+
+    /// The same for packages that carry theirs, by rpm itself.
+    pub(crate) fn verify_rpms(&self, rpms: &[PathBuf]) -> Result<()> {
+        if rpms.is_empty() {
+            return Ok(());
+        }
+        let ring = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let shell = shell::at(ring.path())?;
+        std::fs::write(ring.path().join("key.asc"), self.public()?).context("cannot write a key")?;
+        let database = ring.path().join("rpm");
+        cmd!(shell, "rpmkeys --dbpath {database} --import key.asc").quiet().run()?;
+        let said =
+            cmd!(shell, "rpmkeys --dbpath {database} --checksig {rpms...}").quiet().ignore_status().read()?;
+        let bad: Vec<&str> = said.lines().filter(|line| !line.ends_with(": digests signatures OK")).collect();
+        anyhow::ensure!(bad.is_empty() && said.lines().count() == rpms.len(), "rpm says: {}", bad.join("; "));
+        Ok(())
     }
 
     /// The public half, as text.
@@ -70,6 +114,11 @@ impl Key {
             self.gpg(&["--armor", "--export-options", "export-minimal", "--export", &self.fingerprint])?;
         Ok(format!("{}\n", text.trim_end()))
     }
+}
+
+/// gpg's clock, standing still at this moment.
+pub(crate) fn frozen(at: Timestamp) -> String {
+    format!("{}!", at.as_second())
 }
 
 impl Drop for Key {

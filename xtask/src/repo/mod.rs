@@ -1,23 +1,34 @@
-//! `cargo xtask repo`: signed static repositories of the packages in dist/, which any web server can serve.
+//! `cargo xtask repo`: signed static repositories of packages, which any web server can serve, also while they change.
 
 mod apt;
+mod check;
 mod dnf;
+mod folder;
 mod key;
+mod names;
 mod pacman;
+mod page;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 
 use crate::files::remove;
 use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
 
+pub(crate) use check::Problems;
+use check::is;
+pub(crate) use folder::Facts;
 pub(crate) use key::Key;
 
-/// Make repositories that apt, dnf and pacman install from
+/// Make, extend, check and re-sign repositories that apt, dnf and pacman install from
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,58 +38,171 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Build(Build),
+    Add(Add),
+    Sign(Sign),
+    Check(Check),
 }
 
 /// Make signed repositories of the packages that are in a folder
 ///
 /// DIR gets one folder for each package manager, with the packages, the signed index, the public key and the lines of configuration that
-/// name it. It is made beside and renamed: who reads it sees the old one or the new one. A package manager whose index this machine cannot
-/// make is left out, and that is said.
+/// name it, and a page for people. It is made beside and renamed: who reads it sees the old one or the new one. A package manager whose
+/// index this machine cannot make is left out, and that is said.
 #[derive(clap::Args)]
 struct Build {
     /// Where to; what is there is replaced if `repo build` has made it
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    #[command(flatten)]
+    how: How,
+    /// The address that DIR will be served at
+    #[arg(long, value_name = "URL")]
+    url: String,
+}
+
+/// Add the packages that are in a folder to repositories that people read from meanwhile
+///
+/// Packages come first, then the index, and last the one file that names it: a reader at any instant sees the old state or the new one, whole.
+/// A file that was published once is never changed; another one of its name is refused before anything is written. Of each package the newest
+/// versions stay in the index; what no index names any more is removed a day later. Killed at any moment, it is run again.
+#[derive(clap::Args)]
+struct Add {
+    /// What `repo build` has made
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Sign the indices that are there again, before they expire
+///
+/// apt believes an index until its Valid-Until. To be run daily: it does nothing as long as more than half of the time is left.
+#[derive(clap::Args)]
+struct Sign {
+    /// What `repo build` has made
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The key to sign with: its fingerprint, in gpg's key ring (GNUPGHOME)
+    #[arg(long, value_name = "FINGERPRINT")]
+    key: String,
+    /// Also where it is not time yet; with a new key, all of it
+    #[arg(long)]
+    again: bool,
+}
+
+/// Check every signature, digest and date that a package manager would look at
+///
+/// Ends with exit code 1 where something is wrong, each finding a line.
+#[derive(clap::Args)]
+struct Check {
+    /// What `repo build` has made
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The key that has to have signed it: its fingerprint, in gpg's key ring (GNUPGHOME)
+    #[arg(long, value_name = "FINGERPRINT")]
+    key: String,
+}
+
+#[derive(clap::Args)]
+struct How {
     /// Where the packages are, as `cargo xtask dist` leaves them
     #[arg(long, value_name = "DIR", default_value = "dist")]
     dist: PathBuf,
     /// The key to sign with: its fingerprint, in gpg's key ring (GNUPGHOME)
     #[arg(long, value_name = "FINGERPRINT")]
     key: String,
-    /// The address that DIR will be served at
-    #[arg(long, value_name = "URL")]
-    url: String,
+    /// How many versions of each package the index keeps; pacman's has the newest alone
+    #[arg(long, value_name = "NUMBER", default_value_t = KEEP)]
+    keep: usize,
+    /// For how many days apt believes the index
+    #[arg(long, value_name = "DAYS", default_value_t = VALID_DAYS)]
+    valid_days: i64,
+    /// The time of publication instead of now, as `2026-11-26T12:00:00Z`: the same time gives the same bytes, but for signatures
+    #[arg(long, value_name = "TIME")]
+    date: Option<Timestamp>,
 }
 
+const KEEP: usize = 5;
+/// With a daily `repo sign`, it may fail for a week before anybody is told of an old index.
+const VALID_DAYS: i64 = 14;
+/// Longer than anybody takes from reading an index to fetching what it names, in seconds.
+const GRACE: i64 = 24 * 3600;
+
 /// What every kind of repository is made from.
+#[derive(Clone)]
 pub(crate) struct Site<'a> {
-    /// The packages, of one or several versions.
+    /// The packages that are new, of one or several versions.
     pub packages: &'a [PathBuf],
     pub key: &'a Key,
     /// Without a slash at its end.
     pub url: &'a str,
     /// Of the package, and of the repository.
     pub name: &'a str,
+    /// Homebrew's, for the page.
+    pub tap: Option<&'a str>,
     pub tools: &'a Tools,
+    pub keep: usize,
+    pub valid_days: i64,
+    pub now: Timestamp,
+    /// In seconds.
+    pub grace: i64,
+    /// Sign also what has not changed.
+    pub again: bool,
 }
 
-/// In a folder that was made here: so that nothing else is ever replaced.
-const MARK: &str = ".made-by-xtask-repo";
-
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
-    let What::Build(args) = &args.what;
     let here = std::env::current_dir().context("cannot tell the current folder")?;
-    let dist = match args.dist.as_os_str() == "dist" {
-        true => workspace.root.join("dist"),
-        false => here.join(&args.dist),
-    };
-    let packages = packages(&dist)?;
-    let key = Key::of_ring(&args.key)?;
     let tools = Tools::new(workspace);
-    let url = args.url.trim_end_matches('/');
-    let manifest = crate::manifest::load(workspace, &workspace.manifest())?;
-    let site = Site { packages: &packages, key: &key, url, name: manifest.name(), tools: &tools };
-    build(&site, &here.join(&args.dir))
+    let given = |how: &How| match how.dist.as_os_str() == "dist" {
+        true => workspace.root.join("dist"),
+        false => here.join(&how.dist),
+    };
+    match &args.what {
+        What::Build(args) => {
+            let packages = packages(&given(&args.how))?;
+            let key = Key::of_ring(&args.how.key)?;
+            let manifest = crate::manifest::load(workspace, &workspace.manifest())?;
+            let site = Site {
+                packages: &packages,
+                tap: Some(manifest.manifest.homebrew.tap.as_str()),
+                ..Site::new(&key, args.url.trim_end_matches('/'), manifest.name(), &tools)
+            };
+            build(&args.how.apply(site), &here.join(&args.dir))
+        }
+        What::Add(args) => {
+            let dir = here.join(&args.dir);
+            let (packages, key, facts) =
+                (packages(&given(&args.how))?, Key::of_ring(&args.how.key)?, made(&dir)?);
+            let site = Site { packages: &packages, ..Site::new(&key, &facts.url, &facts.name, &tools) };
+            add(&args.how.apply(site), &dir)
+        }
+        What::Sign(args) => {
+            let dir = here.join(&args.dir);
+            let (key, facts) = (Key::of_ring(&args.key)?, made(&dir)?);
+            sign(&Site { again: args.again, ..Site::new(&key, &facts.url, &facts.name, &tools) }, &dir)
+        }
+        What::Check(args) => {
+            let dir = here.join(&args.dir);
+            let (key, facts) = (Key::of_ring(&args.key)?, made(&dir)?);
+            check::run(&Site::new(&key, &facts.url, &facts.name, &tools), &dir)
+        }
+    }
+}
+
+impl How {
+    fn apply<'a>(&self, site: Site<'a>) -> Site<'a> {
+        let now = self.date.unwrap_or(site.now);
+        Site { keep: self.keep, valid_days: self.valid_days, now, ..site }
+    }
+}
+
+fn made(dir: &Path) -> Result<Facts> {
+    Facts::read(dir)?.with_context(|| {
+        format!(
+            "{} holds no repositories\nhelp: make them: `cargo xtask repo build DIR --key … --url …`",
+            dir.display()
+        )
+    })
 }
 
 /// Every package below a folder.
@@ -98,9 +222,56 @@ pub(crate) fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// One package manager's.
+struct Kind {
+    name: &'static str,
+    ending: &'static str,
+    /// Without which its index cannot be made.
+    program: &'static str,
+    conflicts: fn(&Site<'_>, &Path) -> Result<()>,
+    add: Change,
+    /// The present index, signed again.
+    sign: Change,
+    named: fn(&Site<'_>, &Path) -> Result<Named>,
+    check: fn(&Site<'_>, &Path, &mut Problems) -> Result<()>,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: "apt",
+        ending: ".deb",
+        program: "apt-ftparchive",
+        conflicts: apt::conflicts,
+        add: apt::add,
+        sign: apt::resign,
+        named: apt::named,
+        check: apt::check,
+    },
+    Kind {
+        name: "dnf",
+        ending: ".rpm",
+        program: "createrepo_c",
+        conflicts: dnf::conflicts,
+        add: dnf::add,
+        sign: dnf::add,
+        named: dnf::named,
+        check: dnf::check,
+    },
+    Kind {
+        name: "pacman",
+        ending: ".pkg.tar.zst",
+        program: "repo-add",
+        conflicts: pacman::conflicts,
+        add: pacman::add,
+        sign: pacman::add,
+        named: pacman::named,
+        check: pacman::check,
+    },
+];
+
 /// Makes `to`, or leaves what is there as it is.
 pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
-    if to.exists() && !to.join(MARK).exists() {
+    if to.exists() && Facts::read(to)?.is_none() {
         let empty = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
         if !empty {
             bail!("{} was not made by `cargo xtask repo build`: it is not replaced", to.display());
@@ -111,24 +282,15 @@ pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
     let (fresh, old) = (beside("new"), beside("old"));
     remove(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    fs::write(fresh.join(MARK), "").context("cannot write to the new repository")?;
-    for (kind, ending, program, make) in [
-        ("apt", ".deb", "apt-ftparchive", apt::build as fn(&Site<'_>, &Path) -> Result<()>),
-        ("dnf", ".rpm", "createrepo_c", dnf::build),
-        ("pacman", ".pkg.tar.zst", "repo-add", pacman::build),
-    ] {
-        if !site.packages.iter().any(|path| path.to_string_lossy().ends_with(ending)) {
-            continue;
-        }
-        if site.tools.find(program).is_none() {
-            ui::warning(format!("not made: {kind}: {program} is not on PATH"));
-            continue;
-        }
-        let folder = fresh.join(kind);
-        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        make(site, &folder).with_context(|| format!("cannot make the repository for {kind}"))?;
-        ui::verb("Signed", format_args!("the repository for {kind}"));
+    Facts {
+        format: 1,
+        name: site.name.to_owned(),
+        url: site.url.to_owned(),
+        tap: site.tap.map(str::to_owned),
+        superseded: Default::default(),
     }
+    .write(&fresh)?;
+    add(site, &fresh)?;
     remove(&old)?;
     if to.exists() {
         fs::rename(to, &old).with_context(|| format!("cannot rename {}", to.display()))?;
@@ -137,20 +299,102 @@ pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
     remove(&old)
 }
 
-impl Site<'_> {
-    /// The packages with this ending, copied into a folder.
-    fn copy(&self, ending: &str, to: &Path) -> Result<Vec<PathBuf>> {
-        fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-        let mut copies = Vec::new();
-        for package in self.packages.iter().filter(|path| path.to_string_lossy().ends_with(ending)) {
-            let copy = to.join(package.file_name().context("a package without a name")?);
-            fs::copy(package, &copy).with_context(|| format!("cannot copy {}", package.display()))?;
-            copies.push(copy);
+/// Adds to what people read from meanwhile.
+pub(crate) fn add(site: &Site<'_>, dir: &Path) -> Result<()> {
+    change(site, dir, |kind| kind.add, |kind| site.packages.iter().any(|path| kind.takes(path)))
+}
+
+fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
+    change(site, dir, |kind| kind.sign, |kind| dir.join(kind.name).is_dir())
+}
+
+/// What is there, and what of it the present index names.
+type Named = (Vec<PathBuf>, BTreeSet<PathBuf>);
+
+/// In this folder, by way of a scratch folder. True: people read something else now.
+type Change = fn(&Site<'_>, &Path, &Path) -> Result<bool>;
+
+fn change(
+    site: &Site<'_>,
+    dir: &Path,
+    what: impl Fn(&Kind) -> Change,
+    wanted: impl Fn(&Kind) -> bool,
+) -> Result<()> {
+    let _lock = folder::lock(dir)?;
+    let mut facts = made(dir)?;
+    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| wanted(kind)).collect();
+    let able = |kind: &&&Kind| {
+        let able = site.tools.find(kind.program).is_some();
+        if !able {
+            ui::warning(format!("not made: {}: {} is not on PATH", kind.name, kind.program));
         }
-        Ok(copies)
+        able
+    };
+    let kinds: Vec<&Kind> = kinds.iter().filter(able).copied().collect();
+    for kind in &kinds {
+        (kind.conflicts)(site, &dir.join(kind.name))?;
+    }
+    let scratch = folder::scratch(dir)?;
+    for kind in &kinds {
+        let folder = dir.join(kind.name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let scratch = scratch.path().join(kind.name);
+        fs::create_dir(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+        let changed = what(kind)(site, &folder, &scratch)
+            .with_context(|| format!("cannot make the repository for {}", kind.name))?;
+        ui::verb(
+            if changed { "Signed" } else { "Unchanged" },
+            format_args!("the repository for {}", kind.name),
+        );
+    }
+    page::write(site, dir)?;
+    drop(scratch);
+    let (mut all, mut named) = (Vec::new(), BTreeSet::new());
+    for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
+        let (there, of_it) = (kind.named)(site, &dir.join(kind.name))?;
+        all.extend(there);
+        named.extend(of_it);
+    }
+    folder::sweep(dir, &mut facts, &all, &named, site.now, site.grace)
+}
+
+impl Kind {
+    fn takes(&self, path: &Path) -> bool {
+        path.to_string_lossy().ends_with(self.ending)
     }
 }
 
-fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+impl<'a> Site<'a> {
+    pub(crate) fn new(key: &'a Key, url: &'a str, name: &'a str, tools: &'a Tools) -> Site<'a> {
+        Site {
+            packages: &[],
+            key,
+            url,
+            name,
+            tap: None,
+            tools,
+            keep: KEEP,
+            valid_days: VALID_DAYS,
+            now: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
+            grace: GRACE,
+            again: false,
+        }
+    }
+
+    /// The new packages with this ending, and their names.
+    fn new_of(&self, ending: &str) -> Result<Vec<(&'a Path, &'a str)>> {
+        let mut all = Vec::new();
+        for package in self.packages {
+            let name =
+                package.file_name().and_then(|name| name.to_str()).context("a package without a name")?;
+            if !name.ends_with(ending) {
+                continue;
+            }
+            if names::parse(name).is_none() {
+                bail!("{} is not called as packages are", package.display());
+            }
+            all.push((package.as_path(), name));
+        }
+        Ok(all)
+    }
 }

@@ -1,31 +1,215 @@
-//! For pacman: signed packages and a signed database by repo-add.
+//! For pacman: signed packages, and a signed database by repo-add for each architecture.
+//!
+//! Whoever reads while it changes: a database and its signature are two files that pacman knows by these names alone. They are renamed one
+//! right after the other; who asks for the one before and for the other after that is told of a bad signature, and succeeds when they ask
+//! again. pacman has no way around that.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::{Site, write};
+use super::folder::{files, place, publish, replace, same, sync_parent};
+use super::names::Named;
+use super::{Problems, Site, names};
+use crate::archive::{Content, Tree};
 use crate::shell;
 
-pub(super) fn build(site: &Site<'_>, folder: &Path) -> Result<()> {
-    let (name, key) = (site.name, &site.key.fingerprint);
-    let packages = site.copy(".pkg.tar.zst", folder)?;
-    for package in &packages {
-        let signature = package.with_extension("zst.sig");
-        site.key.sign(&["--detach-sign"], package, &signature)?;
+const ENDING: &str = ".pkg.tar.zst";
+
+/// New packages by the architectures that they are for.
+fn by_architecture<'a>(site: &Site<'a>, folder: &Path) -> Result<BTreeMap<String, Vec<(&'a Path, &'a str)>>> {
+    let new = site.new_of(ENDING)?;
+    let of = |file: &str| names::parse(file).map(|named| named.architecture).unwrap_or_default();
+    let mut all: BTreeSet<String> = new.iter().map(|(_, file)| of(file)).filter(|one| one != "any").collect();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            all.insert(entry.file_name().to_string_lossy().into_owned());
+        }
     }
-    let shell = shell::at(folder)?;
-    let database = format!("{name}.db.tar.gz");
-    let mut add = cmd!(shell, "repo-add --quiet --sign --key {key} {database} {packages...}");
-    for (variable, value) in site.key.environment() {
-        add = add.env(variable, value);
+    if all.is_empty() {
+        all.insert("x86_64".to_owned());
     }
-    add.quiet().ignore_stdout().ignore_stderr().run()?;
-    write(&folder.join(format!("{name}.asc")), site.key.public()?)?;
-    let url = site.url;
-    write(
+    let mut sorted = BTreeMap::new();
+    for architecture in all {
+        let fits = |(_, file): &&(&Path, &str)| [architecture.as_str(), "any"].contains(&of(file).as_str());
+        let of_it: Vec<_> = new.iter().filter(fits).copied().collect();
+        sorted.insert(architecture, of_it);
+    }
+    Ok(sorted)
+}
+
+/// Refused before anything is written.
+pub(super) fn conflicts(site: &Site<'_>, folder: &Path) -> Result<()> {
+    for (architecture, packages) in by_architecture(site, folder)? {
+        for (package, file) in packages {
+            same(package, &folder.join(&architecture).join(file))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
+    let mut changed = false;
+    let (name, url) = (site.name, site.url);
+    replace(&folder.join(format!("{name}.asc")), site.key.public()?)?;
+    replace(
         &folder.join(format!("{name}.conf")),
-        format!("[{name}]\nServer = {url}/pacman\nSigLevel = Required DatabaseRequired\n"),
-    )
+        format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n"),
+    )?;
+    for (architecture, packages) in by_architecture(site, folder)? {
+        let folder = folder.join(&architecture);
+        let mut added = Vec::new();
+        for (package, file) in packages {
+            let (to, signature) = (folder.join(file), folder.join(format!("{file}.sig")));
+            if !signature.exists() {
+                let fresh = scratch.join("package.sig");
+                site.key.sign(&["--detach-sign"], package, &fresh, site.now)?;
+                place(&fresh, &signature)?;
+            }
+            publish(package, &to, scratch)?;
+            added.push(to);
+        }
+        changed |= database(site, &folder, added, scratch)
+            .with_context(|| format!("cannot make the database for {architecture}"))?;
+    }
+    Ok(changed)
+}
+
+fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &Path) -> Result<bool> {
+    let name = site.name;
+    let work = scratch.join("database");
+    crate::files::remove(&work)?;
+    fs::create_dir(&work).with_context(|| format!("cannot create {}", work.display()))?;
+    for end in ["db", "files"] {
+        let there = folder.join(format!("{name}.{end}"));
+        if there.exists() {
+            let copy = work.join(format!("{name}.{end}.tar.gz"));
+            fs::copy(&there, &copy).with_context(|| format!("cannot copy {}", there.display()))?;
+        } else if added.is_empty() {
+            return Ok(false);
+        }
+    }
+    let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Of several versions the newest comes last: the database has one.
+    added.sort_by(|a, b| {
+        let version = |path| names::parse(&file_name(path)).map(|named| named.version).unwrap_or_default();
+        names::compare(&version(a), &version(b))
+    });
+    let shell = shell::at(&work)?;
+    let database = format!("{name}.db.tar.gz");
+    if !added.is_empty() {
+        // The signatures lie beside the packages, and go into the database.
+        cmd!(shell, "repo-add --quiet --prevent-downgrade {database} {added...}")
+            .quiet()
+            .ignore_stdout()
+            .ignore_stderr()
+            .run()?;
+    }
+    let mut fresh = Vec::new();
+    for end in ["files", "db"] {
+        let (to, made) = (folder.join(format!("{name}.{end}")), work.join(format!("{name}.{end}.tar.gz")));
+        let bytes = again(&made)?;
+        if !site.again
+            && fs::read(&to).is_ok_and(|now| now == bytes)
+            && site.key.verify(&signature(&to), Some(&to)).is_ok()
+        {
+            continue;
+        }
+        let (plain, signed) = (work.join(end), work.join(format!("{end}.sig")));
+        fs::write(&plain, &bytes).with_context(|| format!("cannot write {}", plain.display()))?;
+        site.key.sign(&["--detach-sign"], &plain, &signed, site.now)?;
+        fresh.push((plain, signed, to));
+    }
+    let changed = !fresh.is_empty();
+    for (plain, signed, to) in fresh {
+        for file in [&signed, &plain] {
+            let synced = fs::File::open(file).and_then(|file| file.sync_all());
+            synced.with_context(|| format!("cannot sync {}", file.display()))?;
+        }
+        // Nothing between these two.
+        let renamed = fs::rename(&signed, signature(&to)).and_then(|()| fs::rename(&plain, &to));
+        renamed.with_context(|| format!("cannot replace {}", to.display()))?;
+        sync_parent(&to)?;
+    }
+    Ok(changed)
+}
+
+fn signature(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// The same entries without the times at which they were made.
+fn again(database: &Path) -> Result<Vec<u8>> {
+    let mut tree = Tree::default();
+    for (path, content) in entries(database)? {
+        tree.file(path, 0o644, Content::Bytes(content))?;
+    }
+    tree.tar_gz_bare(0)
+}
+
+/// Every file in a database.
+fn entries(database: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let what = || format!("cannot read {}", database.display());
+    let bytes = fs::read(database).with_context(what)?;
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
+    let mut all = BTreeMap::new();
+    for entry in archive.entries().with_context(what)? {
+        let mut entry = entry.with_context(what)?;
+        if entry.header().entry_type().is_file() {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).with_context(what)?;
+            all.insert(entry.path().with_context(what)?.into_owned(), content);
+        }
+    }
+    Ok(all)
+}
+
+/// What is there, and what of it belongs to the versions that are kept: the database has the newest alone.
+pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Named> {
+    let mut all = Vec::new();
+    let mut named = BTreeSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        let of = |path: &Path| -> Option<Named> {
+            let name = path.file_name()?.to_str()?;
+            names::parse(name.strip_suffix(".sig").unwrap_or(name))
+        };
+        let packages: Vec<PathBuf> =
+            files(&entry.path())?.into_iter().filter(|path| of(path).is_some()).collect();
+        let kept = names::kept(packages.iter().filter_map(|path| of(path)), site.keep);
+        named.extend(packages.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned());
+        all.extend(packages);
+    }
+    Ok((all, named))
+}
+
+/// Everything that pacman would look at.
+pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        let folder = entry.path();
+        for end in ["db", "files"] {
+            let database = folder.join(format!("{}.{end}", site.name));
+            problems.of(site.key.verify(&signature(&database), Some(&database)));
+        }
+        for (path, content) in entries(&folder.join(format!("{}.db", site.name)))? {
+            if path.file_name().is_none_or(|name| name != "desc") {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&content).into_owned();
+            let field = |name: &str| {
+                let mut lines = text.lines().skip_while(|line| *line != format!("%{name}%"));
+                lines.nth(1).map(str::to_owned).with_context(|| format!("{} lacks %{name}%", path.display()))
+            };
+            let package = folder.join(field("FILENAME")?);
+            let size = field("CSIZE")?.parse().ok();
+            problems.of(super::is(&package, &field("SHA256SUM")?, size));
+            problems.of(site.key.verify(&signature(&package), Some(&package)));
+        }
+    }
+    Ok(())
 }

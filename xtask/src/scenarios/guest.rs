@@ -187,7 +187,7 @@ impl<'a> Guest<'a> {
         let program = if self.system.has_dnf5() { "dnf5" } else { "dnf" };
         let dnf = |what: &str| format!("{program} {DNF} {what} 2>&1");
         let pacman = |version: &str| {
-            let url = format!("{URL}/pacman/mathesar-{version}-x86_64.pkg.tar.zst");
+            let url = format!("{URL}/pacman/x86_64/mathesar-{version}-x86_64.pkg.tar.zst");
             format!("pacman -U --noconfirm {ASSUMED} {url} 2>&1; {HOOKS}")
         };
         self.try_sh(&match (self.system.manager, act) {

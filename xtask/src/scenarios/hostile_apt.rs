@@ -41,7 +41,7 @@ fn tampered_package(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn tampered_index(guest: &Guest<'_>) -> Result<()> {
-    let change = "cd dists/stable/main/binary-*; sed -i 's/^Depends: .*/Depends: busybox/' Packages; gzip -kf9 Packages; xz -kf Packages; rm -rf by-hash";
+    let change = "cd dists/stable/main/binary-$(dpkg --print-architecture); sed -i 's/^Depends: .*/Depends: busybox/' Packages; gzip -kf9 Packages; xz -kf Packages; rm -rf by-hash";
     served(guest, change, || {
         guest.sh("cp /srv/copy/apt/mathesar.sources /etc/apt/sources.list.d/")?;
         let ran = guest.refresh()?;

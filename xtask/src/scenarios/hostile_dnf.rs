@@ -28,17 +28,17 @@ fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
 }
 
 fn tampered_package(guest: &Guest<'_>) -> Result<()> {
-    let change = "for rpm in mathesar-1.0.0-1.*.rpm; do printf x | dd of=$rpm bs=1 seek=50000 conv=notrunc status=none; done";
+    let change = "for rpm in Packages/mathesar-1.0.0-1.*.rpm; do printf x | dd of=$rpm bs=1 seek=50000 conv=notrunc status=none; done";
     refused(guest, change, "checksum doesn't match")
 }
 
 fn tampered_index(guest: &Guest<'_>) -> Result<()> {
-    let change = "for index in repodata/*-primary.xml.*; do printf x | dd of=$index bs=1 seek=100 conv=notrunc status=none; done";
+    let change = "for index in index/*/repodata/*-primary.xml.*; do printf x | dd of=$index bs=1 seek=100 conv=notrunc status=none; done";
     refused(guest, change, "checksum")
 }
 
 fn tampered_signature(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "echo '<!-- -->' >>repodata/repomd.xml", guest.system.says_bad_repomd())
+    refused(guest, "echo '<!-- -->' >>$(echo index/*/repodata/repomd.xml)", guest.system.says_bad_repomd())
 }
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
@@ -46,5 +46,5 @@ fn another_key(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn unsigned(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "rm repodata/repomd.xml.asc", "repomd.xml.asc")
+    refused(guest, "rm index/*/repodata/repomd.xml.asc", "repomd.xml.asc")
 }

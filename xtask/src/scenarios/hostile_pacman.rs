@@ -22,8 +22,9 @@ fn signed(guest: &Guest<'_>) -> Result<()> {
 
 /// A copy of the repository, changed by a script, served in place of the true one; what pacman says to it, which has to hold `cause`.
 fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
-    guest
-        .sh(&format!("rm -rf /srv/copy; cp -R /srv/repositories /srv/copy; cd /srv/copy/pacman; {change}"))?;
+    guest.sh(&format!(
+        "rm -rf /srv/copy; cp -R /srv/repositories /srv/copy; cd /srv/copy/pacman/x86_64; {change}"
+    ))?;
     guest.serve("/srv/copy")?;
     guest.sh("rm -rf /var/lib/pacman/sync /var/cache/pacman/pkg")?;
     let ran = guest.try_sh(&format!("pacman -Syy --noconfirm {ASSUMED} mathesar 2>&1"))?;
@@ -41,13 +42,13 @@ fn tampered_package(guest: &Guest<'_>) -> Result<()> {
 fn tampered_index(guest: &Guest<'_>) -> Result<()> {
     refused(
         guest,
-        "printf x | dd of=mathesar.db.tar.gz bs=1 seek=100 conv=notrunc status=none",
+        "printf x | dd of=mathesar.db bs=1 seek=100 conv=notrunc status=none",
         "invalid or corrupted database",
     )
 }
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "rm -r ../pacman/*; cp -R /srv/strangers/pacman/* .", "invalid or corrupted database")
+    refused(guest, "rm -r *; cp -R /srv/strangers/pacman/x86_64/* .", "invalid or corrupted database")
 }
 
 fn unsigned(guest: &Guest<'_>) -> Result<()> {

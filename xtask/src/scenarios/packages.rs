@@ -82,10 +82,12 @@ impl Packages {
         stubs(&packages.dist())?;
         let found = repo::packages(&packages.dist())?;
         let tools = Tools::new(workspace);
-        let site = Site { packages: &found, key: &packages.key, url: URL, name: "mathesar", tools: &tools };
+        let site = Site { packages: &found, ..Site::new(&packages.key, URL, "mathesar", &tools) };
         repo::build(&site, &packages.repositories())?;
         let stranger = Key::throw_away(&packages.folder.path().join("other-keys"), "Somebody else")?;
-        repo::build(&Site { key: &stranger, ..site }, &packages.strangers())?;
+        // That key is younger than the first repositories.
+        let site = Site { packages: &found, ..Site::new(&stranger, URL, "mathesar", &tools) };
+        repo::build(&site, &packages.strangers())?;
         packages.add_sources(&packages.repositories())?;
         if with_flatpak {
             packages.flatpak = Some(packages.for_flatpak(workspace)?);
@@ -159,8 +161,7 @@ impl Packages {
                 }
                 let found = repo::packages(&debs)?;
                 let tools = Tools::new(workspace);
-                let site =
-                    Site { packages: &found, key: &self.key, url: URL, name: "mathesar", tools: &tools };
+                let site = Site { packages: &found, ..Site::new(&self.key, URL, "mathesar", &tools) };
                 repo::build(&site, &to)?;
             }
         }
