@@ -61,6 +61,19 @@ impl Differences {
     }
 }
 
+impl std::fmt::Display for Differences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 5;
+        let all = [(&self.changed, "changed"), (&self.missing, "missing"), (&self.extra, "not its own")];
+        let all: Vec<String> = all
+            .iter()
+            .flat_map(|(names, how)| names.iter().map(move |name| format!("{name}: {how}")))
+            .collect();
+        write!(f, "{}", all[..all.len().min(SHOWN)].join(", "))?;
+        if all.len() > SHOWN { write!(f, ", and {} more", all.len() - SHOWN) } else { Ok(()) }
+    }
+}
+
 impl Store {
     pub fn new(folder: &Path) -> Store {
         Store { folder: folder.to_owned() }
@@ -280,30 +293,9 @@ impl Store {
         })
     }
 
-    /// Compares a release's files with what was unpacked. Static files and bytecode were made here, and are not compared.
+    /// Compares a release's files with what was unpacked.
     pub fn verify(&self, id: &str) -> Result<Differences, Failure> {
-        let release = self.find(id)?;
-        let path = release.path.join(CONTENTS);
-        let text = fs::read_to_string(&path).map_err(|cause| Failure::io("read", &path, cause))?;
-        if record(&release.path)?["contents"] != *digest::of_bytes(text.as_bytes()) {
-            return Err(Failure::new(format!("{} is not what was written at unpacking", path.display()))
-                .exit(Exit::Refused)
-                .help("put its files back: `mathesar app install --again`"));
-        }
-        let was: BTreeMap<&str, &str> =
-            text.lines().filter_map(|line| line.split_once("  ").map(|(what, path)| (path, what))).collect();
-        let now = contents(&release.path.join("tree"))?;
-        let mut differences = Differences::default();
-        for (path, what) in &was {
-            match now.get(*path) {
-                None => differences.missing.push((*path).to_owned()),
-                Some(found) if found != what => differences.changed.push((*path).to_owned()),
-                Some(_) => {}
-            }
-        }
-        let extra = now.keys().filter(|path| !was.contains_key(path.as_str()) && !made_here(path));
-        differences.extra = extra.cloned().collect();
-        Ok(differences)
+        differences(&self.find(id)?.path)
     }
 
     /// Removes releases, the least recently installed first, until `keep` are left besides the current one. Never the
@@ -340,4 +332,36 @@ impl Store {
             None => files::remove_tree(&path),
         }
     }
+}
+
+/// Which release this folder says that it is.
+pub fn id_of(release: &Path) -> Result<String, Failure> {
+    let record = record(release)?;
+    let text = |key: &str| record[key].as_str().unwrap_or_default();
+    Ok(Store::id(text("version"), text("sha256")))
+}
+
+/// What of a release's folder is not as it was unpacked. Static files and bytecode were made here, and are not compared.
+pub fn differences(release: &Path) -> Result<Differences, Failure> {
+    let path = release.join(CONTENTS);
+    let text = fs::read_to_string(&path).map_err(|cause| Failure::io("read", &path, cause))?;
+    if record(release)?["contents"] != *digest::of_bytes(text.as_bytes()) {
+        return Err(Failure::new(format!("{} is not what was written at unpacking", path.display()))
+            .exit(Exit::Refused)
+            .help("put its files back: `mathesar app install --again`"));
+    }
+    let was: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.split_once("  ").map(|(what, path)| (path, what))).collect();
+    let now = contents(&release.join("tree"))?;
+    let mut differences = Differences::default();
+    for (path, what) in &was {
+        match now.get(*path) {
+            None => differences.missing.push((*path).to_owned()),
+            Some(found) if found != what => differences.changed.push((*path).to_owned()),
+            Some(_) => {}
+        }
+    }
+    let extra = now.keys().filter(|path| !was.contains_key(path.as_str()) && !made_here(path));
+    differences.extra = extra.cloned().collect();
+    Ok(differences)
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::app::files;
 use crate::database::{Binaries, Cluster};
 use crate::failure::{Exit, Failure};
@@ -84,6 +86,47 @@ pub fn refuse_foreign(data: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Settings of `ALTER SYSTEM`, which win over the launcher's own.
+const SETTINGS: &str = "postgresql.auto.conf";
+
+/// Compares the one file of settings that pg_verifybackup passes over, as pg_basebackup may write to it; ours does not.
+pub fn same_settings(data: &Path) -> Result<(), Failure> {
+    let list = data.join("backup_manifest");
+    let text = std::fs::read(&list).map_err(|cause| Failure::io("read", &list, cause))?;
+    let list: Value = serde_json::from_slice(&text)
+        .map_err(|cause| Failure::new(format!("cannot understand {}", list.display())).cause(cause))?;
+    let found = list["Files"].as_array().into_iter().flatten().find(|file| file["Path"] == SETTINGS);
+    let wanted = found.filter(|file| file["Checksum-Algorithm"] == "CRC32C");
+    let is = match std::fs::read(data.join(SETTINGS)) {
+        Ok(bytes) => Some(bytes),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(Failure::io("read", &data.join(SETTINGS), cause)),
+    };
+    let same = match (wanted, &is) {
+        (Some(file), Some(bytes)) => {
+            file["Size"] == bytes.len() && file["Checksum"].as_str() == Some(&crc32c(bytes))
+        }
+        (None, None) => found.is_none(),
+        _ => false,
+    };
+    match same {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{SETTINGS} in the backup's cluster is another than was copied"))
+            .exit(Exit::Refused)
+            .help("see which others there are: `mathesar backup list`")),
+    }
+}
+
+/// As PostgreSQL writes it: the bytes as they lie in memory.
+fn crc32c(bytes: &[u8]) -> String {
+    const REVERSED: u32 = 0x82F6_3B78;
+    let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8)
+            .fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ REVERSED } else { crc >> 1 })
+    });
+    (!crc).to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Compares every file of a copy with the list that was made with it. Reads only.
 pub fn verify(binaries: &Binaries, data: &Path) -> Result<Verified, Failure> {
     let places = [binaries.server("pg_verifybackup"), binaries.client("pg_verifybackup")];
@@ -122,4 +165,33 @@ fn explained(failure: Failure, folder: &Path) -> Failure {
         return failure.help(format!("look for room: `df -h {}`", folder.display()));
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_pg_verifybackup_passes_over_is_compared() {
+        // The check value of the algorithm is e3069283.
+        assert_eq!(u32::from_str_radix(&crc32c(b"123456789"), 16).unwrap().swap_bytes(), 0xe306_9283);
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(SETTINGS);
+        let list = |checksum: &str| {
+            let file = serde_json::json!({
+                "Path": SETTINGS, "Size": 9, "Checksum-Algorithm": "CRC32C", "Checksum": checksum
+            });
+            let text = serde_json::json!({ "Files": [file] }).to_string();
+            std::fs::write(root.path().join("backup_manifest"), text).unwrap();
+        };
+        list(&crc32c(b"123456789"));
+        assert!(same_settings(root.path()).is_err(), "it is missing");
+        std::fs::write(&path, "123456789").unwrap();
+        same_settings(root.path()).unwrap();
+        std::fs::write(&path, "123456780").unwrap();
+        let failure = same_settings(root.path()).unwrap_err();
+        assert!(failure.to_string().contains("is another than was copied"), "{failure}");
+        std::fs::remove_file(root.path().join("backup_manifest")).unwrap();
+        assert!(same_settings(root.path()).unwrap_err().to_string().contains("backup_manifest"));
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::base::{self, Verified};
+use super::base::Verified;
 use super::catalog::{self, Known};
 use super::checks::{self, Checks, Judgement, Table};
 use super::create::GLOBALS;
@@ -11,7 +11,7 @@ use super::manifest::{Kind, Manifest};
 use super::moment;
 use super::room::{self, Need};
 use super::staging::{self, Staging};
-use super::{archive, dumps, logical};
+use super::{archive, dumps, logical, sound};
 use crate::app::environment;
 use crate::application;
 use crate::database::{Binaries, Durability, ROLE, Scratch};
@@ -19,6 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
 use crate::secrets::{self, SECRET_KEY};
+use crate::upgrade::script;
 
 /// How one part of the drill ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +82,10 @@ pub fn verify(
     let server = match manifest.kind {
         Kind::Physical => {
             let data = folder.join("cluster");
-            base::refuse_foreign(&data)?;
-            let outcome =
-                match base::verify(&binaries, &data).map_err(|failure| failure.exit(Exit::Refused))? {
-                    Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
-                    Verified::NotRun(why) => Outcome::NotRun(why),
-                };
+            let outcome = match sound::cluster(&binaries, &folder)? {
+                Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
+                Verified::NotRun(why) => Outcome::NotRun(why),
+            };
             parts.push(("pg_verifybackup", outcome));
             progress.start("Starting a PostgreSQL on it");
             Scratch::start(&binaries, &data, &above, Durability::ThrownAway, limit)?
@@ -104,7 +103,14 @@ pub fn verify(
         0 => progress.done(&format!("Compared {} tables: all are the same", tables.len())),
         bad => progress.note(&format!("{bad} of {} tables are not the same", tables.len())),
     }
-    parts.push(("key", key(&folder, &manifest)));
+    parts
+        .push(("key", outcome(sound::key(&folder, &manifest), "it is the one that the data were made with")));
+    let as_named = format!("every file is that of Mathesar {}", manifest.app.version);
+    parts.push(("release", outcome(sound::release(&folder, &manifest), &as_named)));
+    let fits = crate::restore::fits_its_own(installation, &folder, &manifest);
+    if manifest.kind == Kind::Physical {
+        parts.push(("settings", outcome(fits, "the data can be read with them")));
+    }
     parts.push(("portable copies", portable(&binaries, &folder, &was)));
     progress.start("Asking the application");
     let asked = match manifest.kind {
@@ -133,15 +139,10 @@ pub fn verify(
     Ok(report)
 }
 
-/// Without the right key every stored password is lost.
-fn key(folder: &Path, manifest: &Manifest) -> Outcome {
-    match secrets::read_file(&folder.join("secrets").join(SECRET_KEY)) {
-        Err(failure) => Outcome::Bad(failure.to_string()),
-        Ok(None) => Outcome::Bad("the secret key is not in the backup".to_owned()),
-        Ok(Some(key)) if manifest.secret_key_fingerprint.as_ref() != Some(&secrets::fingerprint(&key)) => {
-            Outcome::Bad("the secret key is another than the data were made with".to_owned())
-        }
-        Ok(Some(_)) => Outcome::Good("it is the one that the data were made with".to_owned()),
+fn outcome(result: Result<(), Failure>, good: &str) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Good(good.to_owned()),
+        Err(failure) => Outcome::Bad(failure.whole()),
     }
 }
 
@@ -164,6 +165,14 @@ fn portable(binaries: &Binaries, folder: &Path, checks: &Checks) -> Outcome {
 
 /// The release that the backup is of, on the restored database, with the restored key and media.
 fn application(installation: &Installation, manifest: &Manifest, folder: &Path, server: &Scratch) -> Outcome {
+    let internal = &manifest.internal_database;
+    match checks::databases(server) {
+        Err(failure) => return Outcome::Bad(failure.whole()),
+        Ok(all) if !all.contains(internal) => {
+            return Outcome::Bad(format!("its database {internal} is not in the backup"));
+        }
+        Ok(_) => {}
+    }
     let release = match installation.store().find(&manifest.app.id) {
         Ok(release) if release.complete && environment::state(&release.path) == environment::State::Ready => {
             release
@@ -191,9 +200,10 @@ fn application(installation: &Installation, manifest: &Manifest, folder: &Path, 
         run(&["check", "--database", "default"])?;
         let output = run(&["showmigrations", "--plan"])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        script::write_and_read(&release.path, &variables)?;
         let count = |mark: &str| text.lines().filter(|line| line.starts_with(mark)).count();
         Ok(format!(
-            "`manage.py check` is content; {} migrations are applied, {} are not",
+            "`manage.py check` is content, it writes and reads; {} migrations are applied, {} are not",
             count("[X]"),
             count("[ ]")
         ))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::moment;
+use crate::app::store::Store;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -124,6 +125,15 @@ impl Manifest {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
         if version.is_empty() || version.len() > 100 || !version.chars().all(plain) {
             return Err(wrong(format!("`app.version` is no version: {version:?}")));
+        }
+        // A store's folder has this name: one that is no release's could not be put there.
+        let (id, sha256) = (&manifest.app.id, &manifest.app.sha256);
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        if sha256.len() != 64 || !sha256.bytes().all(hexadecimal) {
+            return Err(wrong(format!("`app.sha256` is no digest: {sha256:?}")));
+        }
+        if Store::id(version, sha256) != *id {
+            return Err(wrong(format!("`app.id` is not what its version and digest say: {id:?}")));
         }
         match moment::parse(&manifest.created) {
             Some(_) => Ok(manifest),

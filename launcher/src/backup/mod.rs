@@ -16,6 +16,7 @@ pub mod place;
 mod records;
 pub mod retention;
 pub mod room;
+pub mod sound;
 pub mod staging;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::transaction::Part;
 
 pub use crate::transaction::SETTINGS;
 pub use apply::{Applied, apply};
+pub(crate) use prepare::fits_its_own;
 pub use prepare::{Prepared, discard, look, prepare};
 
 /// Where a backup is unpacked: on the database's disk, so that its largest part needs no second copy.

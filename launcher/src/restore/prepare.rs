@@ -6,9 +6,10 @@ use super::{settings, unpacked};
 use crate::app::store::{FROM_BACKUP, Installed, Store};
 use crate::app::{files, install};
 use crate::backup::archive;
-use crate::backup::base::{self, Verified};
+use crate::backup::base::Verified;
 use crate::backup::manifest::{Kind, Manifest};
 use crate::backup::room::{self, Need};
+use crate::backup::sound::{self, OF_RELEASE};
 use crate::database::Binaries;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
@@ -72,6 +73,22 @@ fn fits(installation: &Installation, manifest: &Manifest) -> Result<(), Failure>
     Ok(())
 }
 
+/// The same of the settings that it brings itself, for where there are none yet.
+pub(crate) fn fits_its_own(
+    installation: &Installation,
+    folder: &Path,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let mut there = installation.again()?;
+    match settings::of_backup(installation, folder) {
+        None => Ok(()),
+        Some(config) => {
+            there.config = config;
+            fits(&there, manifest)
+        }
+    }
+}
+
 /// Unpacks it beside the data, checks it, and installs its release. The restores' lock is held.
 pub fn prepare(
     installation: &Installation,
@@ -127,19 +144,19 @@ fn unpack(
         archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
     manifest.tell_what_is_missing(progress);
-    base::refuse_foreign(&into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))?;
-    match base::verify(binaries, &into.join("cluster")).map_err(|failure| failure.exit(Exit::Refused))? {
+    match sound::cluster(binaries, into)? {
         Verified::Yes => progress.done("Verified the cluster by pg_verifybackup"),
         Verified::NotRun(why) => {
             progress.note(&format!("the cluster was not compared with its digests: {why}"))
         }
     }
+    sound::key(into, &manifest)?;
     fits(&settings::in_force(installation, into)?.0, &manifest)?;
     point("restore-unpacked");
     let store = installation.store();
     let release = match store.find(&manifest.app.id) {
         Ok(there) => there,
-        Err(_) => add(&store, &manifest, &into.join("release"), progress)?,
+        Err(_) => add(&store, &manifest, into, progress)?,
     };
     // So that nothing needs the network while nobody is served.
     let _lock = store.lock(progress)?;
@@ -147,23 +164,15 @@ fn unpack(
     Ok(Prepared { release: store.find(&manifest.app.id)?, manifest, digest })
 }
 
-/// What is taken from an archive's `release/`.
-const OF_RELEASE: [&str; 4] = ["app.lock", "installed.json", "tree", "tree.sha256"];
-
 /// The release as the backup has it.
 fn add(
     store: &Store,
     manifest: &Manifest,
-    from: &Path,
+    folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Installed, Failure> {
-    let id = &manifest.app.id;
-    if Store::id(&manifest.app.version, &manifest.app.sha256) != *id {
-        return Err(Failure::new(format!(
-            "the backup's release {id} is not what its version and digest say"
-        ))
-        .exit(Exit::Refused));
-    }
+    sound::release(folder, manifest)?;
+    let (id, from) = (&manifest.app.id, &folder.join("release"));
     let _lock = store.lock(progress)?;
     let place = store.folder.join(id);
     let beside = files::beside(&store.folder.join("release"), "new");
@@ -178,15 +187,5 @@ fn add(
     files::discard(&place)?;
     files::rename(&beside, &place)?;
     progress.done(&format!("Brought Mathesar {} back from the backup", manifest.app.version));
-    let differences = store.verify(id)?;
-    if !differences.is_empty() {
-        files::discard(&place)?;
-        return Err(Failure::new(format!(
-            "the files of Mathesar {} in the backup are not those of its release",
-            manifest.app.version
-        ))
-        .exit(Exit::Refused)
-        .help("install it from its tarball before: `mathesar app install --from FILE`, then restore again"));
-    }
     store.find(id)
 }

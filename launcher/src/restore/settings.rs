@@ -28,7 +28,7 @@ pub(super) fn in_force(installation: &Installation, folder: &Path) -> Result<(In
 }
 
 /// None: it has none, or they load with mistakes, as those of another machine where other paths are right.
-fn of_backup(installation: &Installation, folder: &Path) -> Option<Config> {
+pub(super) fn of_backup(installation: &Installation, folder: &Path) -> Option<Config> {
     let folder = folder.join("config");
     let mut files = vec![folder.join("mathesar.conf")];
     files.extend(transaction::drop_ins(&folder.join("conf.d")));

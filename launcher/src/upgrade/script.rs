@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -142,6 +143,25 @@ pub fn run(
     Err(Failure::new(answer.what(release))
         .cause(if last.is_empty() { status.to_string() } else { last })
         .help("all of its words: `mathesar logs`"))
+}
+
+/// The write and the read alone, for a server that is thrown away.
+pub fn write_and_read(release: &Path, variables: &Variables) -> Result<(), Failure> {
+    let question =
+        json!({ "migrate": false, "sql": Value::Null, "write": true, "own_host": Value::Null, "writes": "" });
+    application::program(release, variables)
+        .args(["-c", SCRIPT])
+        .env("PGCONNECT_TIMEOUT", CONNECT)
+        .input(question.to_string())
+        .output()
+        .and_then(|output| match output.status.success() {
+            true => Ok(()),
+            false => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let last = said.lines().rfind(|line| says_something(line)).unwrap_or_default();
+                Err(Failure::new("it could not write and read").cause(format!("{}: {last}", output.status)))
+            }
+        })
 }
 
 impl Answer {

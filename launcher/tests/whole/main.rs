@@ -11,6 +11,7 @@ mod backup_faults;
 mod backups;
 mod disk;
 mod doctor;
+mod drill;
 mod embedded;
 mod external;
 mod first;

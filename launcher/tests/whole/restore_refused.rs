@@ -67,7 +67,7 @@ fn a_spoilt_backup_touches_nothing() {
 }
 
 /// An archive that begins as this one, with another manifest; its rest is missing, as nobody is to look at it.
-fn with_manifest(home: &Home, backup: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
+pub fn with_manifest(home: &Home, backup: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let mut manifest = serde_json::to_value(archive::read_manifest(backup).unwrap()).unwrap();
     change(&mut manifest);
     let path = home.folder().join("other.tar.zst");
@@ -142,7 +142,7 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
 }
 
 /// The same archive with something changed in it, sealed anew: by somebody who knows how.
-fn sealed_anew(home: &Home, backup: &Path, change: impl FnOnce(&Path)) -> PathBuf {
+pub fn sealed_anew(home: &Home, backup: &Path, change: impl FnOnce(&Path)) -> PathBuf {
     let (folder, path) = (home.folder().join("opened"), home.folder().join("sealed.tar.zst"));
     let _ = fs::remove_dir_all(&folder);
     archive::unpack(backup, &folder, &|_| true, &Silent).unwrap();

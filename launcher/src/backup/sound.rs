@@ -1,0 +1,111 @@
+//! What an unpacked archive has to be before anything is made of it: the drill and a restore ask the same, so that none calls
+//! good what the other refuses.
+
+use std::path::Path;
+
+use super::base::{self, Verified};
+use super::manifest::Manifest;
+use crate::app::store;
+use crate::database::Binaries;
+use crate::failure::{Exit, Failure};
+use crate::secrets::{self, SECRET_KEY};
+
+/// What is taken from an archive's `release/`.
+pub const OF_RELEASE: [&str; 4] = ["app.lock", "installed.json", "tree", "tree.sha256"];
+
+/// Its cluster is, file by file, what was copied, and does no more than start.
+pub fn cluster(binaries: &Binaries, folder: &Path) -> Result<Verified, Failure> {
+    let data = folder.join("cluster");
+    base::refuse_foreign(&data)
+        .and_then(|()| base::same_settings(&data))
+        .and_then(|()| base::verify(binaries, &data))
+        .map_err(|failure| failure.exit(Exit::Refused))
+}
+
+/// Without the right key every stored password is lost.
+pub fn key(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    let wrong = |what: &str| Err(Failure::new(what).exit(Exit::Refused));
+    match secrets::read_file(&folder.join("secrets").join(SECRET_KEY))? {
+        None => wrong("the secret key is not in the backup"),
+        Some(key) if manifest.secret_key_fingerprint.as_ref() != Some(&secrets::fingerprint(&key)) => {
+            wrong("the secret key in the backup is another than the data were made with")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Its release is the one that the manifest names, file by file.
+pub fn release(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    let from = folder.join("release");
+    let version = &manifest.app.version;
+    let wrong = |cause: String| {
+        Err(Failure::new(format!(
+            "the files of Mathesar {version} in the backup are not those of its release"
+        ))
+        .cause(cause)
+        .exit(Exit::Refused)
+        .help("install it from its tarball before: `mathesar app install --from FILE`, then restore again"))
+    };
+    let linked = |name: &&&str| from.join(name).symlink_metadata().is_ok_and(|found| found.is_symlink());
+    if let Some(name) = OF_RELEASE.iter().find(linked) {
+        return wrong(format!("`release/{name}` is a link"));
+    }
+    match store::id_of(&from) {
+        Err(failure) => return wrong(failure.whole()),
+        Ok(id) if id != manifest.app.id => return wrong(format!("they are recorded as {id}")),
+        Ok(_) => {}
+    }
+    match store::differences(&from) {
+        Err(failure) => wrong(failure.whole()),
+        Ok(differences) if differences.is_empty() => Ok(()),
+        Ok(differences) => wrong(differences.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::tests::manifest;
+    use std::fs;
+
+    #[test]
+    fn a_key_that_is_another_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let mut manifest = manifest();
+        let said = |manifest: &Manifest| key(root.path(), manifest).map_err(|failure| failure.to_string());
+        assert!(said(&manifest).unwrap_err().contains("is not in the backup"));
+        fs::create_dir(root.path().join("secrets")).unwrap();
+        fs::write(root.path().join("secrets").join(SECRET_KEY), "key\n").unwrap();
+        assert!(said(&manifest).unwrap_err().contains("another than the data were made with"));
+        manifest.secret_key_fingerprint = Some(secrets::fingerprint(&secrets::Secret::new("key")));
+        said(&manifest).unwrap();
+    }
+
+    #[test]
+    fn a_release_is_what_the_manifest_says() {
+        let root = tempfile::tempdir().unwrap();
+        let manifest = manifest();
+        let from = root.path().join("release");
+        let said = || release(root.path(), &manifest).map_err(|failure| failure.whole());
+        assert!(said().unwrap_err().contains("installed.json"));
+        fs::create_dir_all(from.join("tree")).unwrap();
+        fs::write(from.join("tree/manage.py"), "one").unwrap();
+        let contents = format!("file:{}  manage.py\n", crate::app::digest::of_bytes(b"one"));
+        fs::write(from.join("tree.sha256"), &contents).unwrap();
+        let record = |version: &str| {
+            let digest = crate::app::digest::of_bytes(contents.as_bytes());
+            let record =
+                serde_json::json!({ "version": version, "sha256": manifest.app.sha256, "contents": digest });
+            fs::write(from.join("installed.json"), record.to_string()).unwrap();
+        };
+        record("0.11.0");
+        assert!(said().unwrap_err().contains("they are recorded as 0.11.0-"));
+        record("0.12.0");
+        said().unwrap();
+        fs::write(from.join("tree/manage.py"), "two").unwrap();
+        assert!(said().unwrap_err().contains("manage.py"));
+        fs::rename(from.join("tree"), from.join("other")).unwrap();
+        std::os::unix::fs::symlink("other", from.join("tree")).unwrap();
+        assert!(said().unwrap_err().contains("`release/tree` is a link"));
+    }
+}

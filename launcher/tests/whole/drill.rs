@@ -1,0 +1,82 @@
+//! The drill and a restore are of one mind: what one of them refuses, the other does not call good.
+
+use std::fs;
+use std::path::Path;
+
+use mathesar::backup::archive;
+use serde_json::{Value, json};
+
+use crate::harness::Home;
+use crate::restore::{backed_up, backup_of, shown};
+use crate::restore_refused::{sealed_anew, with_manifest};
+use crate::upgrade::{precious, rita_reads};
+
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+}
+
+#[test]
+fn what_a_restore_refuses_is_no_good_backup() {
+    let Some(home) = Home::prepared() else { return };
+    let (backup, before, table) = backed_up(&home);
+    home.ok(&["backup", "verify", &shown(&backup)]);
+    let refused = |path: &Path, wanted: &str| {
+        for args in [&["backup", "verify"][..], &["restore", "--yes", "--without-backup"]] {
+            let output = home.mathesar(&[args, &[&shown(path)]].concat());
+            assert_ne!(output.status, 0, "{args:?} {wanted}");
+            assert!(output.stderr.contains(wanted), "{args:?} {wanted}: {}", output.stderr);
+        }
+        assert_eq!(home.status()["state"], "running", "{wanted}");
+    };
+    let manifests: [(&str, Value, &str); 3] = [
+        ("id", json!("../../outside"), "`app.id` is not what its version and digest say"),
+        ("version", json!("99"), "`app.id` is not what its version and digest say"),
+        ("sha256", json!("4ad8"), "`app.sha256` is no digest"),
+    ];
+    for (name, value, wanted) in manifests {
+        refused(&with_manifest(&home, &backup, |manifest| manifest["app"][name] = value), wanted);
+    }
+    let sealed = |change: &dyn Fn(&Path)| sealed_anew(&home, &backup, |folder| change(folder));
+    let settings = sealed(&|folder| {
+        let path = folder.join("cluster/postgresql.auto.conf");
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "shared_preload_libraries = 'nothing'\n")
+            .unwrap();
+    });
+    refused(&settings, "postgresql.auto.conf in the backup's cluster is another than was copied");
+    let key = sealed(&|folder| fs::write(folder.join("secrets/secret-key"), "another\n").unwrap());
+    refused(&key, "the secret key in the backup is another than the data were made with");
+    let database = sealed(&|folder| {
+        edit(&folder.join("manifest.json"), |manifest| manifest["internal_database"] = json!("elsewhere"));
+    });
+    refused(&database, "elsewhere");
+
+    // Here it is installed, and a restore needs it not; elsewhere it would.
+    let release = sealed(&|folder| fs::write(folder.join("release/tree/manage.py"), "other").unwrap());
+    let output = home.mathesar(&["backup", "verify", &shown(&release)]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("manage.py: changed"), "{}", output.stderr);
+    let Some(empty) = Home::installed() else { return };
+    let moved = empty.folder().join("moved.tar.zst");
+    fs::copy(&release, &moved).unwrap();
+    crate::machine::give(&moved, empty.user);
+    let id = archive::read_manifest(&release).unwrap().app.id;
+    let there = empty.layout.state.join("app").join(id);
+    if there.exists() {
+        fs::rename(&there, empty.folder().join("elsewhere")).unwrap();
+    }
+    let output = empty.mathesar(&["restore", "--yes", &shown(&moved)]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("manage.py: changed"), "{}", output.stderr);
+    assert!(!there.exists());
+
+    assert_eq!(precious(&home), before);
+    rita_reads(&home, &table);
+
+    // What the application cannot work with, a restore takes back.
+    home.sql("mathesar_django", "DROP TABLE django_session CASCADE");
+    let output = home.mathesar(&["backup", "verify", &shown(&backup_of(&home))]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("django_session"), "{}", output.stderr);
+}
