@@ -89,13 +89,16 @@ pub fn compare(was: &[Table], is: &[Table]) -> Vec<(Table, Judgement)> {
 /// Runs SQL in a database as superuser.
 pub type Ask<'a> = dyn Fn(&str, &str) -> Result<String, Failure> + 'a;
 
-/// Databases that somebody can connect to, templates left out.
+/// PostgreSQL's own templates hold nothing of anybody's, and one whose removal was interrupted lets nobody in.
+const OPEN: &str = "datallowconn AND datconnlimit <> -2 AND datname NOT IN ('template0', 'template1')";
+
+/// Databases that somebody can connect to, people's templates too.
 pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
     databases_by(&|database, statement| server.sql(database, statement))
 }
 
 fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
-    databases_where(ask, "datallowconn AND NOT datistemplate")
+    databases_where(ask, OPEN)
 }
 
 /// By a condition on pg_database.
@@ -149,7 +152,17 @@ pub(super) fn unlogged(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
 
 /// Databases that nobody can connect to, PostgreSQL's own template left out.
 pub(super) fn closed(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
-    databases_where(ask, "(NOT datallowconn OR datistemplate) AND datname NOT IN ('template0', 'template1')")
+    databases_where(ask, &format!("NOT ({OPEN}) AND datname NOT IN ('template0', 'template1')"))
+}
+
+/// Databases on the server of a drill whose tables cannot be compared, with why not.
+pub(super) fn not_compared(ask: &Ask<'_>, was: &[Table]) -> Result<Vec<(String, &'static str)>, Failure> {
+    const CLOSED: &str = "it is closed to connections; its files are those that were copied";
+    const OLD: &str = "it is a template, and the launcher that made the backup did not look into those";
+    let closed = closed(ask)?.into_iter().map(|name| (name, CLOSED));
+    let known = |name: &String| was.iter().any(|table| table.database == *name);
+    let templates = databases_where(ask, &format!("{OPEN} AND datistemplate"))?;
+    Ok(closed.chain(templates.into_iter().filter(|name| !known(name)).map(|name| (name, OLD))).collect())
 }
 
 fn odd(line: &str, cause: serde_json::Error) -> Failure {

@@ -130,7 +130,7 @@ pub fn create(
     }
     for database in checks::closed(&|database, statement| cluster.admin(database, statement))? {
         let what = "a portable copy and the checks of the database";
-        let why = "it is a template, or closed to connections; the cluster's copy holds it";
+        let why = "it is closed to connections; the cluster's copy holds it";
         manifest.cannot_keep.push(format!("{what} {database}: {why}"));
     }
     manifest.tell_what_is_missing(progress);

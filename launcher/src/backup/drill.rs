@@ -39,6 +39,8 @@ pub struct Report {
     pub version: String,
     pub parts: Vec<(&'static str, Outcome)>,
     pub tables: Vec<(Table, Judgement)>,
+    /// Databases whose tables were not, with why not.
+    pub not_compared: Vec<(String, &'static str)>,
     pub took: Duration,
     /// When it ended: what is recorded of a good one.
     pub at: String,
@@ -97,6 +99,12 @@ pub fn verify(
     if manifest.kind == Kind::Logical {
         is = logical::of_dumps(is, &was.dumps);
     }
+    let mut not_compared = Vec::new();
+    if manifest.kind == Kind::Physical {
+        not_compared =
+            checks::not_compared(&|database, statement| server.sql(database, statement), &was.tables)?;
+        is.retain(|table| !not_compared.iter().any(|(name, _)| *name == table.database));
+    }
     let tables = checks::compare(&was.tables, &is);
     let bad = tables.iter().filter(|(_, judgement)| !judgement.is_good()).count();
     match bad {
@@ -126,6 +134,7 @@ pub fn verify(
         version: manifest.app.version.clone(),
         parts,
         tables,
+        not_compared,
         took: since.elapsed(),
         at: moment::text(SystemTime::now()),
     };

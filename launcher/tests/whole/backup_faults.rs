@@ -152,16 +152,26 @@ fn an_owner_s_settings_are_not_obeyed() {
          ALTER DATABASE alicedb SET search_path = evil, pg_catalog, public; \
          ALTER DATABASE alicedb SET role = 'alice'; ALTER DATABASE alicedb SET statement_timeout = '1ms'";
     home.sql("alicedb", trap);
+    home.sql("postgres", "CREATE DATABASE mould");
+    home.sql("mould", "CREATE TABLE shapes AS SELECT 1 AS n");
+    home.sql("postgres", "ALTER DATABASE mould IS_TEMPLATE true");
     home.sql("postgres", "CREATE DATABASE gone");
     home.sql("postgres", "ALTER DATABASE gone IS_TEMPLATE true ALLOW_CONNECTIONS false");
     let made = create(&home, &[]);
     let rights = "SELECT rolsuper FROM pg_roles WHERE rolname = 'alice'";
     assert_eq!(home.sql("postgres", rights), "f", "she has made herself superuser");
-    home.ok(&["backup", "verify", path(&made).to_str().unwrap()]);
+    let said = home.ok(&["backup", "verify", path(&made).to_str().unwrap()]).stdout;
+    let line =
+        |name: &str| said.lines().filter(|line| line.starts_with(&format!("{name} "))).collect::<Vec<_>>();
+    assert!(line("gone").len() == 1 && line("gone")[0].contains("not compared: it is closed"), "{said}");
+    assert!(
+        line("mould").iter().any(|line| line.contains("public.shapes") && line.ends_with("same")),
+        "{said}"
+    );
     let manifest = archive::read_manifest(&path(&made)).unwrap();
     assert!(manifest.cannot_keep[0].contains("alicedb: public.passing"), "{:?}", manifest.cannot_keep);
     assert!(
-        manifest.cannot_keep[1].contains("of the database gone: it is a template"),
+        manifest.cannot_keep[1].contains("of the database gone: it is closed"),
         "{:?}",
         manifest.cannot_keep
     );

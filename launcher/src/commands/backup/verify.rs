@@ -27,8 +27,8 @@ pub(crate) struct Args {
 
     /// As one JSON object, for scripts
     ///
-    /// At least: `path`, `created`, `verified` (true or false), `checks` (array) and `tables` (array with `database`, `schema`, `table`, `rows`,
-    /// `result`).
+    /// At least: `path`, `created`, `verified` (true or false), `checks` (array), `tables` (array with `database`, `schema`, `table`, `rows`,
+    /// `result`) and `not_compared` (array with `database`, `why`).
     #[arg(long)]
     json: bool,
 
@@ -105,12 +105,16 @@ fn text(report: &Report) -> String {
     let widest = |of: &dyn Fn(&crate::backup::checks::Table) -> usize| {
         report.tables.iter().map(|(table, _)| of(table)).max().unwrap_or(0)
     };
-    let first = widest(&|table| table.database.chars().count()).max(8);
+    let first = report.not_compared.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let first = widest(&|table| table.database.chars().count()).max(first).max(8);
     let second = widest(&|table| name(table).chars().count()).max(5);
     text += &format!("{:first$}  {:second$}  {:>12}  result\n", "database", "table", "rows");
     for (table, judgement) in &report.tables {
         text +=
             &format!("{:first$}  {:second$}  {:>12}  {judgement}\n", table.database, name(table), table.rows);
+    }
+    for (database, why) in &report.not_compared {
+        text += &format!("{database:first$}  {:second$}  {:>12}  not compared: {why}\n", "-", "-");
     }
     text.push('\n');
     for (name, outcome) in &report.parts {
@@ -159,6 +163,11 @@ fn to_json(report: &Report) -> Value {
             })
         })
         .collect();
+    let not_compared: Vec<Value> = report
+        .not_compared
+        .iter()
+        .map(|(database, why)| json!({ "database": database, "why": why }))
+        .collect();
     json!({
         "path": report.path.display().to_string(),
         "created": report.created,
@@ -168,6 +177,7 @@ fn to_json(report: &Report) -> Value {
         "at": report.at,
         "checks": checks,
         "tables": tables,
+        "not_compared": not_compared,
         "seconds": report.took.as_secs_f64(),
     })
 }
