@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::script::{self, Request, Sql};
 use super::written::Written;
-use super::{Done, Serving, health};
+use super::{Done, Serving, health, preflight};
 use crate::app::store::Installed;
 use crate::backup::checks::{self, Judgement, Table};
 use crate::database::{Cluster, Durability, Scratch};
@@ -225,12 +225,14 @@ impl Back<'_> {
             }
             Ok(())
         })?;
-        journal.others = true;
-        journal.write(state)?;
         // Other secrets, and perhaps another major's programs, may have come with the data.
         let installation = self.world.installation.again()?;
         let cluster = installation.existing_cluster()?.ok_or_else(|| Failure::new("there is no database"))?;
         self.world.postgres.bring_up(&cluster)?;
+        if preflight::has_others(&cluster) {
+            journal.others = true;
+            journal.write(state)?;
+        }
         let world = World::like(installation, self.world)?;
         world.change_release(target.clone());
         let own_host = Some(cluster.socket.to_string_lossy().into_owned());

@@ -89,6 +89,16 @@ pub fn tell_of_others(cluster: &Cluster, progress: &dyn Progress) {
     }
 }
 
+/// Whether databases on other servers are connected: none of them is taken back with the data. The server runs; where it does not
+/// say, they may be.
+pub fn has_others(cluster: &Cluster) -> bool {
+    let own = literal(&cluster.socket.to_string_lossy());
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM mathesar_database d JOIN mathesar_server s ON s.id = d.server_id WHERE s.host <> {own});"
+    );
+    cluster.query(&cluster.settings.name, &sql).map_or(true, |answer| answer.trim() == "t")
+}
+
 fn free(folder: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))

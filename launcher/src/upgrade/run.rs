@@ -140,7 +140,7 @@ impl Run<'_> {
         };
         run(&migrate)?;
         point("migrated");
-        if !journal.others {
+        if cluster.is_some_and(preflight::has_others) {
             // Other servers' databases are no part of the copy: whoever goes back puts their SQL back.
             journal.others = true;
             journal.write(state)?;
@@ -210,7 +210,6 @@ impl Run<'_> {
             point("undone");
             self.world.change_release(crate::app::store::Installed { current: true, ..from.clone() });
             if changed && journal.others {
-                // Not in vain where no other server is connected: it costs a second, once.
                 if let Some(cluster) = cluster {
                     self.world.postgres.bring_up(cluster)?;
                 }

@@ -40,6 +40,7 @@ mod system_terminal;
 mod tables;
 mod uninstall;
 mod upgrade;
+mod upgrade_advice;
 mod upgrade_faults;
 mod visitors;
 mod witness;
