@@ -259,7 +259,7 @@ impl Store {
                     found.into_iter().chain([last]).map(|one| format!("`{}`", one.id)).collect();
                 Err(Failure::new(format!("`{name}` is installed more than once: {}", names.join(", ")))
                     .exit(Exit::Usage)
-                    .help("name one in full: `mathesar app use NAME`"))
+                    .help("name one in full, as `mathesar app list` shows it"))
             }
         }
     }

@@ -61,16 +61,17 @@ fn refusal(tables: &str, id: &str, version: &str, installed: bool) -> Failure {
             )),
             _ => failure
                 .cause(format!("Mathesar {version} would migrate them, without a backup"))
-                .help(format!("then let them be migrated with one: `mathesar upgrade --to {version}`")),
+                .help(format!("then let them be migrated with one: `mathesar upgrade --to {id}`")),
         },
-        version,
+        id,
         installed,
     )
 }
 
-fn with_force(failure: Failure, version: &str, installed: bool) -> Failure {
+/// By its whole name: others of the same version may be installed.
+fn with_force(failure: Failure, id: &str, installed: bool) -> Failure {
     let first = if installed { "" } else { "`mathesar app install`, then " };
-    failure.help(format!("or do it all the same: {first}`mathesar app use --force {version}`"))
+    failure.help(format!("or do it all the same: {first}`mathesar app use --force {id}`"))
 }
 
 /// `0.9.0` < `0.10.1`: numbers by their size, in the order they stand.
@@ -89,7 +90,7 @@ pub(super) fn refuse_unknown(release: &Installed, applied: &str) -> Result<(), F
         .cause(format!("the migration {unknown} was applied, which Mathesar {} does not have", release.version))
         .exit(Exit::Refused)
         .help("go on with theirs: `mathesar app install --from FILE`, its tarball, or install the package that brings it");
-    Err(with_force(failure, &release.version, true))
+    Err(with_force(failure, &release.id, true))
 }
 
 /// The first migration that none of the release's own applications has. Those of its packages are not looked for.
@@ -140,13 +141,22 @@ mod tests {
         assert_eq!(back.to_string(), "the tables are of 0.12.0-aaaaaaaaaaaa, not of 0.11.0-bbbbbbbbbbbb");
         assert!(back.helps()[0].contains("the tarball of Mathesar 0.12.0"), "{:?}", back.helps());
         assert!(
-            back.helps()[1].contains("`mathesar app install`, then `mathesar app use --force 0.11.0`"),
+            back.helps()[1]
+                .contains("`mathesar app install`, then `mathesar app use --force 0.11.0-bbbbbbbbbbbb`"),
             "{:?}",
             back.helps()
         );
         let forth = refusal("0.9.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0", true);
-        assert!(forth.helps()[1].contains("`mathesar upgrade --to 0.11.0`"), "{:?}", forth.helps());
-        assert!(forth.helps()[2].contains("same: `mathesar app use --force 0.11.0`"), "{:?}", forth.helps());
+        assert!(
+            forth.helps()[1].contains("`mathesar upgrade --to 0.11.0-bbbbbbbbbbbb`"),
+            "{:?}",
+            forth.helps()
+        );
+        assert!(
+            forth.helps()[2].contains("same: `mathesar app use --force 0.11.0-bbbbbbbbbbbb`"),
+            "{:?}",
+            forth.helps()
+        );
         assert_eq!((back.exit, forth.exit), (Exit::Refused, Exit::Refused));
     }
 

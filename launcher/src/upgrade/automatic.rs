@@ -61,9 +61,9 @@ fn failed_by_hand(installation: &Installation) -> Option<String> {
     let version = failed.to.rsplit_once('-').map_or(failed.to.as_str(), |(version, _)| version);
     is_so.then(|| {
         format!(
-            "upgrade: the one to Mathesar {version} was taken back: {}; `mathesar upgrade --to {version}` tries it again, `mathesar app prune --keep 0` \
+            "upgrade: the one to Mathesar {version} was taken back: {}; `mathesar upgrade --to {}` tries it again, `mathesar app prune --keep 0` \
              removes it",
-            failed.why
+            failed.why, failed.to
         )
     })
 }
@@ -86,7 +86,7 @@ fn lines_of_pin(installation: &Installation) -> Vec<String> {
             return Vec::new();
         }
         let text = format!(
-            "upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {version}` brings it"
+            "upgrade: Mathesar {version} is installed and held; `mathesar upgrade --to {held}` brings it"
         );
         return if held == current { Vec::new() } else { vec![text] };
     }

@@ -228,7 +228,7 @@ fn a_release_from_a_file_holds() {
         &home,
         &["app", "use", "2.0.0"],
         4,
-        &["the tables are of 1.0.0-", "`mathesar upgrade --to 2.0.0`"],
+        &["the tables are of 1.0.0-", "`mathesar upgrade --to 2.0.0-"],
     );
     refused(&home, &["app", "use", "7.0.0"], 4, &["`7.0.0` is not installed"]);
     unchanged(&home, &["app", "prune", "--keep", "0"]);

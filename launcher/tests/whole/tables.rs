@@ -21,7 +21,7 @@ fn no_release_is_let_loose_on_the_tables_of_another() {
     home.write(&record, was.replace(&id(&one), &id(&two)));
     fs::remove_file(&current).unwrap();
     let both = format!("the tables are of {}, not of {}", id(&two), id(&one));
-    let force = "mathesar app use --force 1.0.0";
+    let force = &format!("mathesar app use --force {}", id(&one));
     refused(&home, &["start"], 4, &[&both, "1.0.0 is older", "`mathesar app install --from FILE`", force]);
     refused(&home, &["setup"], 4, &[&both]);
     refused(&home, &["plan"], 4, &[&both]);
@@ -53,6 +53,7 @@ fn no_release_is_let_loose_on_the_tables_of_another() {
     home.ok(&["uninstall", "--yes"]);
     home.pin(&two);
     let both = format!("the tables are of {}, not of {}", id(&one), id(&two));
-    refused(&home, &["start"], 4, &[&both, "without a backup", "`mathesar upgrade --to 2.0.0`"]);
+    let upgrade = format!("`mathesar upgrade --to {}`", id(&two));
+    refused(&home, &["start"], 4, &[&both, "without a backup", &upgrade]);
     assert!(!store.exists());
 }

@@ -72,9 +72,9 @@ fn refusal(tables: &str, id: &str, version: &str) -> Failure {
             .help("go back with the backup from before the upgrade: `mathesar rollback`"),
         _ => failure
             .cause("they would be migrated at the next start, without a backup")
-            .help(format!("let them be migrated with one: `mathesar upgrade --to {version}`")),
+            .help(format!("let them be migrated with one: `mathesar upgrade --to {id}`")),
     }
-    .help(format!("or do it all the same: `mathesar app use --force {version}`"))
+    .help(format!("or do it all the same: `mathesar app use --force {id}`"))
 }
 
 #[cfg(test)]
@@ -87,7 +87,11 @@ mod tests {
         assert_eq!(back.to_string(), "the tables are of 0.12.0-aaaaaaaaaaaa, not of 0.11.0-bbbbbbbbbbbb");
         assert!(back.helps()[0].contains("`mathesar rollback`"), "{:?}", back.helps());
         let forth = refusal("0.9.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0");
-        assert!(forth.helps()[0].contains("`mathesar upgrade --to 0.11.0`"), "{:?}", forth.helps());
+        assert!(
+            forth.helps()[0].contains("`mathesar upgrade --to 0.11.0-bbbbbbbbbbbb`"),
+            "{:?}",
+            forth.helps()
+        );
         assert_eq!((back.exit, forth.exit), (Exit::Refused, Exit::Refused));
     }
 }
