@@ -42,26 +42,39 @@ pub fn kept(world: &World) -> Result<(Kept, Installed), Failure> {
 }
 
 /// What was written since the copy was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Since {
     Nothing,
     /// So many rows of people's tables; none: only definitions.
     Rows(u64),
-    /// PostgreSQL has counted anew since, after a crash for example, or nobody had looked then.
-    Unknown,
+    /// PostgreSQL has counted anew since, after a crash for example, or nobody had looked then: why, and how many transactions were
+    /// begun, where that is known.
+    Unknown {
+        why: String,
+        transactions: Option<u64>,
+    },
 }
 
 /// The database runs.
 pub fn since(world: &World, cluster: &Cluster, kept: &Kept) -> Since {
-    if kept.xid.is_some() && kept.xid == world.next_transaction() && !kept.parts.contains(&Part::Media) {
+    let next = world.next_transaction();
+    if kept.xid.is_some() && kept.xid == next && !kept.parts.contains(&Part::Media) {
         return Since::Nothing;
     }
-    let Some(then) = kept.written.as_ref().and_then(Written::from_json) else { return Since::Unknown };
+    let unknown = |why: &str| Since::Unknown {
+        why: why.to_owned(),
+        transactions: next.zip(kept.xid).and_then(|(now, then)| now.checked_sub(then)),
+    };
+    let Some(then) = kept.written.as_ref().and_then(Written::from_json) else {
+        return unknown("what had been written by then was not counted");
+    };
     let media = kept.parts.contains(&Part::Media).then(|| world.installation.media());
     match Written::of(cluster, media.as_deref()) {
         Ok(now) if now == then => Since::Nothing,
-        Ok(now) => now.rows_since(&then).map_or(Since::Unknown, Since::Rows),
-        Err(_) => Since::Unknown,
+        Ok(now) => now
+            .rows_since(&then)
+            .map_or_else(|| unknown("PostgreSQL has crashed since, or its counts were reset"), Since::Rows),
+        Err(failure) => unknown(&failure.whole()),
     }
 }
 
@@ -138,27 +151,36 @@ pub fn refusal(losses: &[String], since: Since, kept: &Kept, version: &str) -> F
     lines.push(match upgrade {
         true => "rights, views, functions, settings and logins were not compared one by one".to_owned(),
         false => format!(
-            "which ones cannot be told: what is kept aside is what the {} has replaced",
+            "what it was cannot be told: what is kept aside is what the {} has replaced",
             kept.kind.name()
         ),
     });
-    let written = match since {
-        Since::Rows(1) => "1 row was inserted, changed or removed".to_owned(),
+    // PostgreSQL counts also what was not committed.
+    let written = match &since {
+        Since::Rows(1) => "up to 1 row was inserted, changed or removed".to_owned(),
         Since::Nothing | Since::Rows(0) => "tables, views, settings or files were changed".to_owned(),
-        // PostgreSQL counts also what was not committed.
         Since::Rows(count) => format!("up to {count} rows were inserted, changed or removed"),
-        Since::Unknown => {
-            "it is not known whether something was written (PostgreSQL has crashed, or does not count)"
-                .to_owned()
+        Since::Unknown { .. } => "it is not known whether something was written".to_owned(),
+    };
+    let lost = if let Since::Unknown { why, transactions } = &since {
+        lines.insert(0, format!("why: {why}"));
+        if let Some(count) = transactions {
+            lines.push(format!(
+                "transactions that were begun since, with PostgreSQL's own, starts and sessions: {count}"
+            ));
         }
+        "whatever was"
+    } else {
+        "that"
     };
     let differ = match losses.len() {
         _ if !upgrade => String::new(),
+        0 => ", and no table differs from the copy".to_owned(),
         1 => ", and 1 table differs".to_owned(),
         count => format!(", and {count} tables differ"),
     };
     let what = kept.kind.name();
-    Failure::new(format!("{written} since the {what}{differ}; going back to Mathesar {version} would lose that"))
+    Failure::new(format!("{written} since the {what}{differ}; going back to Mathesar {version} would lose {lost}"))
         .exit(Exit::Refused)
         .cause(lines.join("\n             "))
         .help("go back all the same: `mathesar rollback --discard-newer` (the present data are kept aside until the next upgrade or restore)")
@@ -284,5 +306,60 @@ impl Back<'_> {
             Err(undone) => failure.help(format!("the next start goes on taking it back: {}", undone.whole())),
         }
         .help("what happened: `mathesar logs`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(since: Since, losses: &[&str], kind: Kind) -> String {
+        let kept = Kept {
+            id: "one".to_owned(),
+            kind,
+            release: Some("1.0.0-a".to_owned()),
+            replaced_by: "2.0.0-b".to_owned(),
+            at: 0,
+            parts: vec![Part::Database],
+            xid: Some(700),
+            written: None,
+        };
+        let losses: Vec<String> = losses.iter().map(|line| (*line).to_owned()).collect();
+        let failure = refusal(&losses, since, &kept, "1.0.0");
+        assert_eq!(failure.exit, Exit::Refused);
+        assert!(failure.helps()[0].contains("`mathesar rollback --discard-newer`"));
+        failure.whole()
+    }
+
+    /// What is counted was perhaps not committed, and what is not known is not said to be.
+    #[test]
+    fn a_refusal_says_what_is_known() {
+        for (since, wanted) in [
+            (
+                Since::Rows(1),
+                "up to 1 row was inserted, changed or removed since the upgrade, and 1 table differs; going back to Mathesar 1.0.0 would lose that",
+            ),
+            (Since::Rows(2), "up to 2 rows were inserted"),
+            (Since::Rows(0), "tables, views, settings or files were changed since the upgrade"),
+        ] {
+            let said = said(since, &["people.public.cats: 1 row"], Kind::Upgrade);
+            assert!(said.contains(wanted), "{said}");
+            assert!(!said.contains("not known"), "{said}");
+        }
+        let unknown = || Since::Unknown { why: "it has crashed".to_owned(), transactions: Some(12) };
+        let after_upgrade = said(unknown(), &[], Kind::Upgrade);
+        let after_restore = said(unknown(), &[], Kind::Restore);
+        for (said, wanted) in [
+            (
+                &after_upgrade,
+                "it is not known whether something was written since the upgrade, and no table differs from the copy; going back to Mathesar 1.0.0 would lose whatever was",
+            ),
+            (&after_upgrade, "why: it has crashed"),
+            (&after_upgrade, "starts and sessions: 12"),
+            (&after_restore, "written since the restore; going back"),
+            (&after_restore, "what it was cannot be told"),
+        ] {
+            assert!(said.contains(wanted), "{wanted}: {said}");
+        }
     }
 }
