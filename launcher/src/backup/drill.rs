@@ -231,9 +231,11 @@ impl Checks {
     /// Of an unpacked archive.
     pub fn read(folder: &Path) -> Result<Checks, Failure> {
         let path = folder.join("checks.json");
-        let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
-        let checks: Checks = serde_json::from_slice(&text)
-            .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))?;
+        let text =
+            std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause).exit(Exit::Refused))?;
+        let checks: Checks = serde_json::from_slice(&text).map_err(|cause| {
+            Failure::new(format!("cannot understand {}", path.display())).cause(cause).exit(Exit::Refused)
+        })?;
         // Names are the archive's: none leads out of it.
         let is_ours = |file: &str| {
             let number = file.strip_prefix("portable/").and_then(|name| name.strip_suffix(".dump"));
@@ -247,5 +249,22 @@ impl Checks {
                 .exit(Exit::Refused)),
             None => Ok(checks),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As whatever is wrong with an archive itself.
+    #[test]
+    fn an_archive_without_its_checks_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Checks::read(root.path()).unwrap_err().exit, Exit::Refused);
+        std::fs::write(root.path().join("checks.json"), "{").unwrap();
+        assert_eq!(Checks::read(root.path()).unwrap_err().exit, Exit::Refused);
+        std::fs::write(root.path().join("checks.json"), r#"{"tables": [], "dumps": [], "made": ""}"#)
+            .unwrap();
+        assert_eq!(Checks::read(root.path()).unwrap(), Checks::default());
     }
 }

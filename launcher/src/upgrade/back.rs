@@ -297,8 +297,11 @@ impl Back<'_> {
             self.serving.resume()
         });
         transaction::record(state, journal, "taken back", Some(&why.whole()));
+        // What was refused stays a refusal, with what to do about it.
+        let exit = if why.exit == Exit::Refused { Exit::Refused } else { Exit::Failed };
         let failure =
             Failure::new(format!("the way back to Mathesar {} failed: {}", target.version, why.whole()));
+        let failure = why.helps().iter().fold(failure.exit(exit), |failure, help| failure.help(help.clone()));
         match undone {
             Ok(()) => {
                 failure.help(format!("Mathesar {} goes on with its data; nothing is lost", from.version))

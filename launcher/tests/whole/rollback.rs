@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use mathesar::control::{Order, order};
+use mathesar::failure::Exit;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -143,6 +145,13 @@ fn the_way_back_and_forth_again() {
         output.stderr
     );
     assert_eq!(home.status()["version"], "2.0.0");
+    // Where that came between the look and the moment when serving stops, it is refused as well.
+    let socket = home.layout.run.join("control.sock");
+    let refused = order(&socket, &Order::Rollback { discard: false }, |_| ()).unwrap_err();
+    assert!(refused.to_string().contains("somebody has written meanwhile"), "{refused}");
+    assert_eq!(refused.exit, Exit::Refused);
+    assert!(refused.helps().iter().any(|help| help.contains("--discard-newer")), "{:?}", refused.helps());
+    assert_eq!((&home.status()["version"], &home.status()["state"]), (&json!("2.0.0"), &json!("running")));
     // Nobody takes the way back away.
     let pruned = home.ok(&["app", "prune", "--keep", "0"]);
     assert!(pruned.stderr.contains("every release is still needed"), "{}", pruned.stderr);
