@@ -23,14 +23,25 @@ pub enum Kind {
     Text,
     /// Absolute, as the service has no folder that it is started in.
     Path,
-    Duration,
-    Size,
+    /// The same, of a folder that is filled: not the system's own.
+    Folder,
+    Duration {
+        /// In seconds: 0 where no time at all makes sense.
+        least: u64,
+    },
+    /// In bytes.
+    Size {
+        min: u64,
+        max: u64,
+    },
     /// Where to listen: IP address and port, or `unix:` and a path.
     Address,
     /// A host name as browsers send it.
     Host,
     /// An IP address, or a network such as 10.0.0.0/8.
     Network,
+    /// What NO_PROXY names: a host, a domain and all below it, an IP address or a network, with or without a port.
+    Direct,
     Url(&'static [&'static str]),
     /// `postgresql://user@host:5432/database`, without a password.
     DatabaseUrl,
@@ -68,8 +79,15 @@ impl Kind {
             Kind::Auto { min, max } => format!("`auto` or a whole number from {min} to {max}"),
             Kind::Text => "a string".to_owned(),
             Kind::Path => "an absolute path".to_owned(),
-            Kind::Duration => "a duration such as `30s`, `5m`, `12h` or `30d`".to_owned(),
-            Kind::Size => "a size such as `512MB` or `10GB`".to_owned(),
+            Kind::Folder => "an absolute path of a folder that is not the system's".to_owned(),
+            Kind::Duration { least: 0 } => "a duration such as `30s`, `5m`, `12h` or `30d`".to_owned(),
+            Kind::Duration { least } => {
+                format!("a duration such as `30s`, `5m`, `12h` or `30d`, and at least `{least}s`")
+            }
+            Kind::Size { min, max } => {
+                let (min, max) = (text::shown_size(*min), text::shown_size(*max));
+                format!("a size such as `512MB` or `10GB`, from `{min}` to `{max}`")
+            }
             Kind::Address => "an IP address and port such as `127.0.0.1:8000`, or `unix:/path`".to_owned(),
             Kind::Host => "a host name such as `mathesar.example.org`".to_owned(),
             Kind::Network => "an IP address or a network such as `10.0.0.0/8`".to_owned(),
@@ -78,7 +96,11 @@ impl Kind {
                 format!("an address that begins with {}", any_of(&schemes))
             }
             Kind::DatabaseUrl => "an address such as `postgresql://user@host:5432/database`".to_owned(),
-            Kind::DatabaseName => "a name of at most 63 bytes".to_owned(),
+            Kind::Direct => "a host, a domain or a network such as `.example.org` or `10.0.0.0/8`".to_owned(),
+            Kind::DatabaseName => {
+                "a name of at most 63 bytes: letters, digits, `_`, `-` and `.`, the first none of the last two"
+                    .to_owned()
+            }
             Kind::Choice(choices) => {
                 any_of(&choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>())
             }
@@ -182,11 +204,21 @@ impl Kind {
             },
             Kind::Text => Ok(()),
             Kind::Path => text::path(input),
-            Kind::Duration => text::duration(input).map(|_| ()).ok_or_else(|| text::with_unit(input, "s")),
-            Kind::Size => text::size(input).map(|_| ()).ok_or_else(|| text::with_unit(input, "MB")),
+            Kind::Folder => text::folder(input),
+            Kind::Duration { least } => match text::duration(input) {
+                Some(duration) if duration.as_secs() >= *least => Ok(()),
+                Some(_) => Err(None),
+                None => Err(text::with_unit(input, "s")),
+            },
+            Kind::Size { min, max } => match text::size(input) {
+                Some(size) if (*min..=*max).contains(&size) => Ok(()),
+                Some(_) => Err(None),
+                None => Err(text::with_unit(input, "MB")),
+            },
             Kind::Address => text::address(input),
             Kind::Host => text::host(input),
             Kind::Network => text::network(input),
+            Kind::Direct => text::direct(input),
             Kind::Url(schemes) => text::url(input, schemes),
             Kind::DatabaseUrl => text::database_url(input),
             Kind::DatabaseName => text::database_name(input),

@@ -25,7 +25,7 @@ pub(crate) use load::{from_text, wrong_value};
 pub use problem::{Problem, Severity, render_all};
 pub use read::files;
 pub use reference::{man as reference_man, markdown as reference_markdown};
-pub(crate) use semantic::missing_files;
+pub(crate) use semantic::{missing_files, unfit_here};
 pub use setting::{Effect, Setting};
 pub use settings::{SECTIONS, SETTINGS, Section};
 pub(crate) use suggest::setting as suggestion;

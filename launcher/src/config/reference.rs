@@ -75,7 +75,7 @@ fn example(setting: &Setting) -> String {
         (Kind::List(Kind::Network), _) => "[\"10.0.0.5\"]".to_owned(),
         (Kind::List(_), _) => "[\"localhost\", \".example.org\"]".to_owned(),
         (_, Some(_)) => setting.default_value().to_toml().to_string(),
-        (Kind::Path, _) => "\"/path\"".to_owned(),
+        (Kind::Path | Kind::Folder, _) => "\"/path\"".to_owned(),
         (Kind::Url(schemes), _) => format!("\"{}://example.org\"", schemes.first().unwrap_or(&"https")),
         (Kind::DatabaseUrl, _) => "\"postgresql://mathesar@db.example.org:5432/mathesar_django\"".to_owned(),
         _ => "\"…\"".to_owned(),

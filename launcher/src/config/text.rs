@@ -1,7 +1,10 @@
 //! Readers of what is written inside strings. An error is what would help, where something specific would.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+
+use crate::database::{Address, RESERVED_ROLES};
 
 type Checked = Result<(), Option<String>>;
 
@@ -47,6 +50,21 @@ pub fn size(text: &str) -> Option<u64> {
     number.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
+/// A size as `size` reads it.
+pub(crate) fn shown_size(bytes: u64) -> String {
+    let units = [
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000, "GB"),
+        (1_000_000, "MB"),
+        (1 << 20, "MiB"),
+        (1000, "kB"),
+        (1 << 10, "KiB"),
+    ];
+    let whole = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1, "B"));
+    format!("{}{name}", bytes / unit)
+}
+
 /// What would help where the unit is missing.
 pub(crate) fn with_unit(text: &str, unit: &str) -> Option<String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -61,9 +79,77 @@ pub(crate) fn path(text: &str) -> Checked {
     }
 }
 
+/// The system's, with everything in them: nothing there is a file that would stay, or anybody else's place.
+const OF_THE_SYSTEM: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+    "/System",
+];
+/// Of these a folder below is as good as any.
+const SHARED: &[&str] = &[
+    "/",
+    "/etc",
+    "/home",
+    "/opt",
+    "/private",
+    "/root",
+    "/run",
+    "/tmp",
+    "/usr",
+    "/usr/local",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",
+    "/Library",
+    "/Users",
+];
+
+pub(crate) fn folder(text: &str) -> Checked {
+    path(text)?;
+    let mut plain = PathBuf::from("/");
+    for component in Path::new(text).components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    if OF_THE_SYSTEM.iter().any(|top| plain.starts_with(top)) {
+        return Err(Some("name a folder elsewhere: this one is the system's own".to_owned()));
+    }
+    match SHARED.iter().any(|shared| plain == Path::new(shared)) {
+        true => Err(Some(format!("name a folder of its own: {}", plain.join("mathesar").display()))),
+        false => Ok(()),
+    }
+}
+
 pub(crate) fn address(text: &str) -> Checked {
     if let Some(socket) = text.strip_prefix("unix:") {
         path(socket)?;
+        if let Some(folder) = socket.strip_suffix('/') {
+            return Err(Some(format!(
+                "name the socket too: unix:{}/http.sock",
+                folder.trim_end_matches('/')
+            )));
+        }
+        if socket.ends_with("/.") || socket.ends_with("/..") {
+            return Err(Some(format!("name the socket too: unix:{socket}/http.sock")));
+        }
         // Linux allows 107 bytes and macOS 103; gunicorn reports a longer one only as "path too long".
         return if socket.len() <= 103 {
             Ok(())
@@ -138,6 +224,26 @@ pub(crate) fn network(text: &str) -> Checked {
     }
 }
 
+/// Programs read these lists each in its own way; what none of them could ever match is a slip.
+pub(crate) fn direct(text: &str) -> Checked {
+    if let Some((_, rest)) = text.split_once("://") {
+        let name = rest.split(['/', ':']).next().unwrap_or_default();
+        return Err(Some(format!("write the name alone: {name}")));
+    }
+    if text.contains('/') {
+        return network(text);
+    }
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let name = match text.rsplit_once(':') {
+        Some((name, number)) if port(number) && (!name.contains(':') || name.ends_with(']')) => name,
+        _ => text,
+    };
+    if name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    host(name.strip_prefix("*.").unwrap_or(name)).map_err(|_| None)
+}
+
 pub(crate) fn url(text: &str, schemes: &[&str]) -> Checked {
     let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
@@ -175,14 +281,26 @@ pub(crate) fn database_url(text: &str) -> Checked {
             text.trim_end_matches('/')
         )));
     }
-    Ok(())
+    // As it is read at the start.
+    let address = Address::parse(text).map_err(Some)?;
+    match address.role.as_str() {
+        role if RESERVED_ROLES.contains(&role) => {
+            Err(Some(format!("name another role: a schema of Mathesar's is `{role}`, and its queries break")))
+        }
+        role if role.starts_with("pg_") => {
+            Err(Some(format!("name another role: `{role}` is PostgreSQL's own")))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn database_name(text: &str) -> Checked {
     match text {
         "postgres" | "template0" | "template1" => Err(Some("this database is PostgreSQL's own".to_owned())),
-        _ if text.is_empty() || text.len() > 63 || text.contains(char::is_control) => Err(None),
-        _ => Ok(()),
+        // PostgreSQL takes any; but the name also goes through addresses, variables, shells and what people type.
+        _ if text.is_empty() || text.len() > 63 || text.starts_with(['-', '.']) => Err(None),
+        _ if text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) => Ok(()),
+        _ => Err(None),
     }
 }
 
@@ -201,74 +319,5 @@ pub fn without_password(url: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes() {
-        assert_eq!(duration("1h30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(duration("30d"), Some(Duration::from_secs(2_592_000)));
-        for bad in ["", "30", "s", "30x", "-1s", "1.5h", "99999999999999999999s", "9999999w", "30 s", "1é"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-        assert_eq!(size("10GB"), Some(10_000_000_000));
-        assert_eq!(size("1GiB"), Some(1 << 30));
-        for bad in ["", "10", "GB", "10G", "-1MB", "99999999999999TB", "10é"] {
-            assert_eq!(size(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        for good in ["127.0.0.1:8000", "[::1]:8000", "0.0.0.0:1", "unix:/run/mathesar/http.sock"] {
-            assert_eq!(address(good), Ok(()), "{good}");
-        }
-        let help = |text: &str| address(text).unwrap_err().unwrap_or_default();
-        assert_eq!(help("8080"), "write the address too: 127.0.0.1:8080");
-        assert_eq!(help("localhost:8000"), "write 127.0.0.1:8000");
-        assert_eq!(help(":8000"), "write 0.0.0.0:8000 for all of this machine's addresses");
-        assert_eq!(help("10.0.0.1"), "write the port too: 10.0.0.1:8000");
-        assert_eq!(help("::1"), "write brackets and the port: [::1]:8000");
-        assert_eq!(help("/run/x"), "write unix:/run/x");
-        assert_eq!(help("127.0.0.1:0"), "name a port from 1 to 65535");
-        assert_eq!(help("127.0.0.1:99999"), "");
-    }
-
-    #[test]
-    fn hosts_and_networks() {
-        for good in ["example.org", ".example.org", "*", "10.0.0.1", "[::1]", "my_host"] {
-            assert_eq!(host(good), Ok(()), "{good}");
-        }
-        let help = |text: &str| host(text).unwrap_err().unwrap_or_default();
-        assert_eq!(help("https://example.org/x"), "write the name alone: example.org");
-        assert_eq!(help("example.org:8000"), "write it without the port: example.org");
-        assert_eq!(help("*.example.org"), "write .example.org for a domain and all below it");
-        assert_eq!(help("::1"), "write brackets: [::1]");
-        assert_eq!(help("münchen.example"), "write the name in its ASCII form (xn--…)");
-        assert_eq!(help("a b"), "");
-        assert!(network("10.0.0.0/8").is_ok() && network("::1").is_ok() && network("10.0.0.0/33").is_err());
-    }
-
-    #[test]
-    fn database_addresses() {
-        for good in ["postgresql://me@db:5432/m", "postgres://me@db/m", "postgresql:///m?host=/run&user=me"] {
-            assert!(database_url(good).is_ok(), "{good}");
-        }
-        let help = |text: &str| database_url(text).unwrap_err().unwrap_or_default();
-        assert!(help("postgresql://me:pw@db/m").starts_with("leave the password out"));
-        assert!(help("postgresql://me@db/m?password=x").starts_with("leave the password out"));
-        assert!(help("postgresql://db/m").starts_with("name the role"));
-        assert_eq!(
-            help("postgresql://me@db"),
-            "name the internal database: postgresql://me@db/mathesar_django"
-        );
-        assert_eq!(help("mysql://me@db/m"), "");
-    }
-
-    #[test]
-    fn passwords_in_addresses_are_hidden() {
-        assert_eq!(without_password("https://me:p@ss@host/x"), "https://me:***@host/x");
-        assert_eq!(without_password("https://me@host/a:b@c"), "https://me@host/a:b@c");
-        assert_eq!(without_password("https://host/"), "https://host/");
-    }
-}
+#[path = "text_tests.rs"]
+mod tests;

@@ -150,7 +150,7 @@ impl Trouble {
             Trouble::Rights => (
                 format!("role {role} may not create schemas and tables in database {database}"),
                 match address.role.as_str() {
-                    "msar" | "__msar" | "mathesar_types" => {
+                    role if super::RESERVED_ROLES.contains(&role) => {
                         "name another role in `database.url`: schemas of Mathesar's have this name, and its queries break".to_owned()
                     }
                     _ => format!("give it the database: `ALTER DATABASE {database} OWNER TO {role}`"),

@@ -37,10 +37,12 @@ pub use scratch::{Durability, Scratch};
 pub use service::Postgres;
 pub use session::{Session, private_url};
 pub use status::{CollationMismatch, Status};
+pub(crate) use url::Address;
 
-/// Mathesar's own role. Never a name of Mathesar's schemas (`msar`, `__msar`, `mathesar_types`): `"$user"` in
-/// search_path would break its queries.
+/// Mathesar's own role.
 pub const ROLE: &str = "mathesar";
+/// Names of Mathesar's schemas, and so of no role that it logs in as: `"$user"` in search_path would break its queries.
+pub const RESERVED_ROLES: &[&str] = &["msar", "__msar", "mathesar_types"];
 /// The launcher's superuser, which nothing but the launcher logs in as.
 pub const SUPERUSER: &str = "mathesar_launcher";
 /// The launcher's role for physical copies.

@@ -43,11 +43,13 @@ pub(super) struct Facts {
 impl Facts {
     pub fn gather(look: &Look) -> Facts {
         let installation = &look.installation;
+        let unfit = config::unfit_here(&installation.config);
         let of = |severity| {
-            let of = look.problems.iter().filter(move |problem| problem.severity == severity);
-            of.map(shown).collect()
+            let all = look.problems.iter().chain(&unfit);
+            all.filter(|problem| problem.severity == severity).map(shown).collect()
         };
-        let unreadable = ALL_SETTINGS.iter().filter(|setting| matches!(setting.kind, Kind::Path));
+        let unreadable =
+            ALL_SETTINGS.iter().filter(|setting| matches!(setting.kind, Kind::Path | Kind::Folder));
         let unreadable = unreadable.filter_map(|setting| {
             let path = installation.config.path(setting.name)?;
             let denied = path.exists() && rustix::fs::access(&path, rustix::fs::Access::READ_OK).is_err();

@@ -39,7 +39,8 @@ pub(super) fn of_backup(installation: &Installation, folder: &Path) -> Option<Co
         flags: &[],
     };
     let loaded = config::load_files(&files, &outside);
-    let missing = !config::missing_files(&loaded.config).is_empty();
+    let missing =
+        !config::missing_files(&loaded.config).is_empty() || !config::unfit_here(&loaded.config).is_empty();
     let config = loaded.accept().ok()?;
     // Of another machine; it would be made here, where nobody expects it.
     let media = config.path("media.path").is_none_or(|folder| folder.is_dir());

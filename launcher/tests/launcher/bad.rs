@@ -31,6 +31,16 @@ bad! {
     durations_and_sizes: "[server]\nrequest-timeout = \"30\"\nstop-timeout = 30\n[log]\nmax-size = \"10G\"\n";
     addresses: "[server]\nlisten = \"localhost:8000\"\n[network]\nproxy = \"proxy:3128\"\n[python]\nindex-url = \"ftp://x\"\n";
     list_items: "[server]\nhosts = [\"a.example\", \"https://b.example/\", 5]\ntrusted-proxies = [\"10.0.0.0/33\", \"proxy\"]\n";
+    durations_and_sizes_that_cannot_work: "[server]\nrequest-timeout = \"0s\"\nstop-timeout = \"0s\"\n[database]\nconnect-timeout = \"0m\"\nshared-buffers = \"1B\"\n[log]\nmax-size = \"0MB\"\n";
+    too_much_memory: "[database]\nshared-buffers = \"90TB\"\n";
+    sockets_that_are_folders: "[server]\nlisten = \"unix:/run/\"\n";
+    a_folder_where_the_socket_is_to_be: "[server]\nlisten = \"unix:/etc\"\n";
+    folders_of_the_system: "[media]\npath = \"/\"\n[backup]\ndirectory = \"/proc/x\"\n";
+    no_proxy_that_matches_nothing: "[network]\nno-proxy = [\"10.0.0.0/8\", \"a/b\", \".example.org\"]\n";
+    odd_database_name: "[database]\nname = \"x'; drop\"\n";
+    both_databases_are_one: "[database]\nname = \"one\"\nuser-database = \"one\"\n";
+    one_database_is_the_other_s_default: "[database]\nname = \"mathesar\"\n";
+    roles_of_mathesar_s_schemas: "[database]\nurl = \"postgresql://msar@db/mathesar_django\"\n";
     choices: "[log]\nlevel = \"inf\"\n[database]\nsslmode = \"verify-full\"\n";
     paths: "env-file = \"relative\"\n[media]\npath = \"~/media\"\n";
     missing_files: "env-file = \"HOME/none\"\n[network]\nca-file = \"HOME/ca.pem\"\n";
