@@ -1,5 +1,6 @@
 //! One installation: its places, settings, secrets and the release that it is to run. What every command past `config` needs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::app::environment::Pythons;
@@ -118,6 +119,44 @@ impl Installation {
 
     pub fn media(&self) -> PathBuf {
         self.config.path("media.path").unwrap_or_else(|| self.layout.state.join("media"))
+    }
+
+    /// Makes the folder of uploaded files, and finds out whether it can be used.
+    pub fn make_media(&self) -> Result<(), Failure> {
+        let made = private_folder(&self.media());
+        // This one knows the cause, and names the setting.
+        self.try_media()?;
+        made
+    }
+
+    /// Whether the folder of uploaded files can be used, or made. Changes nothing.
+    pub fn try_media(&self) -> Result<(), Failure> {
+        fillable(&self.media()).map_err(|cause| self.media_refused(cause))
+    }
+
+    fn media_refused(&self, cause: std::io::Error) -> Failure {
+        let (media, set) = (self.media(), self.set_by_someone("media.path"));
+        let shown = media.display();
+        let help = match cause.kind() {
+            ErrorKind::NotADirectory => format!("see what is in its place: `ls -ld {shown}`"),
+            ErrorKind::ReadOnlyFilesystem => format!("let its disk be written to: `findmnt -T {shown}`"),
+            _ if media.is_dir() => {
+                format!("let Mathesar's user write there: `sudo chown -R {} {shown}`", self.environment.uid)
+            }
+            _ => format!(
+                "make it for Mathesar's user: `sudo install -d -m 700 -o {} {shown}`",
+                self.environment.uid
+            ),
+        };
+        let said = if set { ", as `media.path` says" } else { "" };
+        let failure = Failure::new(format!("cannot keep uploaded files in {shown}{said}"))
+            .cause(cause)
+            .exit(Exit::Refused)
+            .help(help);
+        match set {
+            true => failure.help("or name another folder: `mathesar config set media.path DIR`"),
+            false => failure,
+        }
     }
 
     pub fn control_socket(&self) -> PathBuf {
@@ -240,7 +279,39 @@ impl Fingerprint {
     }
 }
 
+/// Whether files can be put into this folder, which may yet have to be made.
+fn fillable(folder: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, access};
+    if folder.symlink_metadata().is_ok() && !folder.metadata()?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    // What cannot even be looked at.
+    match folder.symlink_metadata() {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    let there = folder.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
+    Ok(access(there, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
 /// A folder that only its owner may look into, and what is missing above it.
 pub fn private_folder(folder: &Path) -> Result<(), Failure> {
     secrets::private_folder(folder, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_can_be_put() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), folder.path().join("link")).unwrap();
+        assert!(fillable(folder.path()).is_ok() && fillable(&folder.path().join("new/deep")).is_ok());
+        assert_eq!(fillable(&file).unwrap_err().kind(), ErrorKind::NotADirectory);
+        assert_eq!(fillable(&file.join("x")).unwrap_err().kind(), ErrorKind::NotADirectory);
+        assert_eq!(fillable(&folder.path().join("link")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -117,7 +117,7 @@ fn places(facts: &Facts) -> Check {
             State::Missing { parent, .. } if path.starts_with("/run") && parent == Path::new("/run") => {}
             State::Missing { parent, .. } => wrong.push((
                 format!("{name} folder {shown} is missing, and {} cannot be written", parent.display()),
-                format!("`sudo install -d -m 700 -o {} {shown}`", facts.uid),
+                format!("`sudo install -d -m 700 -o {} {shown}`{}", facts.uid, or_another(name)),
             )),
             State::There { folder: false, .. } => wrong.push((
                 format!("{name}: {shown} is no folder"),
@@ -126,6 +126,10 @@ fn places(facts: &Facts) -> Check {
             State::There { uid, .. } if *uid != facts.uid && !may_be_foreign(name) => wrong.push((
                 format!("{name} folder {shown} belongs to user {uid}, and Mathesar runs as {}", facts.uid),
                 format!("`sudo chown -R {} {shown}`", facts.uid),
+            )),
+            State::There { uid, writable: false, .. } if *uid != facts.uid => wrong.push((
+                format!("{name} folder {shown} belongs to user {uid}, and Mathesar cannot write there"),
+                format!("`sudo chown -R {} {shown}`{}", facts.uid, or_another(name)),
             )),
             State::There { writable: false, .. } => wrong.push((
                 format!("{name} folder {shown} cannot be written"),
@@ -150,6 +154,10 @@ fn places(facts: &Facts) -> Check {
 /// A person may give a folder of a bigger disk, writable by its group.
 fn may_be_foreign(name: &str) -> bool {
     name == "media"
+}
+
+fn or_another(name: &str) -> &'static str {
+    if name == "media" { ", or name another one: `mathesar config set media.path DIR`" } else { "" }
 }
 
 fn lines(all: &[(String, String)]) -> String {

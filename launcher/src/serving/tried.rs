@@ -8,6 +8,7 @@ use crate::steps::{self, Step, World};
 
 /// A new gunicorn beside the old one.
 pub(super) fn web_server(now: &World) -> Result<(), Failure> {
+    now.installation.make_media()?;
     // It would wait for the database, and so would its visitors.
     match External::of(&now.installation.config)? {
         Some(_) => server_of_theirs(now),
@@ -22,6 +23,7 @@ pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure
         listener.could_be(installation.listen())?;
     }
     steps::refusal(installation)?;
+    installation.make_media()?;
     // Compared with the one that the data were made with.
     installation.secret_key()?;
     match installation.is_external() {

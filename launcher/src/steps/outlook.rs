@@ -103,7 +103,7 @@ pub fn refusal(installation: &Installation) -> Result<(), Failure> {
 
 fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> Result<Outlook, Failure> {
     match step {
-        Step::Config => Ok(config(installation)),
+        Step::Config => config(installation, serving.is_some()),
         Step::Release => release(installation),
         Step::Python => python(installation),
         Step::Static => statics(installation),
@@ -117,7 +117,7 @@ fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> R
     }
 }
 
-fn config(installation: &Installation) -> Outlook {
+fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
     let layout = &installation.layout;
     let file = layout.config_file();
     let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));
@@ -125,20 +125,32 @@ fn config(installation: &Installation) -> Outlook {
         vec![layout.state.clone(), layout.cache.clone(), layout.run.clone(), installation.media()];
     folders.retain(|folder| !folder.is_dir());
     outlook.writes = folders;
+    let mut what = Vec::new();
     if layout.scope != Scope::System && !file.exists() {
         outlook.writes.push(file);
+        what.push("write a commented mathesar.conf");
     }
     if installation.secrets.read(crate::secrets::SECRET_KEY).ok().flatten().is_none()
         && !installation.set_by_someone("app.secret-key")
         && !installation.set_by_someone("app.secret-key-file")
     {
         outlook.writes.push(installation.secrets.folder().join(crate::secrets::SECRET_KEY));
+        what.push("make the secrets");
     }
     if !outlook.writes.is_empty() {
         outlook.state = State::Do;
-        outlook.text = "write a commented mathesar.conf and make the secrets".to_owned();
+        outlook.text = if what.is_empty() { "make folders".to_owned() } else { what.join(" and ") };
     }
-    outlook
+    // The system's is its service's to write to, whoever asks here; and without a state folder more is missing than this one.
+    if layout.scope != Scope::System && (layout.state.is_dir() || installation.set_by_someone("media.path")) {
+        match installation.try_media() {
+            Err(failure) if runs => {
+                outlook.notes.push(format!("`mathesar restart` would be refused: {}", failure.whole()));
+            }
+            tried => tried?,
+        }
+    }
+    Ok(outlook)
 }
 
 /// The release that `start` would take, where it is unpacked already: the same choice as in the step itself.

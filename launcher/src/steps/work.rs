@@ -50,9 +50,10 @@ impl World {
         {
             return Err(access::refusal(&why));
         }
-        for folder in [&layout.state, &layout.cache, &layout.run, &self.installation.media()] {
+        for folder in [&layout.state, &layout.cache, &layout.run] {
             private_folder(folder)?;
         }
+        self.installation.make_media()?;
         // In system mode mathesar.conf is the package's, and the service writes nothing in /etc.
         let mut changed = false;
         if layout.scope != Scope::System && !layout.config_file().exists() {

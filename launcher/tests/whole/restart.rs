@@ -146,3 +146,39 @@ fn sockets_that_were_removed_come_back() {
 fn mode_of(path: &std::path::Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
+
+#[test]
+fn a_folder_for_uploads_that_cannot_be_used_is_said_before_anything_is_stopped() {
+    let Some(home) = Home::prepared() else { return };
+    if home.user.is_none() && rustix::process::geteuid().is_root() {
+        return println!("not run: root can write everywhere");
+    }
+    home.ok(&["start"]);
+    let pid = home.status()["pid"].clone();
+    let file = home.folder().join("home/file");
+    home.write(&file, "");
+    for (path, why, cure) in [
+        ("/srv/uploads".to_owned(), "Permission denied", "sudo install -d -m 700 -o"),
+        ("/usr/local/src".to_owned(), "Permission denied", "sudo chown -R"),
+        (file.display().to_string(), "not a directory", "ls -ld"),
+    ] {
+        home.ok(&["config", "set", "media.path", &path]);
+        let said = [&format!("cannot keep uploaded files in {path}, as `media.path` says")[..], why, cure];
+        let runs_on = ["it runs on as before: ", said[0], said[1], said[2], "config set media.path DIR"];
+        refused(&home, &["restart"], 4, &runs_on);
+        refused(&home, &["restart", "--everything"], 4, &said);
+        let plan = home.ok(&["plan"]).stdout;
+        assert!(plan.contains(&format!("`mathesar restart` would be refused: {}: {why}", said[0])), "{plan}");
+        assert_eq!(home.status()["pid"], pid);
+    }
+    home.ok(&["stop"]);
+    refused(&home, &["start"], 4, &["as `media.path` says", "help: "]);
+    refused(&home, &["plan"], 4, &["as `media.path` says", "help: "]);
+    // One that can be made is there before anybody uploads something.
+    let new = home.folder().join("home/new/uploads");
+    home.ok(&["config", "unset", "media.path"]);
+    home.ok(&["start"]);
+    home.ok(&["config", "set", "media.path", new.to_str().unwrap()]);
+    home.ok(&["restart"]);
+    assert!(new.is_dir());
+}

@@ -79,6 +79,11 @@ pub fn places() -> Vec<Broken> {
         &good,
         places::checks,
         &[
+            ("places", "another user's media folder that cannot be written", PROBLEM, |f| {
+                f.places[0].name = "media";
+                f.places[0].state =
+                    State::There { folder: true, uid: 7, mode: 0o755, writable: false, readable: true };
+            }),
             ("places", "the state folder is a file", PROBLEM, |f| {
                 f.places[0].state =
                     State::There { folder: false, uid: 7, mode: 0o600, writable: true, readable: true };
