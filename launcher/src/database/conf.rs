@@ -50,7 +50,8 @@ impl Conf {
              logging_collector = off\n\
              lc_messages = 'C'\n\
              log_line_prefix = '[%p] %q%u@%d '\n\
-             # Statements hold passwords and people's data: none is ever logged.\n\
+             # Statements hold passwords and people's data: none is ever logged, and of an error no DETAIL, which quotes rows.\n\
+             log_error_verbosity = terse\n\
              log_statement = 'none'\n\
              log_min_error_statement = panic\n\
              log_min_duration_statement = -1\n\
@@ -114,6 +115,7 @@ mod tests {
         assert!(text.contains("\nunix_socket_directories = '\"/a b/it''s,\"\"x\\\\\"'\n"), "{text}");
         assert!(text.contains("\nshared_buffers = 131072kB\n"));
         assert!(text.contains("\nlisten_addresses = ''\n") && !text.contains("read_only"));
+        assert!(text.contains("\nlog_error_verbosity = terse\n"));
         let text = Conf { read_only: true, ..conf }.render(Path::new("/a"));
         assert!(text.contains("\ndefault_transaction_read_only = on\n"), "{text}");
     }

@@ -99,6 +99,8 @@ impl Scratch {
             "log_destination=stderr".to_owned(),
             "log_statement=none".to_owned(),
             "log_min_error_statement=panic".to_owned(),
+            // Told where it does not start, and nobody has sent it anything by then: whole, unlike the real server's.
+            "log_error_verbosity=default".to_owned(),
             "cluster_name=mathesar-scratch".to_owned(),
             // The real server's may be most of the machine's memory, and it may run beside.
             "shared_buffers=64MB".to_owned(),

@@ -152,6 +152,29 @@ fn only_the_right_ones_come_in() {
     assert_eq!(ask(Some(stranger), "col lab", "it's \"mine\"", Some(ODD)).unwrap(), "col lab");
 }
 
+/// A cluster of before, whose settings said nothing of it, as well.
+#[test]
+fn what_people_have_written_into_their_rows_stays_out_of_the_log() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.init().unwrap();
+    let old = site.cluster.data().join("mathesar.conf");
+    std::fs::write(&old, "log_error_verbosity = default\n").unwrap();
+    let _server = site.start();
+    site.cluster.provision().unwrap();
+    let query = |sql: &str| site.cluster.query("it's \"mine\"", sql);
+    query("CREATE TABLE people (name text PRIMARY KEY, age int CHECK (age > 0));").unwrap();
+    let insert = "INSERT INTO people VALUES ('planted', 7);";
+    query(insert).unwrap();
+    let refused = query(insert).unwrap_err();
+    // Whoever asks is still told.
+    assert!(refused.whole().contains("planted"), "{}", refused.whole());
+    query("INSERT INTO people VALUES ('planted too', -1);").unwrap_err();
+    query("DO $$BEGIN RAISE EXCEPTION 'oh' USING DETAIL = 'planted'; END$$;").unwrap_err();
+    let log = std::fs::read_to_string(site.log()).unwrap();
+    assert!(log.contains("duplicate key value") && log.contains("violates check constraint"), "{log}");
+    assert!(!log.contains("planted") && !log.contains("STATEMENT"), "{log}");
+}
+
 #[test]
 fn a_physical_copy_is_made_by_the_replication_role() {
     let Some(site) = Site::new() else { return };
