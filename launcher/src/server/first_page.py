@@ -9,8 +9,14 @@ import sys
 
 # Wherever it stands in the path as the application sees it: decoded, after SCRIPT_NAME. No other page has it in its name.
 _FIRST_PAGE = "complete_installation"
-# What proxies add. pre_request leaves X-Forwarded-Removed behind where it has taken others away.
-_OF_PROXIES = ("HTTP_X_FORWARDED", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_CF_", "HTTP_TRUE_CLIENT_IP")
+# All that browsers send by themselves. Of what proxies add there is no whole list, so any other header is taken for a proxy's.
+# pre_request leaves X-Forwarded-Removed behind where it has taken others away.
+_OF_BROWSERS = frozenset(
+    "HOST CONNECTION KEEP_ALIVE USER_AGENT REFERER ORIGIN COOKIE COOKIE2 AUTHORIZATION FROM DATE EXPECT RANGE TE TRAILER"
+    " TRANSFER_ENCODING UPGRADE UPGRADE_INSECURE_REQUESTS HTTP2_SETTINGS CACHE_CONTROL PRAGMA DNT PRIORITY PURPOSE X_PURPOSE X_MOZ"
+    " SAVE_DATA DEVICE_MEMORY DOWNLINK DPR ECT RTT VIEWPORT_WIDTH WIDTH ALT_USED A_IM X_REQUESTED_WITH X_CSRFTOKEN".split()
+)
+_FAMILIES_OF_BROWSERS = ("ACCEPT", "ACCESS_CONTROL_REQUEST_", "CONTENT_", "IF_", "SEC_")
 _REFUSED = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Mathesar has no administrator yet</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em}code{background:#8882;padding:.1em .3em}</style>
@@ -29,7 +35,7 @@ def post_worker_init(worker):
         path = environ.get("PATH_INFO", "")
         if _FIRST_PAGE not in path.lower() or _is_owner(environ) or _admin_exists():
             return application(environ, start_response)
-        worker.log.warning("the first page was refused: neither the user that runs Mathesar nor root asked for it directly")
+        worker.log.warning("the first page was refused: neither the user that runs Mathesar nor root asked for it directly%s", _why(environ))
         headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(_REFUSED))), ("Cache-Control", "no-store")]
         start_response("403 Forbidden", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [_REFUSED]
@@ -53,13 +59,23 @@ def _admin_exists():
 
 
 def _is_owner(environ):
-    if any(name.startswith(_OF_PROXIES) for name in environ):
+    if _of_proxies(environ):
         return False
     try:
         # Twice: a connection that is just being closed can look like root's for a moment, but none comes back.
         return all(_user_of(environ["gunicorn.socket"]) in _owners() for _ in range(2))
     except (OSError, ValueError):
         return False
+
+
+def _of_proxies(environ):
+    names = (name.removeprefix("HTTP_") for name in environ if name.startswith("HTTP_"))
+    return [name for name in names if name not in _OF_BROWSERS and not name.startswith(_FAMILIES_OF_BROWSERS)]
+
+
+def _why(environ):
+    found = ", ".join(_of_proxies(environ))[:100]
+    return f" (no browser sends the headers {found})" if found else ""
 
 
 def _owners():

@@ -218,9 +218,47 @@ fn the_first_page_is_its_owners() {
     instance.start();
     let ask_with = |header: &str| get(&instance.listen, page, header).unwrap().0;
     assert_eq!(ask_with(""), 200);
-    for sign in ["X-Forwarded-For: ::1", "forwarded: for=_x", "Via: 1.1 x", "X-Real-IP: 127.0.0.1"] {
+    for sign in [
+        "X-Forwarded-For: ::1",
+        "forwarded: for=_x",
+        "Via: 1.1 x",
+        "X-Real-IP: 127.0.0.1",
+        "X_Forwarded_For: ::1",
+        "X-Forwarded_For: ::1",
+        "X_Real_IP: ::1",
+        "X-ProxyUser-Ip: ::1",
+        "Proxy-Client-IP: ::1",
+        "WL-Proxy-Client-IP: ::1",
+        "Client-IP: ::1",
+        "X-Cluster-Client-IP: ::1",
+        "True-Client-IP: ::1",
+        "CF-Connecting-IP: ::1",
+        "Fastly-Client-IP: ::1",
+        "Fly-Client-IP: ::1",
+        "X-Original-Forwarded-For: ::1",
+        "X-Original-URL: /",
+        "X-Envoy-External-Address: ::1",
+        "X-Amzn-Trace-Id: Root=1",
+        "X-Azure-ClientIP: ::1",
+        "Tailscale-User-Login: ana@example.org",
+        "CDN-Loop: x",
+        "Front-End-Https: on",
+        "X-Of-A-Proxy-That-Nobody-Knows: 1",
+    ] {
         assert_eq!(ask_with(&format!("{sign}\r\n")), 403, "{sign}");
     }
+    // As Firefox, Chromium and Safari ask.
+    let browsers = [
+        "User-Agent: Mozilla/5.0\r\nAccept: text/html\r\nAccept-Language: en\r\nAccept-Encoding: gzip, br\r\nConnection: keep-alive\r\nCookie: a=b\r\n",
+        "Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nPriority: u=0, i\r\nDNT: 1\r\nSec-GPC: 1\r\nTE: trailers\r\n",
+        "Cache-Control: max-age=0\r\nPragma: no-cache\r\nsec-ch-ua: \"Chromium\"\r\nsec-ch-ua-mobile: ?0\r\nOrigin: http://localhost\r\nReferer: http://localhost/\r\nIf-None-Match: x\r\n",
+    ];
+    for headers in browsers {
+        assert_eq!(ask_with(headers), 200, "{headers}");
+    }
+    // What would pass for another header where `-` and `_` become one does not reach the application.
+    assert_eq!(get(&instance.listen, "/proto", "X_Forwarded_Proto: https\r\n").unwrap().1, "none http");
+    assert!(instance.log().contains("(no browser sends the headers X_PROXYUSER_IP)"), "{}", instance.log());
     assert_eq!(instance.get("/other").unwrap().0, 200);
     if !rustix::process::geteuid().is_root() {
         return println!("not run: only root can be another OS user");

@@ -102,8 +102,14 @@ fn who_hangs_up_at_once_is_nobody() {
 fn a_proxy_on_loopback_brings_nobody_to_the_first_page() {
     let Some(home) = Home::prepared() else { return };
     let here = Address::ipv4(home.port);
-    let signs =
-        ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 proxy", "x-real-ip: ::1"];
+    let signs = [
+        "X-Forwarded-For: 203.0.113.7",
+        "Forwarded: for=203.0.113.7",
+        "Via: 1.1 proxy",
+        "x-real-ip: ::1",
+        "X_Forwarded_For: 203.0.113.7",
+        "X-ProxyUser-Ip: 203.0.113.7",
+    ];
     for conf in ["", "[server]\ntrusted-proxies = [\"127.0.0.1\"]\n"] {
         home.conf(conf);
         home.ok(&["start"]);
