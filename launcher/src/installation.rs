@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Layout, Scope};
 use crate::release::Release;
 use crate::secrets::{self, Secret, Secrets};
+use crate::sensitive::{is_public, is_sensitive};
 
 /// Everything that is known before anything is done.
 #[derive(Debug)]
@@ -194,7 +195,9 @@ impl Installation {
             .filter(|setting| setting.secret)
             .filter_map(|setting| self.config.text(setting.name).map(str::to_owned));
         let mut all: Vec<String> = of_settings.collect();
-        all.extend(self.config.env.values().map(|(value, _)| value.clone()));
+        let of_env = self.config.env.iter();
+        let of_env = of_env.filter(|(name, (value, _))| is_sensitive(name) || !is_public(value));
+        all.extend(of_env.map(|(_, (value, _))| value.clone()));
         for name in ["database.password-file", "app.secret-key-file"] {
             let file = self.config.path(name).and_then(|path| secrets::read_file(&path).ok().flatten());
             all.extend(file.map(|secret| secret.expose().to_owned()));

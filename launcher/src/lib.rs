@@ -26,6 +26,7 @@ mod relay;
 pub mod release;
 pub mod restore;
 pub mod secrets;
+mod sensitive;
 pub mod server;
 pub mod service_manager;
 pub mod serving;

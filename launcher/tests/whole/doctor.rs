@@ -415,7 +415,7 @@ fn no_secret_is_in_the_bundle() {
     fs::set_permissions(&env_file, fs::Permissions::from_mode(0o600)).unwrap();
     let sso_config = format!("{{\"client_secret\": {}}}", serde_json::Value::from(sso.as_str()));
     home.conf(&format!(
-        "env-file = \"{}\"\n[app]\nsecret-key = {}\n[database]\npassword = {}\n[login]\nsso-config = {}\n[network]\nproxy = \"http://proxyuser:prox%27y-pass@127.0.0.1:1\"\n[python]\nindex-url = \"https://indexuser:index-pass@127.0.0.1:1/simple\"\n[env]\nPLANTED = {}\n",
+        "env-file = \"{}\"\n[app]\nsecret-key = {}\n[database]\npassword = {}\n[login]\nsso-config = {}\n[network]\nproxy = \"http://proxyuser:prox%27y-pass@127.0.0.1:1\"\n[python]\nindex-url = \"https://indexuser:index-pass@127.0.0.1:1/simple\"\n[env]\nPLANTED = {}\nWORD = \"mathesar\"\n",
         env_file.display(),
         toml(&key),
         toml(&short),
@@ -516,6 +516,8 @@ fn no_secret_is_in_the_bundle() {
     assert!(text("config.txt").contains("server.listen = \"127.0.0.1:"), "{}", text("config.txt"));
     assert!(text("files.txt").contains("secrets/secret-key.fingerprint"), "{}", text("files.txt"));
     assert!(text("status.json").contains("\"running\""));
+    // A word of ours that stands in `[env]` as well.
+    assert!(text("doctor.txt").contains("mathesar.conf"), "{}", text("doctor.txt"));
     assert!(text("plan.txt").contains("postgresql"));
     // The settings can be broken, and their secrets are no less secret.
     home.conf("[database\npassword = \"of-a-broken-file\"\n");

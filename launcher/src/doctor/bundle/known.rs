@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::redact::is_sensitive;
 use crate::installation::Installation;
+use crate::sensitive::{is_public, is_sensitive};
 
 /// All that can be found.
 pub(super) fn secrets(installation: &Installation, files: &[PathBuf]) -> Vec<String> {
@@ -49,13 +49,16 @@ fn lines(path: Option<PathBuf>) -> Vec<String> {
 
 /// Strings of a JSON text under names that say so, as they are read.
 fn of_json(text: &str) -> Vec<String> {
-    fn leaves(value: &Value, named: bool, found: &mut Vec<String>) {
+    /// `secret`: by a name that says so; `key`: by one that may.
+    fn leaves(value: &Value, secret: bool, key: bool, found: &mut Vec<String>) {
         match value {
-            Value::String(text) if named && text.len() >= 4 => found.push(text.clone()),
-            Value::Array(items) => items.iter().for_each(|item| leaves(item, named, found)),
+            Value::String(text) if text.len() >= 4 && (secret || key && !is_public(text)) => {
+                found.push(text.clone());
+            }
+            Value::Array(items) => items.iter().for_each(|item| leaves(item, secret, key, found)),
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    leaves(value, named || is_sensitive(name) || is_key(name), found);
+                    leaves(value, secret || is_sensitive(name), key || is_key(name), found);
                 }
             }
             _ => {}
@@ -63,7 +66,7 @@ fn of_json(text: &str) -> Vec<String> {
     }
     let mut found = Vec::new();
     if let Ok(value) = serde_json::from_str(text) {
-        leaves(&value, false, &mut found);
+        leaves(&value, false, false, &mut found);
     }
     found
 }
@@ -76,10 +79,15 @@ fn unquoted(value: &str) -> String {
 
 /// The value of `name = value` or `name: value` where the name says that it is a secret. Of a whole line, both readings.
 fn values(line: &str) -> Vec<String> {
+    values_at(line, &['=', ':'])
+}
+
+fn values_at(line: &str, separators: &[char]) -> Vec<String> {
     let mut found = Vec::new();
-    for separator in ['=', ':'] {
-        if let Some((name, value)) = line.split_once(separator)
-            && (is_sensitive(&unquoted(name)) || is_key(&unquoted(name)))
+    for separator in separators {
+        if let Some((name, value)) = line.split_once(*separator)
+            && let name = unquoted(name)
+            && (is_sensitive(&name) || is_key(&name) && !is_public(&unquoted(value)))
             && unquoted(value).len() >= 4
         {
             found.push(unquoted(value));
@@ -108,13 +116,18 @@ fn of_config(lines: &[String]) -> Vec<String> {
         if bare.starts_with('[') {
             in_env = bare.trim_start_matches('[').trim_start().starts_with("env");
         }
-        if let Some((_, value)) = bare.split_once('=')
+        if let Some((name, value)) = bare.split_once('=')
             && in_env
             && unquoted(value).len() >= 6
+            && (is_sensitive(&unquoted(name)) || !is_public(&unquoted(value)))
         {
             found.push(unquoted(value));
         }
-        found.extend(values(bare.trim_start_matches('#')));
+        // A comment is prose, too: `# the token: see there`.
+        found.extend(match bare.strip_prefix('#') {
+            Some(comment) => values_at(comment.trim_start_matches('#'), &['=']),
+            None => values(bare),
+        });
     }
     let read = |text: &String| {
         // As TOML reads it, where it does.
@@ -136,7 +149,7 @@ fn of_url(url: &str) -> Vec<String> {
     let Some((name, password)) = user.split_once(':') else { return Vec::new() };
     let mut found = vec![password.to_owned(), decoded(password)];
     found.extend(
-        [name.to_owned(), decoded(name)].into_iter().filter(|name| name.len() >= 4 && name != "mathesar"),
+        [name.to_owned(), decoded(name)].into_iter().filter(|name| name.len() >= 4 && !is_public(name)),
     );
     found
 }
@@ -182,5 +195,21 @@ mod tests {
         }
         assert_eq!(of_url("http://me-too:p%40ss@proxy:3128/"), ["p%40ss", "p@ss", "me-too", "me-too"]);
         assert_eq!(of_url("postgresql://mathesar@db/m"), Vec::<String>::new());
+        assert_eq!(of_url("http://mathesar:hunter2@proxy"), ["hunter2", "hunter2"]);
+    }
+
+    #[test]
+    fn words_of_ours_are_taken_where_a_name_says_so_alone() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let text = "[env]\nLC_ALL = \"C.UTF-8\"\nTHING = \"python\"\nTHING_TOKEN = \"python\"\nB = \"hunter22\"\n# its token: default\n";
+        let mut found = of_config(&lines(text));
+        found.sort();
+        found.dedup();
+        assert_eq!(found, ["hunter22", "python"]);
+        assert_eq!(of_config(&lines(crate::config::TEMPLATE)), Vec::<String>::new());
+        assert_eq!(values("    client_id: mathesar"), Vec::<String>::new());
+        assert!(values("    client_id: 8a7f-client").contains(&"8a7f-client".to_owned()));
+        assert!(values("    secret: mathesar").contains(&"mathesar".to_owned()));
+        assert_eq!(of_json(r#"{"client_id": "mathesar", "secret": {"a": "python"}}"#), ["python"]);
     }
 }

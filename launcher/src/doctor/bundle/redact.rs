@@ -5,46 +5,12 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{forms, known};
+use crate::app::tools;
 use crate::installation::Installation;
+use crate::sensitive::is_sensitive;
 
 const STARS: &str = "***";
 
-/// Ends of names whose values are nobody's business.
-const SENSITIVE: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "pass",
-    "secret",
-    "token",
-    "apikey",
-    "api_key",
-    "api-key",
-    "accesskey",
-    "access_key",
-    "access-key",
-    "accountkey",
-    "account_key",
-    "secret_key",
-    "secret-key",
-    "secretkey",
-    "private_key",
-    "signing_key",
-    "encryption_key",
-    "credential",
-    "credentials",
-    "connection_string",
-    "connection-string",
-    "signature",
-    "authorization",
-    "cookie",
-    "sessionid",
-    "session_key",
-    "csrftoken",
-    "csrfmiddlewaretoken",
-    "dsn",
-];
 /// Everything to the end of the line is theirs.
 const WHOLE_LINE: &[&str] = &["authorization", "cookie"];
 
@@ -54,11 +20,18 @@ pub(super) struct Redactor {
     forms: Vec<String>,
     /// Secrets so short that they are only replaced where they stand alone.
     words: Vec<String>,
+    /// Digests of what everybody can fetch.
+    digests: Vec<String>,
 }
 
 impl Redactor {
     pub fn new(installation: &Installation, files: &[PathBuf]) -> Redactor {
-        Redactor::of(known::secrets(installation, files))
+        let installed = installation.store().list().unwrap_or_default();
+        let tools = ["uv", tools::EMBEDDED].into_iter().filter_map(|tool| tools::pinned(tool).ok());
+        let digests = std::iter::once(installation.pinned.sha256.clone())
+            .chain(installed.into_iter().map(|release| release.sha256))
+            .chain(tools.map(|pin| pin.sha256.to_owned()));
+        Redactor { digests: digests.collect(), ..Redactor::of(known::secrets(installation, files)) }
     }
 
     pub fn of(mut secrets: Vec<String>) -> Redactor {
@@ -70,7 +43,7 @@ impl Redactor {
         let mut forms: Vec<String> = long.iter().flat_map(|secret| forms::of(secret)).collect();
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
-        Redactor { forms, words }
+        Redactor { forms, words, digests: Vec::new() }
     }
 
     fn known(&self, text: &str) -> String {
@@ -95,7 +68,33 @@ impl Redactor {
     /// A text of others: logs, units.
     pub fn foreign(&self, text: &str) -> String {
         let text = private_keys(&self.known(text));
-        text.split_inclusive('\n').map(|line| random(&assignments(&addresses(line), true))).collect()
+        text.split_inclusive('\n')
+            .map(|line| self.random(&assignments(&addresses(&rows(line)), true)))
+            .collect()
+    }
+
+    /// Long words of letters and digits that no person has written: tokens, keys, digests of passwords.
+    fn random(&self, line: &str) -> String {
+        const LONGEST: usize = 32;
+        let is_word = |c: char| c.is_ascii_alphanumeric() || "_+=-$".contains(c);
+        let mut out = String::new();
+        let mut rest = line;
+        while let Some(start) = rest.find(is_word) {
+            let length = rest[start..].find(|c| !is_word(c)).unwrap_or(rest.len() - start);
+            let word = &rest[start..start + length];
+            let digits = word.bytes().filter(u8::is_ascii_digit).count();
+            let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
+            let hidden = length >= LONGEST
+                && digits >= 3
+                && letters >= 3
+                && !is_name(word)
+                && !self.digests.iter().any(|digest| digest == word);
+            out.push_str(&rest[..start]);
+            out.push_str(if hidden { STARS } else { word });
+            rest = &rest[start + length..];
+        }
+        out.push_str(rest);
+        out
     }
 
     /// Each string of it; the structure stays.
@@ -114,14 +113,6 @@ impl Redactor {
             other => other.clone(),
         }
     }
-}
-
-pub(super) fn is_sensitive(name: &str) -> bool {
-    let name = name.trim().trim_matches(['"', '\'', '\\']).to_lowercase();
-    if ["file", "path", "fingerprint"].iter().any(|end| name.ends_with(end)) {
-        return false;
-    }
-    SENSITIVE.iter().any(|word| name.ends_with(word))
 }
 
 fn replace_word(text: &str, word: &str) -> String {
@@ -149,9 +140,15 @@ fn addresses(line: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
+        rest = tail;
         // To the last `@`: passwords may hold slashes that nobody has encoded.
         let end = tail.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(tail.len());
-        rest = tail;
+        let authority = &tail[..tail[..end].find(['/', '?', '#']).unwrap_or(end)];
+        // The launcher's own role is everybody's.
+        let own = authority.strip_prefix("mathesar@").is_some_and(|_| tail[..end].matches('@').count() == 1);
+        if is_place(authority) || own {
+            continue;
+        }
         if let Some(at) = tail[..end].rfind('@') {
             out.push_str(STARS);
             rest = &tail[at..];
@@ -159,6 +156,29 @@ fn addresses(line: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Whether this can only be where something is, and not a user's name with the beginning of a password: this machine or an IP
+/// address, with or without a port, or a domain without one. An `@` further on is a part of the path then.
+fn is_place(authority: &str) -> bool {
+    let port = |port: &str| port.parse::<u16>().is_ok();
+    let host = match authority.rsplit_once(':') {
+        Some((host, number)) if port(number) => host,
+        _ => authority,
+    };
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    if host == "localhost" || ip.parse::<std::net::IpAddr>().is_ok() {
+        return true;
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let last = authority.rsplit('.').next().unwrap_or_default();
+    authority.contains('.')
+        && authority.split('.').all(label)
+        && authority.len() <= 60
+        && last.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// `password=…`, `"token": "…"`, `Cookie: …`, `PASSWORD '…'`. With `all`, names before a colon or a quote count too.
@@ -182,9 +202,15 @@ fn assignments(line: &str, all: bool) -> String {
             None if whole => value.trim_end_matches(['\n', '\r']).len(),
             None => value.find(|c: char| c.is_whitespace() || ",;&)]}\"'".contains(c)).unwrap_or(value.len()),
         };
+        // `password=None` is worth to be known; and `name==1.2` is a package's version.
+        let version = !all && rest.starts_with("==") && value.starts_with(|c: char| c.is_ascii_digit());
         out.push_str(&rest[..between]);
-        if !value[..end].trim().is_empty() {
-            out.push_str(STARS);
+        match value[..end].trim() {
+            "" => {}
+            nothing if version || matches!(nothing, "None" | "null" | "(redacted)") => {
+                out.push_str(&value[..end]);
+            }
+            _ => out.push_str(STARS),
         }
         rest = &value[end..];
     }
@@ -233,34 +259,79 @@ fn closing(value: &str, quote: char) -> usize {
     value.len()
 }
 
-/// Long words of letters and digits that no person has written: tokens, keys, digests of passwords.
-fn random(line: &str) -> String {
-    const LONGEST: usize = 32;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || "_+=-$".contains(c);
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some(start) = rest.find(is_word) {
-        let length = rest[start..].find(|c| !is_word(c)).unwrap_or(rest.len() - start);
-        let word = &rest[start..start + length];
-        let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
-        out.push_str(&rest[..start]);
-        out.push_str(if length >= LONGEST && digits >= 3 && letters >= 3 { STARS } else { word });
-        rest = &rest[start + length..];
+/// Whether a person has put this together, as `0015_alter_role_unique_together` or `cp312-manylinux_2_17_x86_64`: all its parts are
+/// a word, a number, or a word and a number. What is random is not so, in any of its parts.
+fn is_name(word: &str) -> bool {
+    let made = |part: &str| {
+        let letters = part.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(part.len());
+        let (text, number) = part.split_at(letters);
+        let small = text.bytes().skip(1).all(|byte| byte.is_ascii_lowercase());
+        let written = small || text.bytes().all(|byte| byte.is_ascii_uppercase());
+        written && text.len() <= 16 && number.len() <= 8 && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    word.contains(['_', '-']) && word.split(['_', '-']).all(made) && !grouped(word)
+}
+
+/// Keys that people are given to type, in groups of one length; and UUIDs.
+fn grouped(word: &str) -> bool {
+    let parts: Vec<&str> = word.split(['_', '-']).collect();
+    let mixed = |part: &&&str| {
+        part.bytes().any(|byte| byte.is_ascii_digit()) && part.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    let alike = parts.iter().all(|part| part.len() == parts[0].len());
+    parts.iter().filter(mixed).count() >= 4 || alike && parts[0].len() >= 4
+}
+
+/// Rows that PostgreSQL's DETAIL quotes: its own log has none, but the exceptions of Python do.
+fn rows(line: &str) -> String {
+    for (before, behind) in [("Failing row contains (", ')'), (")=(", ')')] {
+        let at = match before {
+            ")=(" => line.find("Key (").and_then(|key| Some(key + line[key..].find(before)?)),
+            _ => line.find(before),
+        };
+        if let Some(at) = at {
+            let from = at + before.len();
+            let to = line.rfind(behind).filter(|to| *to >= from).unwrap_or(line.trim_end().len());
+            return format!("{}{STARS}{}", &line[..from], &line[to..]);
+        }
     }
-    out.push_str(rest);
-    out
+    line.to_owned()
 }
 
 fn private_keys(text: &str) -> String {
-    let mut inside = false;
-    let keep = |line: &&str| {
-        let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
-        let hidden = inside || begins;
-        inside = (inside || begins) && !(line.contains("-----END") && line.contains("PRIVATE KEY"));
-        !hidden
-    };
-    text.split_inclusive('\n').filter(keep).collect()
+    /// Longer ones have no end here: the log breaks off, or somebody has only spoken of one.
+    const LONGEST: usize = 200;
+    let ends = |line: &str| line.contains("-----END") && line.contains("PRIVATE KEY");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut kept = String::new();
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        at += 1;
+        if !(line.contains("-----BEGIN") && line.contains("PRIVATE KEY")) {
+            kept.push_str(line);
+            continue;
+        }
+        let behind = &lines[at..lines.len().min(at + LONGEST)];
+        at += match (ends(line), behind.iter().position(|line| ends(line))) {
+            (true, _) => 0,
+            (false, Some(end)) => end + 1,
+            (false, None) => match behind.iter().take_while(|line| is_of_key(line)).count() {
+                0 => 0,
+                // With the shorter line that is its last.
+                most => most + 1,
+            },
+        };
+    }
+    kept
+}
+
+/// A line of a key, behind whatever a log has put before it.
+fn is_of_key(line: &str) -> bool {
+    let last = line.split_whitespace().next_back().unwrap_or_default();
+    let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    last.len() >= 32 && last.chars().all(base64)
+        || last.is_empty()
+        || ["Proc-Type:", "DEK-Info:"].iter().any(|header| line.contains(header))
 }
 
 #[cfg(test)]
