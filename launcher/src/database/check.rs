@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::cluster::{Cluster, Settings};
+use super::cluster::Cluster;
+use super::settings::Settings;
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::conf::{self, Conf};
 use super::discover::Binaries;
 use super::psql::{Psql, on_guard, password_file};
+use super::settings::Settings;
 use super::{REPLICATION, ROLE, SUPERUSER};
 use crate::careful;
 use crate::config::Config;
@@ -58,31 +59,6 @@ pub fn os_user(uid: u32) -> Result<String, Failure> {
     }
     Err(Failure::new(format!("user id {uid} has no name, and PostgreSQL refuses to run without one"))
         .help("give it a line in /etc/passwd, or run as another user"))
-}
-
-/// What mathesar.conf says about the private cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The internal database.
-    pub name: String,
-    pub user_database: String,
-    pub locale: String,
-    pub max_connections: i64,
-    /// In bytes.
-    pub shared_buffers: u64,
-}
-
-impl Settings {
-    pub fn of(config: &Config) -> Settings {
-        let text = |name: &str, default: &str| config.text(name).unwrap_or(default).to_owned();
-        Settings {
-            name: text("database.name", "mathesar_django"),
-            user_database: text("database.user-database", "mathesar"),
-            locale: text("database.locale", "C.UTF-8"),
-            max_connections: config.integer("database.max-connections").unwrap_or(100),
-            shared_buffers: config.size("database.shared-buffers").unwrap_or(128 << 20),
-        }
-    }
 }
 
 /// The major that a cluster in this folder (`state/database`) was made with; none where there is no cluster yet.
@@ -196,15 +172,11 @@ impl Cluster {
             return Err(failed);
         }
         let _ = fs::remove_dir_all(folder);
-        // Some systems lack C.UTF-8; since 17 PostgreSQL brings its own.
-        if locale == "C.UTF-8" && self.binaries.major >= 17 {
+        if self.settings.is_builtin(self.binaries.major) {
             let builtin = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
             return self.initdb_with(folder, &builtin, &lock);
         }
-        Err(Failure::new(format!("this system has no locale `{locale}`"))
-            .exit(Exit::Refused)
-            .help("see which ones it has: `locale -a`")
-            .help("and choose one: `mathesar config set database.locale C`"))
+        Err(self.settings.no_locale())
     }
 
     fn initdb_with(&self, folder: &Path, locale: &[&str], lock: &File) -> Result<(), Failure> {

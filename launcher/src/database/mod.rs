@@ -19,11 +19,12 @@ mod running;
 pub mod scratch;
 mod service;
 mod session;
+mod settings;
 mod status;
 mod url;
 
 pub(crate) use cluster::SUPERUSER_SECRET;
-pub use cluster::{Cluster, Owner, Settings, existing_major, os_user};
+pub use cluster::{Cluster, Owner, existing_major, os_user};
 pub use conf::WRITES;
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;
@@ -36,6 +37,7 @@ pub use running::{Running, ServerCommand, adopt};
 pub use scratch::{Durability, Scratch};
 pub use service::Postgres;
 pub use session::{Session, private_url};
+pub use settings::Settings;
 pub use status::{CollationMismatch, Status};
 pub(crate) use url::Address;
 

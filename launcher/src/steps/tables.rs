@@ -25,8 +25,9 @@ pub(super) fn chosen(installation: &Installation) -> Result<Option<Installed>, F
 
 /// The release that has made the tables which are there, where that was written down.
 fn recorded(installation: &Installation) -> Result<Option<String>, Failure> {
-    // A record without its database is of no tables.
-    if !installation.is_external() && database::existing_major(&installation.database_folder())?.is_none() {
+    // A record without its database is of no tables. What is wrong with that folder is told by the step that needs it.
+    let folder = installation.database_folder();
+    if !installation.is_external() && !matches!(database::existing_major(&folder), Ok(Some(_))) {
         return Ok(None);
     }
     // One that cannot be read is none: the database is asked then.

@@ -5,8 +5,7 @@ use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
-use super::access::{self, Exposure};
-use super::{Step, Wanted, World, tables};
+use super::{Step, Wanted, World, access, tables};
 use crate::app::store::Installed;
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
@@ -41,14 +40,8 @@ impl World {
 
     fn config(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let layout = &self.installation.layout;
-        // With no database there is no administrator either: refused before anything is fetched.
-        if layout.scope != Scope::System
-            && !self.installation.is_external()
-            && let Exposure::Public(why) = access::exposure(&self.installation.config, self.listen())
-            && database::existing_major(&self.installation.database_folder())?.is_none()
-            && !self.for_admin
-        {
-            return Err(access::refusal(&why));
+        if !self.for_admin {
+            access::refuse_strangers(&self.installation, self.listen())?;
         }
         for folder in [&layout.state, &layout.cache, &layout.run] {
             private_folder(folder)?;

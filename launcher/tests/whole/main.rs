@@ -25,6 +25,7 @@ mod leftovers;
 mod logs;
 mod machine;
 mod own_server;
+mod plan;
 mod restart;
 mod restore;
 mod restore_refused;
