@@ -68,6 +68,10 @@ pub(super) struct Facts {
     pub fetched: bool,
     /// None: no release is installed yet.
     pub environment: Known<State>,
+    /// Where it is, or would be.
+    pub venv: PathBuf,
+    /// What the release needs can be read.
+    pub requirements: bool,
     /// `import cairosvg` in it: its last words where that fails.
     pub cairosvg: Known<Result<(), String>>,
     pub packages: Known<Result<(), String>>,
@@ -100,6 +104,7 @@ impl Facts {
             (None, Ok(_)) => Err("the environment is not ready".to_owned()),
             (None, Err(why)) => Err(why.clone()),
         };
+        let path = release.as_ref().map(|release| release.path.clone()).unwrap_or_default();
         let mut fetched = false;
         let interpreter = match &in_release {
             Some(path) => python::probe(path).map(|found| of(path, &found)),
@@ -130,6 +135,8 @@ impl Facts {
             interpreter,
             fetched,
             environment,
+            requirements: environment::Requirements::of(&path).path.is_file(),
+            venv: path.join("venv"),
             uv: uv(&settings, &pythons.places.path),
             bad_uv,
             offline: settings.network.offline,
@@ -216,6 +223,9 @@ fn environment_state(facts: &Facts) -> Check {
         Err(why) => ENVIRONMENT.not_checked(why.clone()),
         Ok(State::Ready) => ENVIRONMENT.ok("there, and its interpreter runs"),
         Ok(State::Missing) => ENVIRONMENT.problem("missing").cure(cure),
+        Ok(State::Stale(why)) if !facts.requirements => {
+            ENVIRONMENT.problem("no longer fits").cause(why.clone()).cure(super::release::FILES_BACK)
+        }
         Ok(State::Stale(why)) => ENVIRONMENT.problem("no longer fits").cause(why.clone()).cure(cure),
     }
 }
@@ -232,7 +242,7 @@ fn cairo(facts: &Facts) -> Check {
         (Ok(Err(said)), _) => CAIRO
             .problem("the library is there, but `import cairosvg` fails in the environment")
             .cause(said.clone())
-            .cure("build the environment again: `mathesar app install`"),
+            .cure(build_again(facts)),
         (Err(_), Ok(found)) if !found.cairo => CAIRO
             .problem(format!("{} cannot load it, and Mathesar does not start without", found.path.display()))
             .cure(cure),
@@ -241,13 +251,19 @@ fn cairo(facts: &Facts) -> Check {
     }
 }
 
+/// One that is there counts as whole: only a missing one is built.
+fn build_again(facts: &Facts) -> String {
+    let venv = facts.venv.display();
+    format!("build the environment again: `mathesar stop`, `rm -r {venv}`, then `mathesar start`")
+}
+
 fn packages(facts: &Facts) -> Check {
     match &facts.packages {
         Ok(Ok(())) => PACKAGES.ok("Django, gunicorn and psycopg can be imported"),
         Ok(Err(said)) => PACKAGES
             .problem("the environment lacks some, or they are broken")
             .cause(said.clone())
-            .cure("build it again: `mathesar app prune`, then `mathesar app install`"),
+            .cure(build_again(facts)),
         Err(why) => PACKAGES.not_checked(why.clone()),
     }
 }

@@ -29,6 +29,9 @@ pub(super) static STATIC: Entry = Entry {
     doc: "The current release's static files are collected, for the environment that is there now.",
 };
 
+/// What puts the files of a release back; nothing else does.
+pub(super) const FILES_BACK: &str = "put them back: `mathesar stop`, then `mathesar app install --again`";
+
 pub(super) const ENTRIES: &[&Entry] = &[&RELEASE, &FILES, &PIN, &STATIC];
 
 #[derive(Debug, Clone)]
@@ -41,6 +44,14 @@ pub(super) struct Current {
     pub static_files: bool,
     /// Or why it could not be looked at.
     pub differences: Result<Differences, String>,
+}
+
+impl Current {
+    /// Nothing can be made of it then, and a start does not put them back.
+    fn lacks_files(&self) -> bool {
+        !self.complete
+            && self.differences.as_ref().map_or(true, |differences| !differences.missing.is_empty())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -91,8 +102,14 @@ fn release(facts: &Facts) -> Check {
         Err(why) if facts.fresh => RELEASE.not_checked(why.clone()),
         Err(_) if facts.dangling => RELEASE
             .problem("`current` points at a release that is not there, or is not whole")
-            .cure("`mathesar app list`, then `mathesar app use VERSION`, or `mathesar app install`"),
-        Err(why) => RELEASE.problem(why.clone()).cure("`mathesar app install`"),
+            .cure("`mathesar start` installs it again; another one: `mathesar app list`, then `mathesar app use VERSION`"),
+        Err(why) => RELEASE
+            .problem(why.clone())
+            .cure("`mathesar start` makes one the current one; without starting it: `mathesar setup`"),
+        Ok(current) if current.lacks_files() => RELEASE
+            .problem(format!("{} is not whole", current.id))
+            .cause("files of it are missing")
+            .cure(FILES_BACK),
         Ok(current) if !current.complete => RELEASE
             .problem(format!("{} is not completely installed", current.id))
             .cause("its environment or its static files are missing, or no longer fit")
@@ -109,9 +126,7 @@ fn files(facts: &Facts) -> Check {
     let differences = match &current.differences {
         Ok(differences) => differences,
         Err(why) => {
-            return FILES
-                .problem(why.clone())
-                .cure("install it again: `mathesar app prune`, then `mathesar app install`");
+            return FILES.problem(why.clone()).cure(FILES_BACK);
         }
     };
     if differences.is_empty() {
@@ -127,6 +142,7 @@ fn files(facts: &Facts) -> Check {
         .problem(shown.collect::<Vec<_>>().join("\n"))
         .cause("somebody has edited the release, or the disk has lost something")
         .cure("all of them: `mathesar app verify`")
+        .cure(FILES_BACK)
 }
 
 fn pin(facts: &Facts) -> Check {
@@ -151,6 +167,9 @@ fn statics(facts: &Facts) -> Check {
     match &facts.current {
         Err(why) => STATIC.not_checked(why.clone()),
         Ok(current) if current.static_files => STATIC.ok("collected"),
+        Ok(current) if current.lacks_files() => {
+            STATIC.problem("not collected, and files of the release are missing").cure(FILES_BACK)
+        }
         Ok(_) => STATIC
             .problem("not collected, or for another environment")
             .cure("`mathesar restart` collects them; without starting it: `mathesar app install`"),

@@ -558,3 +558,48 @@ fn no_secret_is_in_the_bundle() {
     look(&unpacked(&home, &bundle), &of_files);
     home.conf("");
 }
+
+/// What `doctor` says to help does, and nothing of it is left.
+#[test]
+fn the_cures_of_a_damaged_release_help() {
+    let Some(home) = Home::prepared() else { return };
+    let app = home.layout.state.join("app");
+    let release = release(&home);
+    let remove_tree = || mathesar::app::files::remove_tree(&release.join("tree")).unwrap();
+    let break_django = || {
+        let file = packages(&home).join("django/__init__.py");
+        fs::remove_file(&file).unwrap();
+        home.write(&file, "raise ImportError('no')\n");
+    };
+    let damages: [(&str, &dyn Fn()); 6] = [
+        ("release", &|| fs::remove_file(app.join("current")).unwrap()),
+        ("release", &|| fs::remove_file(release.join("installed.json")).unwrap()),
+        ("release", &remove_tree),
+        ("release-files", &|| fs::remove_file(release.join("tree.sha256")).unwrap()),
+        ("release", &|| fs::remove_dir_all(release.join("venv")).unwrap()),
+        ("packages", &break_django),
+    ];
+    for (id, damage) in damages {
+        damage();
+        let found = report(&home);
+        let check = checks(&found).iter().find(|check| check["id"] == id).unwrap();
+        assert_eq!(check["finding"], "problem", "{check:#}");
+        let cure = check["cures"][0].as_str().unwrap();
+        println!("{}: {cure}", check["text"]);
+        // The first way that it names, up to a semicolon.
+        let commands = cure.split(';').next().unwrap().split('`').skip(1).step_by(2);
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').collect();
+            match words[0] {
+                "mathesar" => drop(home.ok(&words[1..])),
+                _ => {
+                    let done = home.command(words[0].as_ref()).args(&words[1..]).status().unwrap();
+                    assert!(done.success(), "{command}");
+                }
+            }
+        }
+        home.ok(&["start"]);
+        home.ok(&["stop"]);
+        assert_eq!(wrong_here(&report(&home)), Vec::<String>::new(), "{cure}");
+    }
+}

@@ -21,6 +21,8 @@ pub fn python() -> Vec<Broken> {
         }),
         fetched: false,
         environment: Ok(State::Ready),
+        venv: "/v".into(),
+        requirements: true,
         cairosvg: Ok(Ok(())),
         packages: Ok(Ok(())),
         uv: Some("uv 0.13.9".into()),

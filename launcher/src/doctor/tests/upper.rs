@@ -216,6 +216,10 @@ pub fn release() -> Vec<Broken> {
                 (f.current, f.dangling) = (Err("none".into()), true);
             }),
             ("release", "its environment removed", PROBLEM, |f| current(f).complete = false),
+            ("release", "its tree removed", PROBLEM, |f| {
+                let current = current(f);
+                (current.complete, current.differences) = (false, Err("cannot read tree".into()));
+            }),
             ("release", "before the first start", NOT_CHECKED, |f| {
                 (f.current, f.fresh) = (Err("nothing is installed yet".into()), true);
             }),
