@@ -1,5 +1,7 @@
 //! Errors that end a command: what a person reads, and the exit code.
 
+pub(crate) mod denied;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -50,7 +52,12 @@ impl Failure {
 
     /// `cannot read /etc/mathesar/mathesar.conf`, caused by what the system said.
     pub fn io(verb: &str, path: &Path, cause: io::Error) -> Failure {
-        Failure::new(format!("cannot {verb} {}", path.display())).cause(cause)
+        let denied = (cause.kind() == io::ErrorKind::PermissionDenied).then(|| denied::help(path)).flatten();
+        let failure = Failure::new(format!("cannot {verb} {}", path.display())).cause(cause);
+        match denied {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
     }
 
     /// What is wrong stands above in full; only the exit code is left to tell.

@@ -121,7 +121,7 @@ impl Secrets {
         let known = self.read(FINGERPRINT)?;
         let key = match configured {
             Some(key) => key.clone(),
-            None => match (self.read(SECRET_KEY)?, &known) {
+            None => match (self.own_key(known.is_some())?, &known) {
                 (Some(key), _) => key,
                 (None, Some(_)) => {
                     let path = self.path(SECRET_KEY);
@@ -135,13 +135,44 @@ impl Secrets {
         };
         match known {
             Some(known) if known.expose() != fingerprint(&key) => {
-                Err(Failure::new("this secret key is another than the one that Mathesar's data were made with")
-                    .exit(Exit::Refused)
-                    .cause("Mathesar's stored database passwords can be read with that key only")
-                    .help("put the former key back: see `mathesar config show --origin` for where `app.secret-key` comes from"))
+                let from = match configured {
+                    Some(_) => "see `mathesar config show --origin app` for where it comes from".to_owned(),
+                    None => format!(
+                        "into {}, from a backup: `mathesar backup list`",
+                        self.path(SECRET_KEY).display()
+                    ),
+                };
+                Err(Failure::new(
+                    "this secret key is another than the one that Mathesar's data were made with",
+                )
+                .exit(Exit::Refused)
+                .cause("Mathesar's stored database passwords can be read with that key only")
+                .help(format!("put the former key back: {from}")))
             }
             _ => Ok(Some(key)),
         }
+    }
+
+    /// The file of ours; one that holds no key says what to do about it.
+    fn own_key(&self, known: bool) -> Result<Option<Secret>, Failure> {
+        let path = self.path(SECRET_KEY);
+        read(&path)?.map_or(Ok(None), |text| match one_line(&text) {
+            Some(key) => Ok(Some(key)),
+            None => {
+                let what = if text.trim().is_empty() { "is empty" } else { "must hold one line: the key" };
+                let failure =
+                    Failure::new(format!("the secret key {} {what}", path.display())).exit(Exit::Refused);
+                Err(match known {
+                    true => failure
+                        .cause("Mathesar's stored database passwords can be read with that key only")
+                        .help("put the file back from a backup: `mathesar backup list`"),
+                    false => failure.help(format!(
+                        "nothing was encrypted with it yet; let a new one be made: `rm {}`",
+                        path.display()
+                    )),
+                })
+            }
+        })
     }
 
     /// The fingerprint of the key that the data were made with.
@@ -205,13 +236,17 @@ impl Secrets {
     }
 }
 
+fn read(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(Failure::io("read", path, cause)),
+    }
+}
+
 /// A person's file with a secret and nothing else: the line end that editors add is none of it.
 pub fn read_file(path: &Path) -> Result<Option<Secret>, Failure> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(Failure::io("read", path, cause)),
-    };
+    let Some(text) = read(path)? else { return Ok(None) };
     let secret = one_line(&text).ok_or_else(|| {
         Failure::new(format!("{} must hold one line: the secret", path.display()))
             .exit(Exit::Refused)

@@ -59,10 +59,24 @@ impl Surroundings {
 /// Runs until it is told to stop. The error of a preparation comes back as it was, exit code and all.
 pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundings) -> Result<(), Failure> {
     let layout = installation.layout.clone();
-    for folder in [&layout.state, &layout.run] {
-        private_folder(folder)?;
-    }
+    private_folder(&layout.state)?;
     let lock = Lock::take(&layout.state, "run")?;
+    let result = serve_alone(installation, sink, around, &lock);
+    if let Err(failure) = &result {
+        // Whatever it was that failed, nobody has killed it.
+        last::ended(&layout.state, &Outcome::Failed(failure.whole()));
+    }
+    result
+}
+
+fn serve_alone(
+    installation: Installation,
+    sink: Arc<dyn Sink>,
+    around: Surroundings,
+    lock: &Lock,
+) -> Result<(), Failure> {
+    let layout = installation.layout.clone();
+    private_folder(&layout.run)?;
     let grace = installation.config.duration("server.stop-timeout").unwrap_or(Duration::from_secs(30));
     if Web::clear_leftovers(&layout.state, grace) > 0 {
         sink.line("launcher", "ended what a killed launcher had left");
@@ -110,7 +124,7 @@ pub fn serve(installation: Installation, sink: Arc<dyn Sink>, around: Surroundin
     let tasks =
         Tasks::new(Arc::clone(&world), handle.clone(), shown.served(), board.clone(), Arc::clone(&sink));
     let orders = Arc::new(tasks.clone());
-    let _control = control::serve(&control_socket, &lock, handle.clone(), feed.clone(), orders)?;
+    let _control = control::serve(&control_socket, lock, handle.clone(), feed.clone(), orders)?;
     tasks::by_itself(tasks.clone())?;
 
     let failed: Arc<Mutex<Option<Failure>>> = Arc::default();

@@ -149,7 +149,10 @@ impl<'a> Fetching<'a> {
                     return Err(self.wanted.refuse(&self.wanted.url, &found));
                 }
                 Err(Trouble::Final(failure)) => return Err(failure),
-                Err(Trouble::Passing(trouble)) => trouble,
+                Err(Trouble::Passing(trouble)) => match network.through(&self.wanted.url) {
+                    Some(proxy) => format!("{trouble}, {proxy}"),
+                    None => trouble,
+                },
             };
             attempt = if self.done >= before + WORTHWHILE { 1 } else { attempt + 1 };
             if attempt > network.attempts {

@@ -7,13 +7,15 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
 use super::files;
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::failure::{Exit, Failure};
 
 /// Settings `network.*`.
 #[derive(Debug, Clone)]
 pub struct Network {
     pub proxy: Option<String>,
+    /// Where that was said: a file's line, or a variable.
+    pub proxy_from: String,
     pub no_proxy: Vec<String>,
     pub ca_file: Option<PathBuf>,
     /// For an answer, and for the next bytes of one.
@@ -30,6 +32,7 @@ impl Default for Network {
     fn default() -> Network {
         Network {
             proxy: None,
+            proxy_from: String::new(),
             no_proxy: Vec::new(),
             ca_file: None,
             timeout: Duration::from_secs(30),
@@ -72,6 +75,10 @@ impl Network {
         let default = Network::default();
         Network {
             proxy: config.text("network.proxy").map(str::to_owned),
+            proxy_from: match config.origin("network.proxy") {
+                Origin::Environment(name) => name.clone(),
+                origin => format!("`network.proxy` in {origin}"),
+            },
             no_proxy: config.list("network.no-proxy").to_vec(),
             ca_file: config.path("network.ca-file"),
             timeout: config.duration("network.timeout").unwrap_or(default.timeout),
@@ -139,6 +146,28 @@ impl Network {
         Ok(config.new_agent())
     }
 
+    /// The proxy that an https address is fetched through, and who said so, in words; without its user and password.
+    pub(super) fn through(&self, url: &str) -> Option<String> {
+        /// Those that ureq looks at, in its order.
+        const VARIABLES: &[&str] =
+            &["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+        let rest = url.strip_prefix("https://")?;
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        if self.no_proxy.iter().any(|no| host.ends_with(no.trim_start_matches(['*', '.'])) && !no.is_empty())
+        {
+            return None;
+        }
+        let inherited = || {
+            VARIABLES.iter().find_map(|name| {
+                let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+                Some((value, (*name).to_owned()))
+            })
+        };
+        let (proxy, from) =
+            self.proxy.clone().map(|proxy| (proxy, self.proxy_from.clone())).or_else(inherited)?;
+        Some(format!("through the proxy {} (from {from})", without_user(&proxy)))
+    }
+
     fn proxy(&self) -> Result<Option<Proxy>, Failure> {
         let Some(text) = &self.proxy else { return Ok(Proxy::try_from_env()) };
         // Its text may hold a password.
@@ -187,9 +216,36 @@ impl Network {
     }
 }
 
+/// Tokens stand in the place of a user's name, too.
+fn without_user(proxy: &str) -> String {
+    match proxy.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
+            format!("{}***@{host}", scheme.unwrap_or_default())
+        }
+        None => proxy.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_is_told_with_its_origin_and_without_its_user() {
+        let mut network = Network {
+            proxy: Some("http://me:hunter2@proxy:3128".to_owned()),
+            proxy_from: "HTTPS_PROXY".to_owned(),
+            ..Network::default()
+        };
+        let through = network.through("https://pypi.org/simple").unwrap();
+        assert_eq!(through, "through the proxy http://***@proxy:3128 (from HTTPS_PROXY)");
+        assert_eq!(without_user("http://token@proxy"), "http://***@proxy");
+        assert_eq!(without_user("http://proxy:1"), "http://proxy:1");
+        network.no_proxy = vec![".pypi.org".to_owned(), "pypi.org".to_owned()];
+        assert_eq!(network.through("https://pypi.org/simple"), None);
+        assert_eq!(network.through("http://127.0.0.1/x"), None);
+    }
 
     #[test]
     fn authorities_of_the_environment_reach_pip() {

@@ -96,6 +96,7 @@ fn understood(failure: Failure) -> Failure {
         "it is restarting already" => {
             failure.exit(Exit::Refused).help("see when it runs: `mathesar status`, then restart it again")
         }
+        _ if let Some(help) = crate::failure::denied::help_of_words(&said) => failure.help(help),
         _ if said.starts_with("it is ") => failure.help("see how it is: `mathesar status`"),
         _ => failure,
     }

@@ -8,7 +8,7 @@ use super::{Context, PATIENCE};
 use crate::backup::catalog;
 use crate::backup::manifest::MadeBy;
 use crate::careful;
-use crate::config::Outside;
+use crate::config::{Outside, Severity};
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
@@ -150,6 +150,10 @@ fn stopped(context: &Context) -> Map<String, Value> {
         layout,
         &Outside { environment: context.environment.clone(), service_variables: false, flags: &[] },
     );
+    if loaded.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        let why = "the settings are wrong, and a start is refused: `mathesar config check`";
+        fields.entry("message".to_owned()).or_insert_with(|| json!(why));
+    }
     fields.insert("external".to_owned(), json!(loaded.config.text("database.url").is_some()));
     fields.insert("state".to_owned(), json!(state));
     fields.insert("address".to_owned(), Value::Null);

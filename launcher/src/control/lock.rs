@@ -79,7 +79,7 @@ impl Lock {
         let mut file = open(&path).map_err(|cause| {
             let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
             let failure = Failure::io("open", &path, cause);
-            match denied {
+            match denied && failure.helps().is_empty() {
                 true => {
                     failure.help(format!("see whose it is: `ls -ld {} {}`", state.display(), path.display()))
                 }

@@ -109,7 +109,7 @@ impl Trouble {
             ),
             Trouble::Password => (
                 format!("the server refuses the password of role {role}"),
-                "put the right one into the file of `database.password-file`".to_owned(),
+                format!("it comes from {}; put the right one there, and try it: `mathesar db url --test`", server.password_from),
             ),
             Trouble::NoPassword => (
                 format!("the server wants a password of role {role}, and none is set"),

@@ -17,6 +17,8 @@ pub struct External {
     pub address: Address,
     pub sslmode: String,
     pub password: Option<Secret>,
+    /// Which setting names the password, and where that stands.
+    pub password_from: String,
     pub timeout: Duration,
 }
 
@@ -68,8 +70,16 @@ impl External {
             }
             (None, text) => text.map(Secret::new),
         };
+        let password_from = match config.path("database.password-file") {
+            Some(path) => format!(
+                "the file {} that `database.password-file` names ({})",
+                path.display(),
+                config.origin("database.password-file")
+            ),
+            None => format!("`database.password` ({})", config.origin("database.password")),
+        };
         let timeout = config.duration("database.connect-timeout").unwrap_or(Duration::from_secs(10));
-        Ok(Some(External { address, sslmode, password, timeout }))
+        Ok(Some(External { address, sslmode, password, password_from, timeout }))
     }
 
     /// The variables by which Mathesar reaches the server.

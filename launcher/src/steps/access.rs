@@ -23,7 +23,7 @@ pub enum Exposure {
 /// From `server.listen` (or the address of a socket unit, which wins) and `server.hosts`.
 pub fn exposure(config: &Config, listen: &str) -> Exposure {
     if !listen.starts_with("unix:") && !is_loopback(host_of(listen)) {
-        return Exposure::Public(format!("it listens on {listen}"));
+        return Exposure::Public(format!("{LISTENS}{listen}"));
     }
     let public = config.list("server.hosts").iter().find(|host| !is_loopback(host.trim_start_matches('.')));
     match public {
@@ -54,24 +54,33 @@ pub(super) fn refuse_strangers(installation: &Installation, listen: &str) -> Res
     Ok(())
 }
 
+const LISTENS: &str = "it listens on ";
 const NOBODY: &str = "there is no administrator yet, and whoever comes first would become one";
 
 /// The refusal where others could become administrator.
 pub fn refusal(why: &str) -> Failure {
-    with_help(Failure::new(NOBODY).cause(format!("others than you can reach Mathesar: {why}")))
+    with_help(Failure::new(NOBODY).cause(format!("others than you can reach Mathesar: {why}")), why)
 }
 
 /// Such a refusal that came from a running launcher, which sends nothing but its words.
 pub fn refused_elsewhere(failure: &Failure) -> Option<Failure> {
     let said = failure.to_string();
-    said.starts_with(NOBODY).then(|| with_help(Failure::new(said)))
+    said.starts_with(NOBODY).then(|| with_help(Failure::new(said.clone()), &said))
 }
 
-fn with_help(failure: Failure) -> Failure {
+/// `why`: the words that say which setting it is, whatever stands before them.
+fn with_help(failure: Failure, why: &str) -> Failure {
+    let alone = match why.split_once(LISTENS) {
+        Some((_, listen)) => {
+            let port = listen.rsplit_once(':').map_or("8000", |(_, port)| port);
+            format!("`mathesar config set server.listen 127.0.0.1:{port}`")
+        }
+        None => "`mathesar config unset server.hosts`".to_owned(),
+    };
     failure
         .exit(Exit::Refused)
         .help("make the administrator first: `mathesar admin create`")
-        .help("or let this machine alone in: `mathesar config set server.listen 127.0.0.1:8000`, `mathesar config unset server.hosts`")
+        .help(format!("or let this machine alone in: {alone}"))
 }
 
 /// Whether an administrator exists; the database answers, and its tables are there.
@@ -99,5 +108,18 @@ mod tests {
             assert!(!is_loopback(host), "{host}");
         }
         assert_eq!(host_of("[::1]:8000"), "[::1]");
+    }
+
+    #[test]
+    fn the_help_names_the_setting_that_lets_others_in() {
+        for failure in [
+            refusal("it listens on [::]:9000"),
+            refused_elsewhere(&Failure::new(refusal("it listens on 0.0.0.0:9000").whole())).unwrap(),
+        ] {
+            let help = &failure.helps()[1];
+            assert!(help.ends_with("`mathesar config set server.listen 127.0.0.1:9000`"), "{help}");
+        }
+        let help = &refusal("`server.hosts` allows example.org").helps()[1].clone();
+        assert!(help.ends_with("in: `mathesar config unset server.hosts`"), "{help}");
     }
 }

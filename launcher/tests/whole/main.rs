@@ -9,6 +9,7 @@ mod backup;
 mod backup_external;
 mod backup_faults;
 mod backups;
+mod denied;
 mod disk;
 mod doctor;
 mod drill;

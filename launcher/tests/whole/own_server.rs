@@ -67,7 +67,12 @@ fn a_password_with_every_odd_character_survives_everywhere() {
     let with = |role: &str, database: &str| set("database.url", &external.url(role, database));
     with("nobody_here", "its%20own");
     // A server with passwords does not tell whether there is such a role.
-    refused(&home, test, 4, &["refuses the password of role \"nobody_here\""]);
+    refused(
+        &home,
+        test,
+        4,
+        &["refuses the password of role \"nobody_here\"", "it comes from ", "`mathesar db url --test`"],
+    );
     with("me", "nowhere");
     refused(&home, test, 4, &["CREATE DATABASE \"nowhere\" OWNER \"me\""]);
     with("poor", "its%20own");

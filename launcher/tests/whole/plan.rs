@@ -28,7 +28,7 @@ fn a_lost_or_empty_key_is_refused_by_both() {
     fs::remove_file(&key).unwrap();
     both_refuse(&home, "config ", "the secret key");
     home.write(&key, "");
-    both_refuse(&home, "config ", "must hold one line");
+    both_refuse(&home, "config ", "secret-key is empty");
     home.write(&key, "another\n");
     both_refuse(&home, "config ", "this secret key is another");
     home.write(&key, was);

@@ -1,0 +1,61 @@
+//! What a person is told where a start ends before anything runs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::harness::Home;
+use crate::machine;
+use crate::steps::refused;
+
+fn mode(folder: &Path, mode: u32) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
+    let Some(home) = Home::prepared() else { return };
+    let (run, logs) = (home.layout.run.clone(), home.layout.logs.clone().unwrap());
+    for folder in [&run, &logs] {
+        fs::create_dir_all(folder).unwrap();
+        machine::give(folder, home.user);
+    }
+    let cure = |folder: &Path| format!("`chmod u+rwx {}`", folder.display());
+    mode(&logs, 0o500);
+    refused(&home, &["start"], 1, &["cannot write ", "Permission denied", &cure(&logs)]);
+    mode(&logs, 0o700);
+    mode(&run, 0o500);
+    let socket = home.layout.run.join("control.sock");
+    let cannot = format!("cannot listen on {}", socket.display());
+    refused(&home, &["start"], 1, &[&cannot, "Permission denied", &cure(&run)]);
+    let status = home.status();
+    assert_eq!(status["state"], "failed", "{status:#}");
+    assert!(status["message"].as_str().unwrap().starts_with(&cannot), "{status:#}");
+    mode(&run, 0o700);
+
+    home.ok(&["start"]);
+    mode(&run, 0o500);
+    home.conf("server.workers = 1\n");
+    refused(&home, &["restart"], 1, &["cannot write ", "Permission denied", &cure(&run)]);
+    mode(&run, 0o700);
+    home.ok(&["restart"]);
+    home.ok(&["stop"]);
+    assert_eq!(home.status()["state"], "stopped");
+}
+
+#[test]
+fn a_first_start_that_is_refused_leaves_its_reason() {
+    let Some(home) = Home::bare() else { return };
+    let taken = TcpListener::bind(("127.0.0.1", home.port)).unwrap();
+    let port = format!("127.0.0.1:{}", home.port);
+    refused(&home, &["start"], 4, &[&port]);
+    let status = home.mathesar(&["status"]).stdout;
+    assert!(status.contains("because") && status.contains(&port), "{status}");
+    drop(taken);
+    // What is wrong now, with no start that could have said so.
+    fs::remove_file(home.layout.state.join("last-run.json")).unwrap();
+    home.conf("server.lisen = 1\n");
+    let status = home.mathesar(&["status"]).stdout;
+    assert!(status.contains("because") && status.contains("`mathesar config check`"), "{status}");
+}
