@@ -100,6 +100,7 @@ fn switched_on(machine: &Machine) {
     assert!(verified.code == Some(0) && verified.err.is_empty(), "{}", verified.told());
     assert_eq!(well(machine, "systemctl --user is-enabled mathesar").trim(), "enabled");
     assert_eq!(status(machine)["autostart"], json!(true));
+    assert!(well(machine, "mathesar autostart status").contains("autostart    on"));
     assert!(well(machine, "mathesar autostart on").contains("Unchanged"));
 
     well(machine, "mathesar restart --everything");

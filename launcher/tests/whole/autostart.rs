@@ -19,6 +19,19 @@ fn without_systemd_cron_is_named() {
     let off = home.ok(&["autostart", "off"]);
     assert!(off.stderr.contains("does not start by itself"), "{off:?}");
     assert!(home.status()["autostart"].is_null());
+    let status = home.mathesar(&["autostart", "status"]);
+    assert!(status.status == 3 && status.stdout.starts_with("autostart    off\n"), "{status:?}");
+    assert!(status.stdout.contains("`mathesar autostart on`") && status.stderr.is_empty(), "{status:?}");
+    let status = home.mathesar(&["autostart", "status", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert!(status.status == 3 && said["on"] == false && said["file"].is_null(), "{status:?}");
+    assert_eq!(home.mathesar(&["autostart", "on", "--json"]).status, 2);
+    // Both links that `on` makes: it is on, whoever runs the system.
+    let units = home.folder().join("home/.config/systemd/user");
+    home.write(&units.join("mathesar.service"), "");
+    home.write(&units.join("default.target.wants/mathesar.service"), "");
+    let status = home.mathesar(&["autostart", "status"]);
+    assert!(status.status == 0 && status.stdout.starts_with("autostart    on\nfile "), "{status:?}");
 }
 
 #[test]
