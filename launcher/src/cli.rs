@@ -21,7 +21,7 @@ Exit codes:
   1  failed
   2  wrong usage
   3  not running, or unhealthy
-  4  refused by a check: a setting is wrong, a digest does not match
+  4  refused by a check: a setting is wrong, a digest does not match, another launcher is at work
 
 Files:
   /etc/mathesar/mathesar.conf, /etc/mathesar/conf.d/*.conf  settings of the system's installation

@@ -152,7 +152,7 @@ fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<b
             && asked.elapsed() >= super::PATIENCE
         {
             let cure = holder.cure(&context.layout.state, "kill -9");
-            return Err(Failure::new(format!("{holder} is at work here and does not answer"))
+            return Err(control::silent(&holder)
                 .cause(failure.to_string())
                 .help(format!("{cure}; the next start puts everything in order")));
         }
@@ -164,9 +164,9 @@ fn wait_for_holder(context: &Context, socket: &Path, begun: Instant) -> Result<b
         let limit =
             if holder.verb.as_deref() == Some("run") { super::stop::LONGEST } else { Duration::from_secs(1) };
         if begun.elapsed() >= limit {
-            return Err(Failure::new(format!("another launcher is at work here: {holder}"))
-                .exit(Exit::Refused)
-                .help("wait until it is done, then run the same command again"));
+            return Err(
+                control::at_work(&holder).help("wait until it is done, then run the same command again")
+            );
         }
         if begun.elapsed() >= Duration::from_secs(1) && !said {
             verb("Waiting", format_args!("for {holder} to be done"));

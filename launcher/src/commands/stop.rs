@@ -55,9 +55,7 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
 fn leftover(context: &Context) -> Result<bool, Failure> {
     let state = &context.layout.state;
     if let Some(holder) = Lock::holder(state) {
-        return Err(
-            Failure::new(format!("{holder} is at work and does not answer")).help(holder.cure(state, "kill"))
-        );
+        return Err(control::silent(&holder).help(holder.cure(state, "kill")));
     }
     let data = state.join("database/data");
     if Web::leftovers(state) == 0 && database::adopt(&data).is_none() {

@@ -65,11 +65,9 @@ fn is_launcher(pid: u32, _: &Path) -> bool {
 impl Lock {
     /// Takes the lock of a state folder, for a command named by `verb`; refuses with the holder's pid.
     pub fn take(state: &Path, verb: &str) -> Result<Lock, Failure> {
-        Lock::take_for(state, "lock", verb, "another launcher is at work here").map_err(|failure| {
-            match failure.exit {
-                Exit::Refused => failure.help("see what it does: `mathesar status`; end it: `mathesar stop`"),
-                _ => failure,
-            }
+        Lock::take_for(state, "lock", verb, AT_WORK).map_err(|failure| match failure.exit {
+            Exit::Refused => failure.help("see what it does: `mathesar status`; end it: `mathesar stop`"),
+            _ => failure,
         })
     }
 
@@ -141,6 +139,18 @@ fn parse(text: &str) -> Option<Holder> {
     let (pid, verb) = text.trim().split_once(' ')?;
     let plain = verb.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-'));
     plain.then_some(Holder { pid: Some(pid.parse().ok()?), verb: Some(verb.to_owned()) })
+}
+
+/// What is said to whoever comes second, by every command.
+const AT_WORK: &str = "another launcher is at work here";
+
+pub fn at_work(holder: &Holder) -> Failure {
+    held(AT_WORK, holder)
+}
+
+/// The same where the first one was asked, and said nothing.
+pub fn silent(holder: &Holder) -> Failure {
+    at_work(holder).cause("it does not answer")
 }
 
 fn held(what: &str, holder: &Holder) -> Failure {

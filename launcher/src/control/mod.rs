@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::supervise::Request;
 
 pub use client::{ask, follow, order};
-pub use lock::Lock;
+pub use lock::{Lock, at_work, silent};
 pub use order::{Begun, Order, Orders};
 pub use server::{Server, serve};
 

@@ -59,3 +59,38 @@ fn a_first_start_that_is_refused_leaves_its_reason() {
     let status = home.mathesar(&["status"]).stdout;
     assert!(status.contains("because") && status.contains("`mathesar config check`"), "{status}");
 }
+
+/// Whoever comes second ends with 4, whatever the command.
+#[test]
+fn beside_another_launcher_every_command_ends_the_same_way() {
+    let Some(home) = Home::prepared() else { return };
+    let path = home.layout.state.join("lock");
+    home.write(&path, "");
+    let held = fs::File::options().read(true).write(true).open(&path).unwrap();
+    held.lock().unwrap();
+    fs::write(&path, "1 upgrade\n").unwrap();
+    let commands = [
+        "start",
+        "run",
+        "stop",
+        "restart",
+        "restart --everything",
+        "setup",
+        "migrate",
+        "app install",
+        "app install --again",
+        "app prune",
+        "db init",
+        "db start",
+        "db stop",
+        "backup create",
+        "upgrade --finish",
+        "uninstall --yes",
+    ];
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        refused(&home, &words, 4, &["another launcher is at work here: `mathesar upgrade`", "help: "]);
+    }
+    drop(held);
+    home.ok(&["app", "install"]);
+}
