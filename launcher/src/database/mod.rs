@@ -51,3 +51,8 @@ pub const SUPERUSER: &str = "mathesar_launcher";
 pub const REPLICATION: &str = "mathesar_backup";
 /// A part of the socket's name; the cluster has no TCP port.
 pub const PORT: u16 = 5432;
+
+/// Whether a role that may make roles is kept to those: before 16 it may give itself all but superusers'.
+pub const fn contains_role_makers(major: u32) -> bool {
+    major >= 16
+}

@@ -56,6 +56,8 @@ const OF_THE_MACHINE: &[&str] = &[
     "certificates",
     "glibc",
     "clock",
+    // Of a PostgreSQL before 16.
+    "role-rights",
     // A new installation has none yet, and `--home` is one folder.
     "last-backup",
     "backup-disk",

@@ -50,6 +50,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                     let path = path.display();
                     note(format_args!("others can read the password in {path}: `chmod 600 '{path}'`"));
                 }
+                if facts.createrole && !crate::database::contains_role_makers(facts.major) {
+                    note(format_args!(
+                        "before PostgreSQL 16 a role that may make roles can run programs as the server's OS user; take a server of 16 \
+                         or newer, or: `ALTER ROLE {} NOCREATEROLE`",
+                        crate::database::identifier(&external.address.role)
+                    ));
+                }
                 if !facts.createdb || !facts.createrole {
                     note("the role may not create databases or roles: Mathesar's screens for them will fail");
                 }

@@ -31,7 +31,8 @@ impl Facts {
                 format!("{} in {}{whose}{place}", found.version, found.bin.display())
             })
         });
-        let (connection, lacks) = connection(look);
+        let (connection, lacks, server_major) = connection(look);
+        let major_now = major.as_ref().ok().copied().flatten();
         Facts {
             external,
             programs,
@@ -42,6 +43,13 @@ impl Facts {
             longest: if installation.environment.macos { 103 } else { 107 },
             socket_folder: socket_folder(look),
             connection,
+            role_maker: match (external, server_major) {
+                (false, _) => major_now.ok_or_else(|| "there is no database yet".to_owned()),
+                (true, Some(_)) if lacks.contains(&"CREATEROLE") => {
+                    Err("its role may not make roles".to_owned())
+                }
+                (true, major) => major.ok_or_else(|| "your server does not answer".to_owned()),
+            },
             lacks,
             collations: match external {
                 true => Err("your server's own affair".to_owned()),
@@ -116,9 +124,9 @@ fn socket_folder(look: &Look) -> Result<(), String> {
     }
 }
 
-fn connection(look: &Look) -> (Known<Result<String, Told>>, Vec<&'static str>) {
+fn connection(look: &Look) -> (Known<Result<String, Told>>, Vec<&'static str>, Option<u32>) {
     let external = match database::External::of(&look.installation.config) {
-        Err(failure) => return (Ok(Err(Told::of(&failure))), Vec::new()),
+        Err(failure) => return (Ok(Err(Told::of(&failure))), Vec::new(), None),
         Ok(external) => external,
     };
     let Some(external) = external else {
@@ -132,22 +140,23 @@ fn connection(look: &Look) -> (Known<Result<String, Told>>, Vec<&'static str>) {
             // It is there and runs, but does not take connections.
             (Some(Ok(cluster)), Err(why)) if cluster.leftover().is_some() => {
                 let helps = vec!["what it does: `mathesar logs`".to_owned()];
-                (Ok(Err(Told { message: why, cause: None, helps })), Vec::new())
+                (Ok(Err(Told { message: why, cause: None, helps })), Vec::new(), None)
             }
-            (_, answer) => (answer, Vec::new()),
+            (_, answer) => (answer, Vec::new(), None),
         };
     };
     let (psql, secrets) = match (look.psql(), look.scratch_secrets()) {
         (Ok(psql), Ok(secrets)) => (psql, secrets),
-        (Err(why), _) | (_, Err(why)) => return (Err(why), Vec::new()),
+        (Err(why), _) | (_, Err(why)) => return (Err(why), Vec::new(), None),
     };
     match external.test(&psql, &secrets, None, &look.installation.pinned.postgresql) {
-        Err(failure) => (Ok(Err(Told::of(&failure))), Vec::new()),
+        Err(failure) => (Ok(Err(Told::of(&failure))), Vec::new(), None),
         Ok(facts) => {
             let mut lacks = Vec::new();
             lacks.extend((!facts.createdb).then_some("CREATEDB"));
             lacks.extend((!facts.createrole).then_some("CREATEROLE"));
-            (Ok(Ok(format!("PostgreSQL {} at {} answers", facts.version, external.address.place()))), lacks)
+            let text = format!("PostgreSQL {} at {} answers", facts.version, external.address.place());
+            (Ok(Ok(text)), lacks, Some(facts.major))
         }
     }
 }

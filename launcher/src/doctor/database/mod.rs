@@ -53,8 +53,15 @@ pub(super) static CONNECTIONS: Entry = Entry {
     doc: "`max_connections` is enough for the workers, which hold several connections each.",
 };
 
+pub(super) static ROLES: Entry = Entry {
+    id: "role-rights",
+    group: Group::Database,
+    title: "rights of the role",
+    doc: "PostgreSQL is 16 or newer: before, a role that may make roles reaches the server's files, and so the superuser's password.",
+};
+
 pub(super) const ENTRIES: &[&Entry] =
-    &[&PROGRAMS, &CLUSTER, &SOCKET, &REACHABLE, &COLLATIONS, &MIGRATIONS, &CONNECTIONS];
+    &[&ROLES, &PROGRAMS, &CLUSTER, &SOCKET, &REACHABLE, &COLLATIONS, &MIGRATIONS, &CONNECTIONS];
 
 /// What pg_controldata and the file system say about the data.
 #[derive(Debug, Clone)]
@@ -107,6 +114,8 @@ pub(super) struct Facts {
     pub socket_folder: Result<(), String>,
     /// Version or other good news; not made; or why not.
     pub connection: Known<Result<String, Told>>,
+    /// The major of the server where Mathesar's role may make roles.
+    pub role_maker: Known<u32>,
     /// What a role of an external server lacks.
     pub lacks: Vec<&'static str>,
     pub collations: Known<Vec<CollationMismatch>>,
@@ -118,6 +127,7 @@ pub(super) struct Facts {
 
 pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     vec![
+        roles(facts),
         programs(facts),
         cluster(facts),
         socket(facts),
@@ -126,6 +136,26 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         migrated(facts),
         connections(facts),
     ]
+}
+
+fn roles(facts: &Facts) -> Check {
+    match &facts.role_maker {
+        Err(why) => ROLES.not_checked(why.clone()),
+        Ok(major) if database::contains_role_makers(*major) => ROLES.ok("it can give itself no others"),
+        Ok(major) => {
+            let check = ROLES
+                .warning(format!(
+                    "PostgreSQL {major} lets a role that may make roles run programs as the server's OS user"
+                ))
+                .cause("only 16 and newer keep it from giving itself `pg_execute_server_program`");
+            match facts.external {
+                true => check.cure("upgrade your server to 16 or newer, or take the right: `ALTER ROLE … NOCREATEROLE`"),
+                false => check
+                    .cure("let only people whom you trust with this OS user run SQL as `mathesar`")
+                    .cure("or move to 16 or newer, by the dumps in `portable/` of a backup: `mathesar backup create`"),
+            }
+        }
+    }
 }
 
 fn programs(facts: &Facts) -> Check {

@@ -89,6 +89,7 @@ pub fn database() -> Vec<Broken> {
         longest: 107,
         socket_folder: Ok(()),
         connection: Ok(Ok("PostgreSQL 15.18 answers".into())),
+        role_maker: Ok(16),
         lacks: Vec::new(),
         collations: Ok(Vec::new()),
         migrations: Ok(Ok(Vec::new())),
@@ -99,6 +100,10 @@ pub fn database() -> Vec<Broken> {
         &good,
         database::checks,
         &[
+            ("role-rights", "a server of 15", WARNING, |f| f.role_maker = Ok(15)),
+            ("role-rights", "a server of yours, of 15", WARNING, |f| {
+                (f.external, f.role_maker) = (true, Ok(15));
+            }),
             ("postgresql", "the server of the major removed", PROBLEM, |f| {
                 f.programs = Err(told("not installed"))
             }),
