@@ -26,6 +26,9 @@ fn a_password_with_every_odd_character_survives_everywhere() {
     let mut said = vec![home.ok(&["db", "url", "--test"])];
     assert!(said[0].stderr.contains("Reached PostgreSQL"), "{said:?}");
     assert!(said[0].stderr.contains("others can read the password"), "{said:?}");
+    // Of a role that may make roles, on a server that does not keep it to them.
+    let warned = said[0].stderr.contains("`ALTER ROLE \"me\" NOCREATEROLE`");
+    assert_eq!(warned, home.binaries.major < 16, "{said:?}");
     assert_eq!(said[0].stdout, format!("{}?sslmode=prefer\n", external.url("me", "its%20own")));
     let who = "SELECT current_user || ' ' || current_database()";
     said.push(home.ok(&["db", "shell", "--", "-Atc", who]));
