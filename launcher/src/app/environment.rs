@@ -1,9 +1,11 @@
 //! A release's Python environment: built beside its place, moved there whole, built anew when its interpreter has changed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::packages::{self, Damaged, Look};
 use super::python::{self, Choice, Places, Python};
 use super::unpack::sync;
 use super::{Settings, digest, files, uv, venv};
@@ -48,6 +50,8 @@ pub struct Pythons<'a> {
 }
 
 pub(super) const STAMP: &str = "mathesar.json";
+/// In it: the files in which packages differ from what they say of themselves, wherever they come from.
+const AS_PACKED: &str = "as-packed";
 
 /// Whether a release's environment was built for what it needs now, and its interpreter is still where it was. For lists:
 /// whether that is the same Python as before, only `state` knows.
@@ -90,6 +94,39 @@ pub fn state(release: &Path) -> State {
         Err(_) if !Path::new(interpreter).exists() => State::Stale(format!("{interpreter} is gone")),
         Err(_) => State::Stale(format!("its Python, from {interpreter}, does not run any more")),
     }
+}
+
+/// Packages that have lost files since the environment was built, or whose files have another content. Not for every start:
+/// each file is looked at.
+pub fn damage(release: &Path, look: Look) -> Result<Damaged, Failure> {
+    let stamp = match stamp(release) {
+        Ok(stamp) => stamp,
+        Err(_) => return Ok(Damaged::default()),
+    };
+    let packed_so = |name: &str, file: &str| {
+        stamp[AS_PACKED][name].as_array().is_some_and(|files| files.iter().any(|known| known == file))
+    };
+    Ok(packages::damaged(&release.join("venv"), look)?.without(&packed_so))
+}
+
+/// Without any of these nothing of Mathesar starts.
+pub const NEEDED: &str = "import django, gunicorn, psycopg";
+
+/// Why an environment that is there is to be built again all the same: for a person who asks for it.
+pub fn broken(release: &Path) -> Result<Option<String>, Failure> {
+    let damaged = damage(release, Look::Digests)?;
+    if !damaged.is_empty() {
+        return Ok(Some(damaged.to_string()));
+    }
+    let python = release.join("venv/bin/python");
+    let said = Program::new(python).args(["-I", "-B", "-c", NEEDED]).current_dir("/").run();
+    Ok(said.err().map(|failure| failure.whole()))
+}
+
+/// It is to be built again.
+pub fn forget(release: &Path) -> Result<(), Failure> {
+    files::remove_tree(&release.join("venv").join(STAMP))?;
+    files::sync_folder(&release.join("venv"))
 }
 
 /// Patch releases keep what was installed; a new minor version looks elsewhere for it.
@@ -155,12 +192,9 @@ pub fn build(
     let place = release.join("venv");
     let new = files::beside(&place, "new");
     files::remove_tree(&new)?;
-    let built = match &uv {
-        Some(uv) => uv::build(uv, &python.path, &requirements, &new, settings),
-        None => venv::build(&python, &requirements, &new, settings),
-    };
+    let builder = Builder { uv: uv.as_deref(), python: &python, requirements: &requirements, settings };
     let finished =
-        built.map_err(|failure| explain(failure, &python, &requirements, settings)).and_then(|()| {
+        builder.build(&new, progress).and_then(|as_packed| {
             venv::relocate(&new, &place)?;
             let stamp = json!({
                 "interpreter": python.path,
@@ -168,6 +202,7 @@ pub fn build(
                 "requirements": wanted,
                 "hashed": requirements.hashed,
                 "with": with,
+                AS_PACKED: as_packed.0.iter().map(|(name, damage)| (name.clone(), damage.files().cloned().collect())).collect::<BTreeMap<String, Vec<String>>>(),
             });
             files::discard(&place)?;
             files::rename(&new, &place)?;
@@ -179,6 +214,62 @@ pub fn build(
     let unsettled = finished?;
     progress.done(&format!("Prepared Python {} with {with}", python.version_text()));
     Ok(Some(unsettled))
+}
+
+/// Whether what the installer has kept of earlier times may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cache {
+    Used,
+    PassedBy,
+}
+
+/// All that an environment is made of.
+struct Builder<'a> {
+    uv: Option<&'a Path>,
+    python: &'a Python,
+    requirements: &'a Requirements,
+    settings: &'a Settings,
+}
+
+impl Builder<'_> {
+    /// With every file of every package. An installer that ends well may have been given a package that a power cut has left
+    /// in its cache with files that are empty: then once more, past it. Says what the packages themselves lack.
+    fn build(&self, new: &Path, progress: &dyn Progress) -> Result<Damaged, Failure> {
+        self.install(new, Cache::Used)?;
+        let first = packages::damaged(new, Look::Digests)?;
+        if first.is_empty() {
+            return Ok(first);
+        }
+        progress.note(&format!(
+            "building the Python environment once more, past what was kept of earlier times: {first}"
+        ));
+        files::remove_tree(new)?;
+        let forgotten = self.uv.is_some_and(|uv| uv::forget(uv, &first, self.settings).is_ok());
+        self.install(new, if forgotten { Cache::Used } else { Cache::PassedBy })?;
+        let second = packages::damaged(new, Look::Digests)?;
+        if second == first {
+            // Nothing else would come of a third time.
+            progress.note(&format!("taken as it was packed: {second}"));
+        } else if !second.is_empty() {
+            return Err(Failure::new("the Python environment is not whole, built for the second time")
+                .cause(second.to_string())
+                .help("the disk may be failing: `dmesg` shows what the system knows of it")
+                .help(format!(
+                    "what was kept of packages can go: `rm -r {}`",
+                    self.settings.cache.join(if self.uv.is_some() { "uv" } else { "pip" }).display()
+                )));
+        }
+        Ok(second)
+    }
+
+    fn install(&self, new: &Path, cache: Cache) -> Result<(), Failure> {
+        let Builder { python, requirements, settings, .. } = self;
+        let built = match self.uv {
+            Some(uv) => uv::build(uv, &python.path, requirements, new, cache, settings),
+            None => venv::build(python, requirements, new, cache, settings),
+        };
+        built.map_err(|failure| explain(failure, python, requirements, settings))
+    }
 }
 
 /// The interpreter that would be used: for `plan` and `doctor` too.

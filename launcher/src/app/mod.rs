@@ -9,6 +9,7 @@ pub mod files;
 pub mod install;
 pub mod lookup;
 pub mod network;
+pub mod packages;
 pub mod pins;
 pub mod python;
 mod record;

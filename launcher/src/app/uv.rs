@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::{Requirements, both};
+use super::environment::{Cache, Requirements, both};
+use super::packages::Damaged;
 use super::pins::Pin;
-use super::{Settings, tools};
+use super::{Settings, files, tools};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 use crate::progress::Progress;
@@ -112,42 +113,58 @@ pub(super) fn build(
     python: &Path,
     requirements: &Requirements,
     into: &Path,
+    cache: Cache,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    program(uv, settings)?
-        .args(["venv", "--quiet", "--relocatable", "--no-project", "--python"])
-        .args([python, into])
-        .env("UV_PYTHON_DOWNLOADS", "never")
-        .run()?;
+    let empty = || {
+        let program = program(uv, settings)?
+            .args(["venv", "--quiet", "--relocatable", "--no-project", "--python"])
+            .args([python, into])
+            .env("UV_PYTHON_DOWNLOADS", "never");
+        program.run().map(drop)
+    };
+    empty()?;
     // Files that are at hand serve before the network: a machine without one needs only them. Where something is missing,
-    // this fails within a moment and nothing was installed.
+    // this fails within a moment.
     let brought = !settings.wheels().is_empty();
     let mut before = None;
     if (settings.cache.join("uv").is_dir() || brought) && !settings.network.offline {
         let mut here = settings.clone();
         here.network.offline = true;
-        match install(uv, requirements, into, &here)?.run() {
+        match install(uv, requirements, into, cache, &here)?.run() {
             Ok(_) => return Ok(()),
             // Without files of the person's, what uv's own cache lacks says nothing.
             Err(failure) => before = Some(failure).filter(|_| brought),
         }
+        // One that was killed has left packages with a part of their files, which would be taken for whole ones.
+        files::remove_tree(into)?;
+        empty()?;
     }
-    match (install(uv, requirements, into, settings)?.run(), before) {
+    match (install(uv, requirements, into, cache, settings)?.run(), before) {
         (Err(failure), Some(before)) => Err(both(&before, &failure, settings)),
         (result, _) => result.map(drop),
     }
+}
+
+/// Takes these packages out of uv's cache, where what a power cut or a person has damaged would serve for ever.
+pub(super) fn forget(uv: &Path, packages: &Damaged, settings: &Settings) -> Result<(), Failure> {
+    program(uv, settings)?.args(["cache", "clean", "--quiet"]).args(packages.names()).run().map(drop)
 }
 
 fn install(
     uv: &Path,
     requirements: &Requirements,
     into: &Path,
+    cache: Cache,
     settings: &Settings,
 ) -> Result<Program, Failure> {
     let mut install = program(uv, settings)?
         .args(["pip", "install", "--compile-bytecode", "--python"])
         .args([into.join("bin/python").as_path(), Path::new("-r"), &requirements.path])
         .env("UV_PYTHON_DOWNLOADS", "never");
+    if cache == Cache::PassedBy {
+        install = install.env("UV_NO_CACHE", "1");
+    }
     if requirements.hashed {
         install = install.arg("--require-hashes");
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::environment::{Requirements, both};
+use super::environment::{Cache, Requirements, both};
 use super::python::Python;
-use super::{Settings, files};
+use super::{Settings, files, packages};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 
@@ -12,6 +12,7 @@ pub(super) fn build(
     python: &Python,
     requirements: &Requirements,
     into: &Path,
+    cache: Cache,
     settings: &Settings,
 ) -> Result<(), Failure> {
     if !python.venv {
@@ -20,31 +21,47 @@ pub(super) fn build(
             .exit(Exit::Refused)
             .help(format!("on Debian and Ubuntu: `apt install python{major}.{minor}-venv`")));
     }
-    Program::new(&python.path).args(["-I", "-m", "venv"]).arg(into).current_dir("/").run()?;
+    let empty =
+        || Program::new(&python.path).args(["-I", "-m", "venv"]).arg(into).current_dir("/").run().map(drop);
+    empty()?;
     let binary = into.join("bin/python");
     // As with uv: what is at hand comes first. pip's own cache needs the index, so only folders of wheels count.
     let mut before = None;
     if !settings.wheels().is_empty() && !settings.network.offline {
         let mut here = settings.clone();
         here.network.offline = true;
-        match install(&binary, requirements, &here)?.run() {
+        let untouched = packages::installed(into);
+        match install(&binary, requirements, cache, &here)?.run() {
             Ok(_) => return Ok(()),
             Err(failure) => before = Some(failure),
         }
+        // As with uv; but making an empty one takes seconds here.
+        if packages::installed(into) != untouched {
+            files::remove_tree(into)?;
+            empty()?;
+        }
     }
-    match (install(&binary, requirements, settings)?.run(), before) {
+    match (install(&binary, requirements, cache, settings)?.run(), before) {
         (Err(failure), Some(before)) => Err(both(&before, &failure, settings)),
         (result, _) => result.map(drop),
     }
 }
 
-fn install(binary: &Path, requirements: &Requirements, settings: &Settings) -> Result<Program, Failure> {
+fn install(
+    binary: &Path,
+    requirements: &Requirements,
+    cache: Cache,
+    settings: &Settings,
+) -> Result<Program, Failure> {
     let mut install = Program::new(binary)
         .args(["-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--compile"])
         .args([Path::new("--cache-dir"), &settings.cache.join("pip"), Path::new("-r"), &requirements.path])
         .envs(settings.network.variables(&settings.cache)?)
         .env("PIP_DEFAULT_TIMEOUT", settings.network.timeout.as_secs().max(1).to_string())
         .current_dir("/");
+    if cache == Cache::PassedBy {
+        install = install.arg("--no-cache-dir");
+    }
     if requirements.hashed {
         install = install.arg("--require-hashes");
     }

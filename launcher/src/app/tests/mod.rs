@@ -7,6 +7,7 @@ mod kill;
 mod proxy;
 mod server;
 mod unpack;
+mod whole;
 
 use std::path::Path;
 use std::sync::Mutex;
