@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::ask::{bounded, last_line, said};
 use super::{Check, Entry, Group, Known, Look};
 use crate::app::environment::{self, State};
+use crate::app::packages::Damaged;
 use crate::app::pins::Pin;
 use crate::app::python::{self, Choice};
 use crate::app::{self, lookup};
@@ -33,7 +34,7 @@ pub(super) static PACKAGES: Entry = Entry {
     id: "packages",
     group: Group::Python,
     title: "packages",
-    doc: "Django, gunicorn and the database driver can be imported from the environment.",
+    doc: "Django, gunicorn and the database driver can be imported from the environment, and every file of each package is there in its size.",
 };
 pub(super) static INSTALLER: Entry = Entry {
     id: "installer",
@@ -68,13 +69,13 @@ pub(super) struct Facts {
     pub fetched: bool,
     /// None: no release is installed yet.
     pub environment: Known<State>,
-    /// Where it is, or would be.
-    pub venv: PathBuf,
     /// What the release needs can be read.
     pub requirements: bool,
     /// `import cairosvg` in it: its last words where that fails.
     pub cairosvg: Known<Result<(), String>>,
     pub packages: Known<Result<(), String>>,
+    /// Which of them have lost files.
+    pub damaged: Known<Damaged>,
     /// What is at hand to make an environment, in words.
     pub uv: Option<String>,
     /// `python.uv` names one that does not run.
@@ -84,7 +85,7 @@ pub(super) struct Facts {
     pub libc: Option<String>,
 }
 
-const PACKAGES_NEEDED: &str = "import django, gunicorn, psycopg";
+const AGAIN: &str = "build it again: `mathesar stop`, `mathesar app install --again`, `mathesar start`";
 
 impl Facts {
     pub fn gather(look: &Look) -> Facts {
@@ -105,6 +106,11 @@ impl Facts {
             (None, Err(why)) => Err(why.clone()),
         };
         let path = release.as_ref().map(|release| release.path.clone()).unwrap_or_default();
+        let damaged = match &release {
+            Ok(release) => environment::damage(&release.path, app::packages::Look::Sizes)
+                .map_err(|failure| failure.whole()),
+            Err(why) => Err(why.clone()),
+        };
         let mut fetched = false;
         let interpreter = match &in_release {
             Some(path) => python::probe(path).map(|found| of(path, &found)),
@@ -131,12 +137,12 @@ impl Facts {
         Facts {
             supported: (supported.min, supported.max),
             cairosvg: imports("import cairosvg"),
-            packages: imports(PACKAGES_NEEDED),
+            packages: imports(environment::NEEDED),
+            damaged,
             interpreter,
             fetched,
             environment,
             requirements: environment::Requirements::of(&path).path.is_file(),
-            venv: path.join("venv"),
             uv: uv(&settings, &pythons.places.path),
             bad_uv,
             offline: settings.network.offline,
@@ -242,7 +248,7 @@ fn cairo(facts: &Facts) -> Check {
         (Ok(Err(said)), _) => CAIRO
             .problem("the library is there, but `import cairosvg` fails in the environment")
             .cause(said.clone())
-            .cure(build_again(facts)),
+            .cure(AGAIN),
         (Err(_), Ok(found)) if !found.cairo => CAIRO
             .problem(format!("{} cannot load it, and Mathesar does not start without", found.path.display()))
             .cure(cure),
@@ -251,20 +257,19 @@ fn cairo(facts: &Facts) -> Check {
     }
 }
 
-/// One that is there counts as whole: only a missing one is built.
-fn build_again(facts: &Facts) -> String {
-    let venv = facts.venv.display();
-    format!("build the environment again: `mathesar stop`, `rm -r {venv}`, then `mathesar start`")
-}
-
 fn packages(facts: &Facts) -> Check {
-    match &facts.packages {
-        Ok(Ok(())) => PACKAGES.ok("Django, gunicorn and psycopg can be imported"),
-        Ok(Err(said)) => PACKAGES
-            .problem("the environment lacks some, or they are broken")
-            .cause(said.clone())
-            .cure(build_again(facts)),
-        Err(why) => PACKAGES.not_checked(why.clone()),
+    match (&facts.packages, &facts.damaged) {
+        (Ok(_), Ok(damaged)) if !damaged.is_empty() => PACKAGES
+            .problem("the environment has lost files of packages, or they were changed")
+            .cause(damaged.to_string())
+            .cure(AGAIN),
+        (Ok(Ok(())), _) => {
+            PACKAGES.ok("Django, gunicorn and psycopg can be imported, and no package lacks a file")
+        }
+        (Ok(Err(said)), _) => {
+            PACKAGES.problem("the environment lacks some, or they are broken").cause(said.clone()).cure(AGAIN)
+        }
+        (Err(why), _) => PACKAGES.not_checked(why.clone()),
     }
 }
 

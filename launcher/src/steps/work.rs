@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{Step, Wanted, World, access, tables};
+use crate::app::packages::Look;
 use crate::app::store::Installed;
 use crate::app::{environment, files, install, static_files, tools};
 use crate::application;
@@ -85,7 +86,14 @@ impl World {
             Wanted::Pinned | Wanted::File { .. } => None,
             Wanted::Again { id, tarball } => {
                 let pinned = &self.installation.pinned;
-                self.set_release(install::again(id, tarball.as_ref(), pinned, &app, progress)?);
+                let release = install::again(id, tarball.as_ref(), pinned, &app, progress)?;
+                if environment::state(&release.path) == environment::State::Ready
+                    && let Some(why) = environment::broken(&release.path)?
+                {
+                    progress.note(&format!("building the Python environment again: {why}"));
+                    environment::forget(&release.path)?;
+                }
+                self.set_release(release);
                 return Ok(true);
             }
         };
@@ -267,9 +275,14 @@ impl World {
             .args(["-m", "mathesar.install"])
             .run()
             .map_err(|failure| {
-                failure.help(
-                    "nothing else was changed; its words are above, run it again with `mathesar migrate`",
-                )
+                match environment::damage(&release.path, Look::Sizes) {
+                    Ok(damaged) if !damaged.is_empty() => failure.help(format!(
+                        "the Python environment has lost files ({damaged}); build it again: `mathesar app install --again`"
+                    )),
+                    _ => failure.help(
+                        "nothing else was changed; its words are above, run it again with `mathesar migrate`",
+                    ),
+                }
             })?;
         let now = self.applied();
         if let Some(now) = &now {

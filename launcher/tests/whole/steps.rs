@@ -286,6 +286,25 @@ fn what_was_changed_is_found_and_put_back() {
     home.ok(&["app", "verify"]);
 }
 
+#[test]
+fn an_environment_that_has_lost_files_is_found_and_built_again() {
+    let Some(home) = Home::prepared() else { return };
+    let lib = home.layout.state.join("app/current/venv/lib");
+    let python = fs::read_dir(lib).unwrap().next().unwrap().unwrap().path();
+    fs::remove_dir_all(python.join("site-packages/django/core")).unwrap();
+    let found = refused(&home, &["app", "verify"], 1, &["`mathesar app install --again`"]);
+    assert!(found.stdout.starts_with("package  Django lacks "), "{found:?}");
+    let report: Value = serde_json::from_str(&home.mathesar(&["doctor", "--json"]).stdout).unwrap();
+    assert!(report.to_string().contains("Django lacks "), "{report:#}");
+    let said = home.ok(&["app", "install", "--again", "--offline"]).stderr;
+    assert!(said.contains("building the Python environment again: Django lacks "), "{said}");
+    home.ok(&["app", "verify"]);
+    let whole = home.ok(&["app", "install", "--again", "--offline"]).stderr;
+    assert!(!whole.contains("Python"), "{whole}");
+    home.ok(&["start"]);
+    assert_eq!(home.try_get("/auth/login/").unwrap().status, 302);
+}
+
 /// In system mode root may name a file that the service's user cannot read.
 #[test]
 fn what_root_names_is_handed_to_the_service() {

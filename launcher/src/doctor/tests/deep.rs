@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Broken, NOT_CHECKED, PROBLEM, WARNING, break_each};
 use crate::app::environment::State;
+use crate::app::packages::{Damage, Damaged};
 use crate::database::CollationMismatch;
 use crate::doctor::database::{Data, Told};
 use crate::doctor::{NOT_RUNNING, database, machine, others, python, service, web};
@@ -21,10 +22,10 @@ pub fn python() -> Vec<Broken> {
         }),
         fetched: false,
         environment: Ok(State::Ready),
-        venv: "/v".into(),
         requirements: true,
         cairosvg: Ok(Ok(())),
         packages: Ok(Ok(())),
+        damaged: Ok(Damaged::default()),
         uv: Some("uv 0.13.9".into()),
         bad_uv: None,
         offline: false,
@@ -52,6 +53,11 @@ pub fn python() -> Vec<Broken> {
             }),
             ("packages", "Django removed", PROBLEM, |f| {
                 f.packages = Ok(Err("No module named 'django'".into()))
+            }),
+            ("packages", "files of Django removed", PROBLEM, |f| {
+                let missing = ["django/core/__init__.py".to_owned()].into();
+                f.damaged =
+                    Ok(Damaged([("Django".to_owned(), Damage { missing, ..Damage::default() })].into()));
             }),
             ("installer", "python.uv names nothing", PROBLEM, |f| f.bad_uv = Some("/x/uv".into())),
             ("installer", "neither uv nor venv, offline", PROBLEM, |f| {
