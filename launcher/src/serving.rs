@@ -138,7 +138,8 @@ fn serve_alone(
             warm.after(step, &world, &listener, &sink);
             Ok(changed)
         };
-        let result = walk(SETUP, &watcher, &work).and_then(|_| {
+        let walked = walk(SETUP, &watcher, &work).inspect_err(|_| world.keep_finished());
+        let result = walked.and_then(|_| {
             let settings = Arc::new(Mutex::new(crate::web_settings::gunicorn(&world)?));
             let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&sink)).with(warm.take());
             served.set(settings, web.in_force());

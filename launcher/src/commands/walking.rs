@@ -86,6 +86,9 @@ pub(crate) fn walk_with(
         }
         Ok(did)
     });
+    if result.is_err() {
+        walked.world.keep_finished();
+    }
     terminal.end();
     walked.changed = changed.into_inner().unwrap_or_else(PoisonError::into_inner);
     result.map(|_| walked)

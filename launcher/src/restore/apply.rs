@@ -189,7 +189,7 @@ impl Proof<'_> {
             Step::Config => Ok(false),
             step => world.work(step, progress),
         };
-        walk(&[Step::Database, Step::Static], self.watcher, &work)?;
+        walk(&[Step::Database, Step::Static], self.watcher, &work).inspect_err(|_| world.keep_finished())?;
         point("restore-started");
         let cluster = world.cluster().ok_or_else(|| Failure::new("the backup has no cluster"))?;
         let own = cluster.socket.to_string_lossy().into_owned();

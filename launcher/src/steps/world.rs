@@ -109,6 +109,12 @@ impl World {
         unsettled.take().map_or(Ok(()), Unsettled::settle)
     }
 
+    /// After a walk that has failed elsewhere: a finished environment is kept, which took minutes and a network. Without it
+    /// the next walk builds another, so nothing is told of it here.
+    pub fn keep_finished(&self) {
+        let _ = self.settle();
+    }
+
     pub(super) fn set_cluster(&self, cluster: Cluster) {
         self.slots().cluster = Some(cluster);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::app::store::Store;
 use crate::failure::Failure;
 use crate::installation::Installation;
+use crate::progress::Progress;
 use crate::steps::{Event, Kind, Step, Wanted, Watcher, World, walk};
 use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
@@ -121,12 +122,13 @@ pub fn prepare(world: &World, sink: &Arc<dyn Sink>, cancel: &Cancel) -> Result<O
     let mut next = World::like(installation, world)?;
     next.wanted = Wanted::Next;
     next.for_admin = true;
-    walk(&[Step::Static], &Log(Arc::clone(sink)), &|step, progress| {
+    let work = |step, progress: &dyn Progress| {
         if cancel.cancelled() {
             return Err(Failure::new("it was told to stop"));
         }
         next.work(step, progress)
-    })?;
+    };
+    walk(&[Step::Static], &Log(Arc::clone(sink)), &work).inspect_err(|_| next.keep_finished())?;
     Ok(Some(id))
 }
 

@@ -48,6 +48,22 @@ fn a_package_that_cannot_be_installed_is_named_and_mended() {
 }
 
 #[test]
+fn what_is_finished_stays_when_another_step_fails() {
+    let Some(home) = Home::bare() else { return };
+    // The server is not given the time that it needs, while packages are installed beside it.
+    home.conf("[database]\nstart-timeout = \"0s\"\n");
+    let failed = home.mathesar(&["start"]);
+    assert!(failed.status == 1 && failed.stderr.contains("PostgreSQL"), "{failed:?}");
+    assert!(failed.stderr.contains("Prepared Python"), "{failed:?}");
+    home.nobody_left();
+    home.conf("");
+    let plan = home.ok(&["plan"]).stdout;
+    let said = home.ok(&["start"]).stderr;
+    assert!(!said.contains("Prepared Python"), "{plan}\n{said}");
+    assert_eq!(home.get("/auth/login/").0, 302);
+}
+
+#[test]
 fn without_a_network_the_files_are_enough_also_when_python_vanishes() {
     let Some(mut home) = Home::bare() else { return };
     let tarball = home.share().join("app/mathesar-1.0.0.tar.gz");
