@@ -357,6 +357,15 @@ fn explain(failure: Failure, python: &Python, requirements: &Requirements, setti
             .exit(Exit::Refused)
             .help("a package is not the one that was pinned, and is not used");
     }
+    let explained = if said.to_lowercase().contains("certificate") {
+        explained.help(
+            "where a proxy or a mirror has its own certificate authority: `mathesar config set network.ca-file FILE`",
+        )
+    } else if said.contains("timed out") {
+        explained.help("on a slow line: `mathesar config set network.timeout 2m`")
+    } else {
+        explained
+    };
     let explained = explained
         .help("behind a proxy or a mirror: `mathesar config set network.proxy URL`, `… python.index-url URL`")
         .help("run the same command again: what was fetched is kept");

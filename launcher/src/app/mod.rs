@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod network;
 pub mod packages;
 pub mod pins;
+mod pip;
 pub mod python;
 mod record;
 pub mod static_files;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::environment::{Cache, Requirements, both};
 use super::python::Python;
-use super::{Settings, files, packages};
+use super::{Settings, files, packages, pip};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 
@@ -31,8 +31,8 @@ pub(super) fn build(
         let mut here = settings.clone();
         here.network.offline = true;
         let untouched = packages::installed(into);
-        match install(&binary, requirements, cache, &here)?.run() {
-            Ok(_) => return Ok(()),
+        match run(install(&binary, requirements, cache, &here)?, requirements) {
+            Ok(()) => return Ok(()),
             Err(failure) => before = Some(failure),
         }
         // As with uv; but making an empty one takes seconds here.
@@ -41,10 +41,20 @@ pub(super) fn build(
             empty()?;
         }
     }
-    match (install(&binary, requirements, cache, settings)?.run(), before) {
+    match (run(install(&binary, requirements, cache, settings)?, requirements), before) {
         (Err(failure), Some(before)) => Err(both(&before, &failure, settings)),
-        (result, _) => result.map(drop),
+        (result, _) => result,
     }
+}
+
+/// With what it says in a form to read; its arguments are the launcher's business.
+fn run(install: Program, requirements: &Requirements) -> Result<(), Failure> {
+    install.run().map(drop).map_err(|failure| match std::error::Error::source(&failure) {
+        Some(cause) => Failure::new(format!("`pip install -r {}` failed", requirements.path.display()))
+            .exit(failure.exit)
+            .cause(pip::readable(&cause.to_string())),
+        None => failure,
+    })
 }
 
 fn install(

@@ -192,6 +192,8 @@ fn without_network_what_the_files_at_hand_lack_is_told() {
         let (network, before) = text.split_once(&at_hand).unwrap_or_else(|| panic!("{text}"));
         assert!(network.contains("127.0.0.1") && before.contains("idna"), "{text}");
         assert!(text.contains("help: without a network: put the files into "), "{text}");
+        let longest = text.lines().filter(|line| !line.starts_with("help: ")).map(str::len).max();
+        assert!(!text.contains("Retry(") && longest < Some(500), "{text}");
     };
     check(&settings);
     let Some(mut settings) = with_uv(folder.path()) else { return };
