@@ -54,12 +54,17 @@ pub(super) fn made_here(path: &str) -> bool {
     path.starts_with("static/") || path.split('/').any(|part| part == "__pycache__")
 }
 
+/// As it stands in the list of contents.
+pub(super) fn name_in(tree: &Path, path: &Path) -> String {
+    path.strip_prefix(tree).unwrap_or(path).to_string_lossy().escape_default().to_string()
+}
+
 /// Every file and link with what it holds.
 pub(super) fn contents(tree: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let mut found = BTreeMap::new();
     let mut failed = None;
     files::walk(tree, &mut |path, metadata| {
-        let name = path.strip_prefix(tree).unwrap_or(path).to_string_lossy().escape_default().to_string();
+        let name = name_in(tree, path);
         if metadata.is_dir() || made_here(&name) {
             return;
         }

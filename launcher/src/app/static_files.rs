@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::process::Program;
 use crate::progress::Progress;
 
-const STAMP: &str = "static.done";
+pub(super) const STAMP: &str = "static.done";
 
 /// The settings module cannot be read without these; nothing is connected to, nothing is signed.
 const PLACEHOLDERS: &[(&str, &str)] = &[

@@ -9,7 +9,7 @@ use super::environment::{self, State};
 use super::lookup::{Found, Whence};
 pub use super::record::version_of_tarball;
 use super::record::{CONTENTS, RECORD, contents, fill, made_here, record};
-use super::{digest, files, static_files};
+use super::{aside, digest, files, static_files};
 use crate::careful;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
@@ -165,7 +165,7 @@ impl Store {
         let id = Store::id(&version, &tarball.sha256);
         let place = self.folder.join(&id);
         // Without a record, or `list` had found it: nobody's release.
-        files::discard(&place)?;
+        aside::put_whole(&place, progress)?;
         files::rename(new, &place)?;
         Ok(id)
     }
@@ -193,6 +193,8 @@ impl Store {
         files::create_folder(&new)?;
         let put_back = || {
             fill(&new, tarball, &release.source, progress)?;
+            let foreign = aside::foreign(&release.path)?;
+            aside::put(&release.path, &foreign, progress)?;
             // First, so that a release with half of it done is not complete.
             static_files::forget(&release.path)?;
             files::rename(&new.join(CONTENTS), &release.path.join(CONTENTS))?;
@@ -300,7 +302,12 @@ impl Store {
 
     /// Removes releases, the least recently installed first, until `keep` are left besides the current one. Never the
     /// current one, never one that is held, and never those that are spared.
-    pub fn prune(&self, keep: usize, spared: &[String]) -> Result<Vec<String>, Failure> {
+    pub fn prune(
+        &self,
+        keep: usize,
+        spared: &[String],
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, Failure> {
         let held = self.held();
         let mut others: Vec<(std::time::SystemTime, Installed)> = Vec::new();
         for release in self.list()? {
@@ -314,6 +321,7 @@ impl Store {
         others.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
         let mut removed = Vec::new();
         for (_, release) in others.into_iter().skip(keep) {
+            aside::put(&release.path, &aside::foreign(&release.path)?, progress)?;
             files::discard(&release.path)?;
             removed.push(release.id);
         }

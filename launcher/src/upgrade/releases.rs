@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::app::store::Installed;
 use crate::failure::Failure;
 use crate::installation::Installation;
-use crate::progress::Silent;
+use crate::progress::{Progress, Silent};
 use crate::supervise::log::Sink;
 use crate::transaction::Kept;
 
@@ -15,6 +15,18 @@ pub fn needed(state: &Path) -> Result<Vec<(String, &'static str)>, Failure> {
     let tables = crate::steps::migrated_by(state)?.map(|id| (id, "the tables"));
     let copy = Kept::find(state).and_then(|kept| kept.release).map(|id| (id, "rollback"));
     Ok(tables.into_iter().chain(copy).collect())
+}
+
+/// What was put aside goes to the log.
+struct Notes<'a>(&'a dyn Sink);
+
+impl Progress for Notes<'_> {
+    fn start(&self, _: &str) {}
+    fn bytes(&self, _: u64, _: Option<u64>) {}
+    fn note(&self, what: &str) {
+        self.0.line("launcher", what);
+    }
+    fn done(&self, _: &str) {}
 }
 
 /// Removes the oldest beyond `upgrade.keep-releases`. Visitors are served already: what fails is told, and tried again after the next one.
@@ -28,7 +40,7 @@ pub(super) fn tidy(installation: &Installation, current: &Installed, sink: &dyn 
         let mut needed: Vec<String> = needed.filter(|id| *id != current.id).collect();
         needed.sort();
         needed.dedup();
-        store.prune(keep.saturating_sub(needed.len()), &needed)
+        store.prune(keep.saturating_sub(needed.len()), &needed, &Notes(sink))
     })();
     match removed {
         Ok(removed) => removed.iter().for_each(|id| {

@@ -77,10 +77,10 @@ fn releases_are_installed_verified_switched_and_pruned() {
 
     // Neither the current one, nor the held one, nor one that somebody needs.
     fs::create_dir(settings.store.join("foreign")).unwrap();
-    assert_eq!(store.prune(0, std::slice::from_ref(&three.id)).unwrap(), [four.id.as_str()]);
+    assert_eq!(store.prune(0, std::slice::from_ref(&three.id), &Silent).unwrap(), [four.id.as_str()]);
     store.hold(None).unwrap();
-    assert_eq!(store.prune(1, &[]).unwrap(), [two.id.as_str()]);
-    assert_eq!(store.prune(0, &[]).unwrap(), [three.id.as_str()]);
+    assert_eq!(store.prune(1, &[], &Silent).unwrap(), [two.id.as_str()]);
+    assert_eq!(store.prune(0, &[], &Silent).unwrap(), [three.id.as_str()]);
     assert!(settings.store.join("foreign").is_dir());
     assert_eq!(store.list().unwrap().len(), 1);
     assert!(said(store.find("2.0.0").unwrap_err()).contains("exit 4\nerror: `2.0.0` is not installed"));
@@ -104,6 +104,53 @@ fn releases_are_installed_verified_switched_and_pruned() {
         fs::read_to_string(&list).unwrap().replace(&digest::of_bytes(b"GPL"), &digest::of_bytes(b"MIT"));
     fs::write(&list, text).unwrap();
     assert!(said(store.verify(&one.id).unwrap_err()).contains("is not what was written at unpacking"));
+}
+
+/// Where it stood, a person's file is in the way of nothing any more, and is not lost.
+#[test]
+fn a_persons_file_in_a_release_is_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(&folder.path().join("app"));
+    let found = lookup::named(&tarball(folder.path(), "1.0.0")).unwrap();
+    let place = store.folder.join(Store::id("1.0.0", &found.sha256));
+    let aside =
+        |number: &str| place.with_file_name(format!("{}{number}", place.file_name().unwrap().display()));
+    // Under the name of a release that comes.
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join("mine.txt"), "1").unwrap();
+    let told = Told::default();
+    let release = store.add(&found, "a file", &told).unwrap();
+    assert_eq!(release.path, place);
+    assert!(told.all().contains("is none itself; moved to "), "{}", told.all());
+    assert_eq!(fs::read(aside(".aside").join("mine.txt")).unwrap(), b"1");
+    // In one that is put back, by a person or by itself.
+    crate::app::files::make_read_only(&place.join("tree")).unwrap();
+    for (number, itself) in [(".aside2", false), (".aside3", true)] {
+        fs::set_permissions(place.join("tree/mathesar"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(place.join("mine.txt"), "2").unwrap();
+        fs::write(place.join("tree/mathesar/mine.py"), "3").unwrap();
+        fs::create_dir_all(place.join("tree/mathesar/__pycache__")).unwrap();
+        fs::write(place.join("tree/mathesar/__pycache__/x.pyc"), "").unwrap();
+        let told = Told::default();
+        if itself {
+            fs::set_permissions(place.join("tree"), fs::Permissions::from_mode(0o755)).unwrap();
+            fs::remove_file(place.join("tree/LICENSE")).unwrap();
+            store.add(&found, "a file", &told).unwrap();
+        } else {
+            store.restore(&release, &found, &told).unwrap();
+        }
+        assert!(told.all().contains("note 2 files (mine.txt, …) in "), "{}", told.all());
+        assert_eq!(fs::read(aside(number).join("mine.txt")).unwrap(), b"2");
+        assert_eq!(fs::read(aside(number).join("tree/mathesar/mine.py")).unwrap(), b"3");
+        assert!(store.verify(&release.id).unwrap().is_empty());
+    }
+    // In one that goes.
+    fs::write(place.join("mine.txt"), "4").unwrap();
+    let told = Told::default();
+    assert_eq!(store.prune(0, &[], &told).unwrap(), [release.id.as_str()]);
+    assert!(told.all().contains("note mine.txt in "), "{}", told.all());
+    assert_eq!(fs::read(aside(".aside4").join("mine.txt")).unwrap(), b"4");
+    assert_eq!(store.list().unwrap(), []);
 }
 
 /// Under the name of an official release a backup may bring anything: the tarball of that name counts, when it comes.

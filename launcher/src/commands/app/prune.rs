@@ -6,6 +6,7 @@ use crate::app::files;
 use crate::commands::{Context, PATIENCE};
 use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
 use crate::supervise::Request;
 use crate::terminal::{note, size, verb};
 
@@ -18,6 +19,18 @@ pub(crate) struct Args {
     /// Leave this many besides those that stay anyway
     #[arg(long, value_name = "N", default_value_t = 1)]
     keep: usize,
+}
+
+/// What was put aside is said; how it is removed is not.
+struct Notes;
+
+impl Progress for Notes {
+    fn start(&self, _: &str) {}
+    fn bytes(&self, _: u64, _: Option<u64>) {}
+    fn note(&self, what: &str) {
+        note(what);
+    }
+    fn done(&self, _: &str) {}
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
@@ -52,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         releases.iter().map(|release| (release.id.as_str(), files::size(&release.path))).collect();
     let needed = crate::upgrade::releases::needed(&installation.layout.state)?;
     let spared: Vec<String> = needed.into_iter().map(|(id, _)| id).collect();
-    let removed = store.prune(args.keep, &spared)?;
+    let removed = store.prune(args.keep, &spared, &Notes)?;
     for id in &removed {
         verb("Removed", format_args!("{id}, {}", size(sizes.get(id.as_str()).copied().unwrap_or(0))));
     }
