@@ -1,9 +1,9 @@
 //! Secrets: files of mode 0600 in `state/secrets`, or systemd's credentials. Made once, never overwritten, never printed.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -13,6 +13,7 @@ use crate::layout::{Environment, Layout};
 use crate::process::User;
 
 pub const SECRET_KEY: &str = "secret-key";
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 const FINGERPRINT: &str = "secret-key.fingerprint";
 
 /// A text that no message, log or debug output ever shows.
@@ -180,7 +181,7 @@ impl Secrets {
         Ok(self.read(FINGERPRINT)?.map(|kept| kept.expose().to_owned()))
     }
 
-    /// Files that others may read, or that belong to somebody else: for `doctor`.
+    /// Files that others may read.
     pub fn exposed(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let paths = entries.flatten().map(|entry| entry.path());
@@ -188,6 +189,26 @@ impl Secrets {
             fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
         };
         paths.filter(open).collect()
+    }
+
+    /// Takes such files back from everybody else, and says what has to be told of each: it may have been read.
+    pub fn close_exposed(&self) -> Vec<String> {
+        let close = |path: &PathBuf| {
+            // By a handle: a name may be a link by now.
+            let file = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
+            file.set_permissions(Permissions::from_mode(0o600))
+        };
+        let tell = |path: PathBuf| match close(&path) {
+            Ok(()) => format!(
+                "{0} could be read by others, and is its owner's alone again; whoever has read it knows it",
+                path.display()
+            ),
+            Err(cause) => format!(
+                "{0} can be read by others, and that cannot be changed ({cause}): `sudo chmod 600 {0}`",
+                path.display()
+            ),
+        };
+        self.exposed().into_iter().map(tell).collect()
     }
 
     /// Replaces a file of ours that is made from secrets, such as a PGPASSFILE, where its content differs.

@@ -72,6 +72,10 @@ fn open_permissions_and_several_lines_are_seen() {
     assert!(secrets.exposed().is_empty());
     fs::set_permissions(secrets.path("a"), fs::Permissions::from_mode(0o640)).unwrap();
     assert_eq!(secrets.exposed(), [secrets.path("a")]);
+    let told = secrets.close_exposed();
+    assert!(told.len() == 1 && told[0].contains("secrets/a could be read by others"), "{told:?}");
+    assert_eq!(fs::metadata(secrets.path("a")).unwrap().mode() & 0o777, 0o600);
+    assert!(secrets.close_exposed().is_empty());
     fs::write(secrets.path("a"), "one\ntwo\n").unwrap();
     assert!(secrets.read("a").unwrap_err().to_string().ends_with("must hold one line: the secret"));
 }

@@ -70,6 +70,7 @@ impl World {
                 Err(failure) => return Err(failure),
             }
         }
+        self.installation.secrets.close_exposed().iter().for_each(|told| progress.note(told));
         self.installation.secret_key()?;
         Ok(changed)
     }

@@ -1,6 +1,7 @@
 //! From nothing to the first page, and back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -101,6 +102,19 @@ fn an_installed_release_is_taken_as_it_is() {
     assert!(plan.contains("cluster       to do") && plan.contains("python        there"), "{plan}");
     home.ok(&["start"]);
     assert_eq!(home.get("/complete_installation/").0, 200);
+}
+
+#[test]
+fn secrets_that_others_could_read_are_closed_and_that_is_said_once() {
+    let Some(home) = Home::prepared() else { return };
+    let key = home.layout.state.join("secrets/secret-key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = home.ok(&["start"]).stderr;
+    assert!(said.contains("secrets/secret-key could be read by others"), "{said}");
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    home.ok(&["stop"]);
+    let said = home.ok(&["start"]).stderr;
+    assert!(!said.contains("could be read"), "{said}");
 }
 
 fn listing(folder: &Path) -> Vec<String> {
