@@ -148,6 +148,8 @@ pub(crate) struct Site<'a> {
     pub grace: i64,
     /// Sign also what has not changed.
     pub again: bool,
+    /// Say nothing of each.
+    pub quiet: bool,
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
@@ -342,6 +344,9 @@ fn change(
         fs::create_dir(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
         let changed = what(kind)(site, &folder, &scratch)
             .with_context(|| format!("cannot make the repository for {}", kind.name))?;
+        if site.quiet {
+            continue;
+        }
         ui::verb(
             if changed { "Signed" } else { "Unchanged" },
             format_args!("the repository for {}", kind.name),
@@ -378,6 +383,7 @@ impl<'a> Site<'a> {
             now: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
             grace: GRACE,
             again: false,
+            quiet: false,
         }
     }
 

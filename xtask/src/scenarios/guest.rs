@@ -24,10 +24,10 @@ pub(crate) struct Guest<'a> {
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Only our repository is asked for news: there is no network.
-const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
+pub(super) const OURS: &str = "-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/mathesar.sources -o Dir::Etc::sourceparts=- \
                     -o APT::Get::List-Cleanup=0";
 /// dnf 4 says so, dnf 5 asks for what is written here.
-const DNF: &str = "-y --releasever=1 --disablerepo=* --enablerepo=mathesar";
+pub(super) const DNF: &str = "-y --releasever=1 --disablerepo=* --enablerepo=mathesar";
 /// Arch's names of what Debian's packages bring here.
 pub(super) const ASSUMED: &str = "--assume-installed glibc=2.41 --assume-installed gcc-libs --assume-installed cairo \
                        --assume-installed ca-certificates --assume-installed python=3.13";

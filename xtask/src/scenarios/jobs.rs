@@ -10,7 +10,7 @@ use super::system::{self, Manager, System, Tree};
 use super::{Args, Scenario, Story, Subject};
 use super::{
     checkers, embedded, flatpak, hostile_apt, hostile_dnf, hostile_pacman, image, life, makepkg,
-    next_release, piuparts, troubles,
+    next_release, piuparts, published, troubles,
 };
 
 /// What one machine is for.
@@ -37,6 +37,7 @@ fn stories(system: &System) -> Vec<Story> {
             }
             all.extend([
                 usual(true, hostile_apt::SCENARIOS),
+                usual(once, published::SCENARIOS),
                 usual(false, embedded::SCENARIOS),
                 usual(false, image::SCENARIOS),
                 usual(once, piuparts::SCENARIOS),
@@ -45,6 +46,7 @@ fn stories(system: &System) -> Vec<Story> {
         }
         Manager::Dnf => all.extend([
             usual(true, hostile_dnf::SCENARIOS),
+            usual(true, published::SCENARIOS),
             usual(false, image::SCENARIOS),
             usual(false, checkers::RPMLINT),
         ]),

@@ -17,6 +17,7 @@ mod mutations;
 mod next_release;
 mod packages;
 mod piuparts;
+mod published;
 mod queue;
 mod report;
 mod system;

