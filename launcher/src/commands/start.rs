@@ -289,6 +289,11 @@ fn follow(
         Heard::Phase(..) => {}
     });
     terminal.end();
+    // What is refused at once may be over before anybody follows it.
+    let end = match end {
+        Err(failure) if failure.exit == Exit::NotRunning => Ok(None),
+        end => end,
+    };
     match (end?, started.as_mut()) {
         (Some(Ok(())), _) => {
             let answer = control::ask(socket, Request::Status, super::PATIENCE)?;

@@ -161,7 +161,7 @@ fn every_cause_has_its_cure() {
         "name a file",
     );
     let wrong = server.test_with(&good, "password = 'no'\n", &RANGE);
-    check(wrong, "the server refuses the password of role \"me\"", "comes from the file ");
+    check(wrong, "the server refuses the password of role \"me\"", "it comes from `database.password` (");
     let missing = server.test(&server.address("me", "nowhere"), "");
     check(
         missing,

@@ -184,7 +184,7 @@ fn while_mathesar_runs() {
 fn a_start_that_is_under_way_is_waited_for() {
     let Some(home) = Home::prepared() else { return };
     let mut start = home.spawn("start", &["start"]);
-    home.until("a launcher runs", || home.mathesar(&["status", "--json"]).stdout.contains("\"pid\""));
+    home.until("a launcher runs", || home.status()["pid"].is_u64());
     let made = create(&home, "ada", PASSWORD);
     assert_eq!(made.status, 0, "{made:?}");
     assert!(start.wait().unwrap().success(), "{}", home.words("start"));

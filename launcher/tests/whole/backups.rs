@@ -26,8 +26,8 @@ fn make(home: &Home, folder: &Path, days: u64, made_by: MadeBy) -> (PathBuf, Str
         launcher: "0.12.0".to_owned(),
         app: App {
             version: "1.0.0".to_owned(),
-            sha256: String::new(),
-            id: String::new(),
+            sha256: "0".repeat(64),
+            id: "1.0.0-000000000000".to_owned(),
             source: String::new(),
         },
         postgresql: Postgresql {

@@ -50,8 +50,8 @@ fn a_package_that_cannot_be_installed_is_named_and_mended() {
 #[test]
 fn what_is_finished_stays_when_another_step_fails() {
     let Some(home) = Home::bare() else { return };
-    // The server is not given the time that it needs, while packages are installed beside it.
-    home.conf("[database]\nstart-timeout = \"0s\"\n");
+    // The server does not get the memory that it asks for, while packages are installed beside it.
+    home.conf("[database]\nshared-buffers = \"4TB\"\n");
     let failed = home.mathesar(&["start"]);
     assert!(failed.status == 1 && failed.stderr.contains("PostgreSQL"), "{failed:?}");
     assert!(failed.stderr.contains("Prepared Python"), "{failed:?}");

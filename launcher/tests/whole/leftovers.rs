@@ -72,6 +72,6 @@ fn one_that_is_at_work_is_named() {
     lock.lock().unwrap();
     std::fs::write(home.layout.state.join("lock"), "4711 setup\n").unwrap();
     let stopped = home.mathesar(&["stop"]);
-    assert_eq!(stopped.status, 1, "{stopped:?}");
-    assert!(stopped.stderr.contains("`mathesar setup` (pid 4711) is at work"), "{stopped:?}");
+    assert_eq!(stopped.status, 4, "{stopped:?}");
+    assert!(stopped.stderr.contains("at work here: `mathesar setup` (pid 4711)"), "{stopped:?}");
 }
