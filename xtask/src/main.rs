@@ -14,6 +14,7 @@ mod files;
 mod lint;
 mod manifest;
 mod pin;
+mod release;
 mod repo;
 mod reproduce;
 mod scenarios;
@@ -51,6 +52,7 @@ enum Command {
     Soak(soak::Args),
     Verify(scenarios::Args),
     Repo(repo::Args),
+    Release(release::Args),
     Wheels(wheels::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
@@ -104,6 +106,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&args, &workspace),
         Command::Verify(args) => scenarios::run(&args, &workspace),
         Command::Repo(args) => repo::run(&args, &workspace),
+        Command::Release(args) => release::run(&args),
         Command::Wheels(args) => wheels::run(&args, &workspace),
         Command::Reproduce(args) => reproduce::run(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace),
