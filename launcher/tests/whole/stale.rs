@@ -98,7 +98,7 @@ fn a_second_launcher_is_refused_and_starts_at_once_make_one() {
     let pid = i32::try_from(pid).unwrap();
     signal(pid, Signal::STOP);
     let refused = home.mathesar(&["start"]);
-    assert_eq!(refused.status, 1, "{refused:?}");
+    assert_eq!(refused.status, 4, "{refused:?}");
     assert!(refused.stderr.contains(&format!("help: end it: `kill -9 {pid}`")), "{}", refused.stderr);
     signal(pid, Signal::KILL);
     home.ok(&["start"]);
