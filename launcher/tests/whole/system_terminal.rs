@@ -155,7 +155,7 @@ fn root_is_neither_held_up_nor_led_by_the_service_user() {
         let (code, status) = mathesar("status");
         assert!(code == 3 && status.contains(" is at work\n") && !status.contains('\u{1b}'), "{status}");
         let (code, stop) = mathesar("stop");
-        assert!(code == 1 && stop.contains("`fuser -v ") && !stop.contains("`kill "), "{stop}");
+        assert!(code == 4 && stop.contains("`fuser -v ") && !stop.contains("`kill "), "{stop}");
     }
 
     // It speaks for the supervisor.
