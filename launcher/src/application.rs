@@ -79,16 +79,33 @@ fn hosts(configured: &[String], listen: &str) -> Vec<String> {
     all
 }
 
+/// Those that a start reads and gives to Mathesar as text.
+pub fn files_can_be_read(installation: &Installation) -> Result<(), Failure> {
+    let config = &installation.config;
+    for (text, file) in
+        [("login.sso-config", "login.sso-file"), ("file-storage.config", "file-storage.config-file")]
+    {
+        if let (None, Some(path)) = (config.text(text), config.path(file)) {
+            read(&path, file)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path, setting: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|cause| {
+        Failure::io("read", path, cause)
+            .exit(Exit::Refused)
+            .help(format!("`{setting}` names it: `mathesar config get {setting}`"))
+    })
+}
+
 const READ: &str = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin.buffer) or {}, sys.stdout)";
 
 /// Mathesar reads these files from its own folder, which is read-only and replaced at upgrades; as JSON it takes them from
 /// a variable. PyYAML is one of its dependencies.
 fn json_of_yaml(python: &Path, path: &Path, setting: &str) -> Result<OsString, Failure> {
-    let text = std::fs::read(path).map_err(|cause| {
-        Failure::io("read", path, cause)
-            .exit(Exit::Refused)
-            .help(format!("`{setting}` names it: `mathesar config get {setting}`"))
-    })?;
+    let text = read(path, setting)?;
     let output = Program::new(python).args(["-I", "-c", READ]).input(text).output()?;
     if !output.status.success() {
         // The text may hold secrets, so only where it is wrong is told.

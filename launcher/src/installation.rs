@@ -127,6 +127,17 @@ impl Installation {
         }
     }
 
+    /// What `config check` says of this machine: more memory than it has, another thing in the place of a socket.
+    pub fn refuse_unfit(&self) -> Result<(), Failure> {
+        let unfit = crate::config::unfit_here(&self.config);
+        match unfit.into_iter().find(|problem| problem.severity == crate::config::Severity::Error) {
+            None => Ok(()),
+            Some(problem) => Err(Failure::new(problem.message)
+                .exit(crate::failure::Exit::Refused)
+                .help("see where it stands: `mathesar config check`")),
+        }
+    }
+
     pub fn media(&self) -> PathBuf {
         self.config.path("media.path").unwrap_or_else(|| self.layout.state.join("media"))
     }

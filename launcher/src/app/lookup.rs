@@ -108,7 +108,12 @@ pub fn missing(wanted: &Wanted, kind: &str, settings: &Settings) -> Failure {
         Failure::new(format!("{} is not on this machine, and the network is not to be used", wanted.name))
             .cause(format!("`network.offline` is set; wanted: {} (SHA-256 {})", wanted.url, wanted.sha256))
             .exit(Exit::Refused)
-            .help(format!("fetch it elsewhere and put it here: `cp {} {}`", wanted.name, to.display()));
+            .help(format!(
+                "fetch it elsewhere and put it here: `mkdir -p {}`, `cp {} {}`",
+                to.parent().unwrap_or(&to).display(),
+                wanted.name,
+                to.display()
+            ));
     if let Some(folder) = settings.beside(kind).first() {
         failure = failure.help(format!("or there, for every user: {}", folder.join(&wanted.name).display()));
     }

@@ -1,5 +1,6 @@
 //! `mathesar restart`
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Context, note, verb};
@@ -43,11 +44,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
             Err(failure) => return Err(understood(failure).into()),
         }
-    } else if let Err(failure) = control::ask(&socket, Request::TryOut, TO_TRY)
-        && is_refusal(&failure.to_string())
-    {
-        // One that hangs, or is too old for the question, is restarted all the same.
-        return Err(understood(failure).into());
+    } else {
+        prove(&socket)?;
     }
     let manager = Manager::of(&context.layout, &context.environment);
     // The service's settings may be nobody else's to read.
@@ -69,6 +67,36 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     super::stop::stop(context)?;
     super::start::start(context)
+}
+
+/// That what runs well would come back. One that hangs, or is too old for the question, is restarted all the same.
+fn prove(socket: &Path) -> Result<(), Failure> {
+    if let Err(failure) = control::ask(socket, Request::TryOut, TO_TRY)
+        && is_refusal(&failure.to_string())
+    {
+        return Err(understood(failure));
+    }
+    let answer = control::ask(socket, Request::Status, super::PATIENCE);
+    if !answer.is_ok_and(|answer| answer.value["state"] == "running") {
+        return Ok(());
+    }
+    // Another gunicorn beside the present one, with everything as it is now: visitors notice nothing.
+    match control::ask(socket, Request::Reload, LONGEST) {
+        Err(failure) if failure.exit != Exit::NotRunning => {
+            let said = failure.to_string();
+            // What takes everything anew cannot be tried beside it.
+            match said.contains("a restart of everything")
+                || said.starts_with("it is ")
+                || said.contains("did not answer")
+            {
+                true => Ok(()),
+                false if is_refusal(&said) => Err(understood(failure)),
+                false => Err(Failure::new(format!("not restarted, it runs on as before: {said}"))
+                    .help("what happened: `mathesar logs`, `mathesar doctor`")),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_refusal(said: &str) -> bool {

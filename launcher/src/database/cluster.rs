@@ -82,7 +82,11 @@ pub(super) fn major_of(data: &Path) -> Result<Option<u32>, Failure> {
                 Err(Failure::new(format!("{} holds files, but no PostgreSQL cluster", data.display()))
                     .exit(Exit::Refused)
                     .cause("PG_VERSION is missing; nothing was changed")
-                    .help(format!("put it aside: `mv {0} {0}.old`, or restore a backup", data.display())))
+                    .help("restore a backup: `mathesar backup list`")
+                    .help(format!(
+                        "or begin with an empty one: `mathesar stop`, then put it aside: `mv {0} {0}.old`",
+                        data.display()
+                    )))
             }
             Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", data, cause)),
             _ => Ok(None),
@@ -258,7 +262,7 @@ impl Cluster {
     }
 
     /// The socket's folder, for the owner alone: in a place such as /tmp another user could have made it first.
-    pub(super) fn socket_folder(&self) -> Result<(), Failure> {
+    pub fn socket_folder(&self) -> Result<(), Failure> {
         private_folder(&self.socket, self.owner.user)?;
         let meta =
             fs::symlink_metadata(&self.socket).map_err(|cause| Failure::io("read", &self.socket, cause))?;
@@ -269,7 +273,8 @@ impl Cluster {
             ))
             .cause(format!("it must be a folder of `{}` that nobody else can write to", self.owner.name))
             .exit(Exit::Refused)
-            .help(format!("look at it: `ls -ld {}`", self.socket.display())));
+            .help(format!("look at it: `ls -ld {}`", self.socket.display()))
+            .help(format!("where it is yours, close it: `chmod 700 {}`", self.socket.display())));
         }
         Ok(())
     }

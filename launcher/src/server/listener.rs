@@ -112,6 +112,14 @@ impl Listener {
         Listener::open(listen).map(drop)
     }
 
+    /// Whether this address can be listened on now: a port is tried and given back, for a socket nothing is written.
+    pub fn could_listen(listen: &str) -> Result<(), Failure> {
+        match listen.strip_prefix("unix:") {
+            Some(path) => unix_is_free(Path::new(path)),
+            None => tcp(listen).map(drop),
+        }
+    }
+
     pub fn fd(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.fd)
     }
@@ -211,8 +219,13 @@ fn another(listen: &str, addresses: &[SocketAddr], port: u16) -> String {
     format!("{host}:{other}")
 }
 
-fn unix(path: &Path) -> Result<Listener, Failure> {
-    let failed = |cause| Failure::io("listen on", path, cause);
+fn unix_is_free(path: &Path) -> Result<(), Failure> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        return Err(Failure::new(format!("cannot listen on {}", path.display()))
+            .cause(format!("there is no folder {}", folder.display()))
+            .exit(Exit::Refused)
+            .help("make it, or name another path: `mathesar config set server.listen unix:/path`"));
+    }
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(Failure::new(format!("cannot listen on {}: another file is there", path.display()))
@@ -228,7 +241,16 @@ fn unix(path: &Path) -> Result<Listener, Failure> {
                     "end that process, or name another path: `mathesar config set server.listen unix:/path`",
                 ));
         }
-        std::fs::remove_file(path).map_err(|cause| Failure::io("remove", path, cause))?;
+    }
+    Ok(())
+}
+
+fn unix(path: &Path) -> Result<Listener, Failure> {
+    let failed = |cause| Failure::io("listen on", path, cause);
+    unix_is_free(path)?;
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(Failure::io("remove", path, cause)),
+        _ => {}
     }
     let near = Near::new(path).map_err(failed)?;
     let listener = UnixListener::bind(near.path()).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! What a restart would fail at, found out while the present one still serves.
 
+use crate::application;
 use crate::database::External;
 use crate::failure::Failure;
 use crate::progress::Silent;
@@ -9,6 +10,7 @@ use crate::steps::{self, Step, World};
 /// A new gunicorn beside the old one.
 pub(super) fn web_server(now: &World) -> Result<(), Failure> {
     now.installation.make_media()?;
+    application::files_can_be_read(&now.installation)?;
     // It would wait for the database, and so would its visitors.
     match External::of(&now.installation.config)? {
         Some(_) => server_of_theirs(now),
@@ -23,6 +25,11 @@ pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure
         listener.could_be(installation.listen())?;
     }
     steps::refusal(installation)?;
+    application::files_can_be_read(installation)?;
+    // The next one makes its sockets there.
+    let run = &installation.layout.run;
+    rustix::fs::access(run, rustix::fs::Access::WRITE_OK)
+        .map_err(|cause| Failure::io("write to", run, cause.into()))?;
     installation.make_media()?;
     // Compared with the one that the data were made with.
     installation.secret_key()?;
@@ -30,7 +37,12 @@ pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure
         true => server_of_theirs(now),
         false => match installation.existing_cluster()? {
             // The databases are looked for in the server that runs, unless that is somebody else's.
-            Some(cluster) if cluster.is_ready() => cluster.refuse_other_names(),
+            Some(cluster) if cluster.is_ready() => {
+                cluster.socket_folder()?;
+                cluster.refuse_other_names()?;
+                // Others may be going to be let in.
+                now.work(Step::Admin, &Silent).map(drop)
+            }
             _ => Ok(()),
         },
     }

@@ -87,7 +87,7 @@ impl Outlook {
 pub fn outlook(installation: &Installation, serving: Option<&Serving>) -> Vec<Outlook> {
     let mut all: Vec<Outlook> =
         SETUP.iter().map(|step| Outlook::of(*step, look(*step, installation, serving))).collect();
-    all.push(server(installation, serving));
+    all.push(Outlook::of(Step::Server, server(installation, serving)));
     if let (None, Some(first)) = (serving, all.first_mut()) {
         // Under its lock, whoever starts it does this before everything else.
         let interrupted = Journal::read(&installation.layout.state).ok().flatten();
@@ -118,7 +118,7 @@ fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> R
         Step::Migrate => migrate(installation),
         Step::Activate => activate(installation),
         Step::Admin => admin(installation, serving.is_some_and(|serving| serving.ready)),
-        _ => Ok(server(installation, serving)),
+        _ => server(installation, serving),
     }
 }
 
@@ -127,6 +127,7 @@ fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
     if !runs {
         access::refuse_strangers(installation, installation.listen())?;
     }
+    installation.refuse_unfit()?;
     installation.secrets.known_key(installation.configured_key()?.as_ref())?;
     let file = layout.config_file();
     let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));

@@ -71,6 +71,7 @@ impl World {
             }
         }
         self.installation.secrets.close_exposed().iter().for_each(|told| progress.note(told));
+        self.installation.refuse_unfit()?;
         self.installation.secret_key()?;
         Ok(changed)
     }

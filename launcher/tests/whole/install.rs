@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use mathesar::app::python::{self, Choice, Places};
@@ -50,8 +51,18 @@ fn a_package_that_cannot_be_installed_is_named_and_mended() {
 #[test]
 fn what_is_finished_stays_when_another_step_fails() {
     let Some(home) = Home::bare() else { return };
-    // The server does not get the memory that it asks for, while packages are installed beside it.
-    home.conf("[database]\nshared-buffers = \"4TB\"\n");
+    // The server ends at its start, while packages are installed beside it.
+    let bin = home.folder().join("home/bin");
+    fs::create_dir(&bin).unwrap();
+    for name in ["initdb", "pg_ctl", "psql", "pg_isready", "pg_basebackup", "pg_controldata", "pg_dump"] {
+        std::os::unix::fs::symlink(home.server_program(name), bin.join(name)).unwrap();
+    }
+    let real = home.server_program("postgres");
+    let script =
+        format!("#!/bin/sh\ncase $1 in -D) sleep 1; exit 1;; esac\nexec {} \"$@\"\n", real.display());
+    home.write(&bin.join("postgres"), script);
+    fs::set_permissions(bin.join("postgres"), fs::Permissions::from_mode(0o755)).unwrap();
+    home.conf(&format!("[database]\nbin = \"{}\"\n", bin.display()));
     let failed = home.mathesar(&["start"]);
     assert!(failed.status == 1 && failed.stderr.contains("PostgreSQL"), "{failed:?}");
     assert!(failed.stderr.contains("Prepared Python"), "{failed:?}");

@@ -70,3 +70,22 @@ fn files_of_others_in_the_data_folder_are_refused_by_both() {
     fs::remove_file(home.layout.state.join("database/data/PG_VERSION")).unwrap();
     both_refuse(&home, "postgresql ", "holds files, but no PostgreSQL cluster");
 }
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_refused_by_both() {
+    let Some(home) = Home::prepared() else { return };
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for (listen, words) in [
+        (held.local_addr().unwrap().to_string(), "is used by"),
+        ("192.0.2.1:8123".to_owned(), "cannot listen on 192.0.2.1:8123"),
+        ("unix:/etc/passwd".to_owned(), "another file is there"),
+        ("unix:/nonexistent/x.sock".to_owned(), "cannot listen on /nonexistent/x.sock"),
+    ] {
+        home.conf(&format!("[server]\nlisten = \"{listen}\"\n"));
+        both_refuse(&home, "server", words);
+    }
+    home.conf("[login]\nsso-file = \"/nonexistent\"\n");
+    both_refuse(&home, "server", "/nonexistent");
+    home.conf("[database]\nshared-buffers = \"7TB\"\n");
+    both_refuse(&home, "config", "shared-buffers");
+}

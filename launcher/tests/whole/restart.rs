@@ -74,6 +74,9 @@ fn nothing_that_a_start_would_refuse_stops_what_runs() {
             "another than the one",
         ),
         ("[database]\nname = \"empty\"\nbin = \"/usr/share\"\n".to_owned(), "database.bin"),
+        ("[server]\nhosts = [\"a.example.org\"]\n".to_owned(), "there is no administrator yet"),
+        ("[login]\nsso-file = \"/nonexistent\"\n".to_owned(), "login.sso-file"),
+        ("[login]\nsso-file = \"/usr\"\n".to_owned(), "login.sso-file"),
     ];
     let still = |said: &str| {
         let status = home.status();
@@ -87,6 +90,12 @@ fn nothing_that_a_start_would_refuse_stops_what_runs() {
             still(said);
         }
     }
+    // What only a new gunicorn finds.
+    home.conf("[login]\nsso-config = \"{ : [\"\n");
+    refused(&home, &["restart"], 1, &["gunicorn ended while it started"]);
+    let words = ["not restarted, it runs on as before: gunicorn ended", "`mathesar logs`"];
+    refused(&home, &["restart", "--everything"], 1, &words);
+    still("sso");
     // Neither of these is pending: the one counts for new clusters, the other is no setting.
     home.conf("[database]\nname = \"empty\"\n");
     let words =
@@ -98,6 +107,14 @@ fn nothing_that_a_start_would_refuse_stops_what_runs() {
     refused(&home, &["restart", "--everything"], 4, &["its mode is 755", "chmod 700"]);
     still("mode");
     mode(0o700);
+    let socket = &home.layout.database_socket;
+    for (folder, mode, said) in [(socket, 0o777, "chmod 700"), (&home.layout.run, 0o500, "chmod u+rwx")] {
+        let change = |mode| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        change(mode);
+        refused(&home, &["restart", "--everything"], 4, &["it runs on as before", said]);
+        change(0o700);
+        still(said);
+    }
     home.ok(&["restart", "--everything"]);
     assert_ne!(home.status()["pid"], pid);
 }

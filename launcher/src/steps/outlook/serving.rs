@@ -1,8 +1,10 @@
 //! The last steps' outlook: who may come in, and who answers them.
 
 use super::{Outlook, State};
+use crate::application;
 use crate::failure::Failure;
 use crate::installation::Installation;
+use crate::server::Listener;
 use crate::steps::access::{self, Exposure};
 use crate::steps::{FIRST_PASSWORD, Step};
 
@@ -43,7 +45,7 @@ pub(super) fn admin(installation: &Installation, serving: bool) -> Result<Outloo
     })
 }
 
-pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> Outlook {
+pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> Result<Outlook, Failure> {
     if let Some(serving) = serving {
         let with = serving.workers.map(|workers| format!(" with {workers} workers")).unwrap_or_default();
         let text = match serving.ready {
@@ -54,7 +56,12 @@ pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> 
         let restart = |line: &&String| line.starts_with("restart:");
         let notes = serving.pending.iter().filter(restart);
         outlook.notes.extend(notes.map(|line| format!("pending: {line}; `mathesar restart` brings it")));
-        return outlook;
+        return Ok(outlook);
+    }
+    application::files_can_be_read(installation)?;
+    // The system's address may be a socket unit's.
+    if !installation.is_system() {
+        Listener::could_listen(installation.listen())?;
     }
     let (processors, memory) = crate::server::gunicorn::machine();
     let workers = installation
@@ -62,5 +69,5 @@ pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> 
         .integer("server.workers")
         .map_or_else(|| crate::server::gunicorn::workers(processors, memory), |number| number as u32);
     let text = format!("start gunicorn on {} with {workers} workers", installation.listen());
-    Outlook::new(Step::Server, State::Do, text)
+    Ok(Outlook::new(Step::Server, State::Do, text))
 }
