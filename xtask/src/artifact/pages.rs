@@ -200,7 +200,7 @@ mod tests {
         };
         std::fs::write(folder.path().join("a-file"), "").unwrap();
         let cases = [
-            ("autostart ", "off on"),
+            ("autostart ", "off on status"),
             ("--color ", "always auto never"),
             ("config get server.l", "server.listen"),
             ("config unset server.l", "server.listen"),
