@@ -90,7 +90,9 @@ impl<'a> Guest<'a> {
              systemd-run --quiet --collect --unit=repository busybox httpd -f -p 127.0.0.1:{port} -h {folder}"
         ))?;
         self.until("the repository is served", || {
-            Ok(self.try_sh(&format!("curl -sf -o /dev/null {URL}/apt/mathesar.asc"))?.code == Some(0))
+            // Some have one package manager's alone.
+            let key = |kind: &str| format!("curl -sf -o /dev/null {URL}/{kind}/mathesar.asc");
+            Ok(self.try_sh(&format!("{} || {}", key("apt"), key("dnf")))?.code == Some(0))
         })
     }
 
