@@ -259,7 +259,7 @@ impl Back<'_> {
         world.change_release(target.clone());
         let own_host = Some(cluster.socket.to_string_lossy().into_owned());
         let request = Request { migrate: false, sql: Sql::Others, write: true, own_host };
-        let config = &self.world.installation.config;
+        let config = &world.installation.config;
         let limit = config.duration("upgrade.migrate-timeout").unwrap_or(Duration::from_secs(3600));
         let databases = stage(self.watcher, Step::Sql, |progress| {
             script::run(target, &world.variables()?, &request, limit, &self.cancel, &self.sink, progress)

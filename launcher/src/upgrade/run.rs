@@ -35,19 +35,21 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     pub fn run(&self) -> Result<Done, Failure> {
-        let (layout, config) = (&self.world.installation.layout, &self.world.installation.config);
-        let state = &layout.state;
+        let state = &self.world.installation.layout.state;
         let from = self.world.release()?;
         let cluster = self.world.cluster();
-        stage(self.watcher, Step::Check, |progress| {
+        let settings = stage(self.watcher, Step::Check, |progress| {
             preflight::jump(&from.version, &self.target.version)?;
             preflight::no_backup(state)?;
+            // An upgrade's own settings count as they are now, however long ago the launcher was started.
+            let settings = self.world.installation.again()?;
             // With another key than the data's own no release could read the stored passwords: told while the old one serves.
-            self.world.installation.again()?.secret_key()?;
+            settings.secret_key()?;
             preflight::room(&self.world.installation, progress)?;
             cluster.iter().for_each(|cluster| preflight::tell_of_others(cluster, progress));
-            Ok(())
+            Ok(settings)
         })?;
+        let config = &settings.config;
         let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));
         let parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
         transaction::sweep(state, &parts, !Lock::is_held(state, transaction::RESTORING));
@@ -78,7 +80,7 @@ impl Run<'_> {
         }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
         let downtime = held.map(|since: Instant| since.elapsed());
-        releases::tidy(&self.world.installation, &self.target, &*self.sink);
+        releases::tidy(&settings, &self.target, &*self.sink);
         Ok(Done { downtime, databases })
     }
 

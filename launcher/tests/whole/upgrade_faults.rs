@@ -109,6 +109,19 @@ fn another_server_gets_the_old_sql_back() {
     is_old(&external);
 }
 
+/// The launcher that runs was started with others.
+#[test]
+fn settings_of_an_upgrade_count_from_its_beginning() {
+    let Some(home) = Home::prepared() else { return };
+    home.conf("[upgrade]\nmigrate-timeout = \"20s\"\n");
+    home.ok(&["start"]);
+    home.conf("[upgrade]\nmigrate-timeout = \"4s\"\n");
+    let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("hangs")))]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("it was not done within 4 s"), "{}", output.stderr);
+    assert_eq!(home.status()["version"], "1.0.0");
+}
+
 #[test]
 fn a_second_upgrade_is_refused() {
     let Some(home) = Home::prepared() else { return };
