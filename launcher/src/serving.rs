@@ -121,8 +121,9 @@ fn serve_alone(
     last::begun(&layout.state);
     // The page is there before anything is done.
     shown.show_page();
+    let (served, coming) = (shown.served(), shown.coming());
     let tasks =
-        Tasks::new(Arc::clone(&world), handle.clone(), shown.served(), board.clone(), Arc::clone(&sink));
+        Tasks::new(Arc::clone(&world), handle.clone(), served, coming, board.clone(), Arc::clone(&sink));
     let orders = Arc::new(tasks.clone());
     let _control = control::serve(&control_socket, lock, handle.clone(), feed.clone(), orders)?;
     tasks::by_itself(tasks.clone())?;

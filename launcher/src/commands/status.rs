@@ -17,6 +17,7 @@ use crate::serving::last::{self, LAST_RUN};
 use crate::supervise::Request;
 use crate::terminal::{size, time};
 use crate::transaction::{Journal, Stage};
+use crate::upgrade::automatic::{Runs, lines as lines_of};
 
 /// Say how Mathesar is
 ///
@@ -50,10 +51,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 /// Everything that can be told without waiting for anybody.
 pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
     let layout = &context.layout;
-    let mut status = match control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE) {
-        Ok(answer) => running(answer.value),
-        Err(failure) if failure.exit == Exit::NotRunning => stopped(context),
+    let (mut status, runs) = match control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE) {
+        Ok(answer) => (running(answer.value), true),
+        Err(failure) if failure.exit == Exit::NotRunning => (stopped(context), false),
         Err(failure) => return Err(failure),
+    };
+    let coming = status.remove("coming");
+    let runs = match (runs, &coming) {
+        (true, coming) => Runs::Launcher(coming.as_ref().and_then(Value::as_str)),
+        (false, _) => Runs::Nobody,
     };
     let folder = layout.state.join("database");
     let journal = Journal::read(&layout.state).ok().flatten();
@@ -89,7 +95,7 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         let mut lines: Vec<String> = interrupted.into_iter().collect();
         lines.extend(crate::transaction::Pending::read(&layout.state).lines());
         // Settings that cannot be read are told elsewhere.
-        lines.extend(context.installation(false).iter().flat_map(crate::upgrade::automatic::lines));
+        lines.extend(context.installation(false).iter().flat_map(|installation| lines_of(installation, runs)));
         pending.extend(lines.into_iter().map(Value::from));
     }
     status.insert("database".to_owned(), database);

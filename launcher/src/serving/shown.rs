@@ -59,6 +59,16 @@ impl Served {
     }
 }
 
+/// The id of the release that the launcher is bringing by itself.
+#[derive(Clone, Default)]
+pub(super) struct Coming(Arc<Mutex<Option<String>>>);
+
+impl Coming {
+    pub(super) fn set(&self, id: Option<String>) {
+        *lock_of(&self.0) = id;
+    }
+}
+
 /// The supervisor's hooks.
 pub(super) struct Shown {
     /// As it was at the start.
@@ -69,6 +79,7 @@ pub(super) struct Shown {
     sink: Arc<dyn Sink>,
     page: Option<Preparing>,
     served: Served,
+    coming: Coming,
     since: SystemTime,
     first: Fingerprint,
 }
@@ -91,6 +102,7 @@ impl Shown {
             sink: Arc::clone(sink),
             page: None,
             served: Served::default(),
+            coming: Coming::default(),
             since: SystemTime::now(),
             first,
         }
@@ -98,6 +110,10 @@ impl Shown {
 
     pub(super) fn served(&self) -> Served {
         self.served.clone()
+    }
+
+    pub(super) fn coming(&self) -> Coming {
+        self.coming.clone()
     }
 
     /// What differs between the settings in force and the files as they are now.
@@ -233,6 +249,7 @@ impl Hooks for Shown {
         fields.insert("since".to_owned(), json!(unix(self.since)));
         fields.insert("held".to_owned(), json!(self.board.read().message.trim_end_matches(SOON)));
         fields.insert("pending".to_owned(), json!(self.pending()));
+        fields.insert("coming".to_owned(), json!(*lock_of(&self.coming.0)));
         // As it is in force; the files may name another one by now.
         fields.insert("external".to_owned(), json!(self.world.installation.is_external()));
         let release = self.world.release().ok();

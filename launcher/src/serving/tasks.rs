@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::lock_of;
-use super::shown::Served;
+use super::shown::{Coming, Served};
 use crate::control::{Begun, Order, Orders};
 use crate::failure::{Exit, Failure};
 use crate::server::Board;
@@ -28,6 +28,7 @@ struct Inner {
     world: Arc<World>,
     handle: Handle,
     served: Served,
+    coming: Coming,
     board: Board,
     sink: Arc<dyn Sink>,
     busy: Mutex<bool>,
@@ -40,6 +41,7 @@ impl Tasks {
         world: Arc<World>,
         handle: Handle,
         served: Served,
+        coming: Coming,
         board: Board,
         sink: Arc<dyn Sink>,
     ) -> Tasks {
@@ -47,6 +49,7 @@ impl Tasks {
             world,
             handle,
             served,
+            coming,
             board,
             sink,
             busy: Mutex::default(),
@@ -241,7 +244,18 @@ impl Watcher for Told<'_> {
 /// left to do on other servers.
 pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
     thread("by-itself".to_owned(), move || {
+        struct Over<'a>(&'a Coming);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.set(None);
+            }
+        }
         let inner = &tasks.0;
+        let _over = Over(&inner.coming);
+        // What will be done as soon as it serves is said from the beginning.
+        if let Ok(Some((_, id))) = upgrade::automatic::coming(&inner.world) {
+            inner.coming.set(Some(id));
+        }
         while !inner.handle.has_run() {
             if tasks.cancelled() {
                 return;
@@ -257,7 +271,13 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
         /// Without a network it is tried again after this.
         const AGAIN: Duration = Duration::from_secs(3600);
         loop {
-            match upgrade::automatic::prepare(&inner.world, &inner.sink, &inner.cancel) {
+            let prepared = upgrade::automatic::coming(&inner.world).and_then(|coming| {
+                inner.coming.set(coming.as_ref().map(|(_, id)| id.clone()));
+                let Some((installation, id)) = coming else { return Ok(None) };
+                upgrade::automatic::prepare(installation, &inner.world, &inner.sink, &inner.cancel)?;
+                Ok(Some(id))
+            });
+            match prepared {
                 Ok(None) => return,
                 Ok(Some(to)) => {
                     // One that is being made would be broken off; it is of the release that goes.

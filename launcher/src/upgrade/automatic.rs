@@ -69,12 +69,32 @@ fn failed_by_hand(installation: &Installation) -> Option<String> {
     })
 }
 
-/// For `status`.
-pub fn lines(installation: &Installation) -> Vec<String> {
-    failed_by_hand(installation).into_iter().chain(lines_of_pin(installation)).collect()
+/// What the pinned release waits for, where nothing keeps it from coming by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs<'a> {
+    /// Nobody runs who could bring it.
+    Nobody,
+    /// A launcher, which is bringing this one, if any.
+    Launcher(Option<&'a str>),
 }
 
-fn lines_of_pin(installation: &Installation) -> Vec<String> {
+/// For `status`.
+pub fn lines(installation: &Installation, runs: Runs) -> Vec<String> {
+    failed_by_hand(installation).into_iter().chain(lines_of_pin(installation, runs)).collect()
+}
+
+/// A launcher looks once, when it starts: another package may have replaced its own program by now.
+fn when(id: &str, runs: Runs) -> &'static str {
+    match runs {
+        Runs::Launcher(Some(coming)) if coming == id => ", and is being prepared",
+        Runs::Launcher(_) => {
+            "; the next start of the launcher brings it (`mathesar stop`, then `mathesar start`), or `mathesar upgrade` now"
+        }
+        Runs::Nobody => "; `mathesar start` brings it",
+    }
+}
+
+fn lines_of_pin(installation: &Installation, runs: Runs) -> Vec<String> {
     let store = installation.store();
     let current = std::fs::read_link(store.folder.join("current")).ok();
     // The one that a person has named by a file comes before the launcher's own.
@@ -94,7 +114,7 @@ fn lines_of_pin(installation: &Installation) -> Vec<String> {
     let Some((id, holding)) = due(installation) else { return Vec::new() };
     let version = id.rsplit_once('-').map_or(id.as_str(), |(version, _)| version);
     let text = match holding {
-        None => format!("upgrade: Mathesar {version} came with this launcher, and is being prepared"),
+        None => format!("upgrade: Mathesar {version} came with this launcher{}", when(&id, runs)),
         Some(Holding::Setting) => {
             format!(
                 "upgrade: Mathesar {version} came with this launcher; `mathesar upgrade` brings it (`upgrade.automatic` is off)"
@@ -115,10 +135,23 @@ fn lines_of_pin(installation: &Installation) -> Vec<String> {
     vec![text]
 }
 
-/// Installs the pinned release where it is to come by itself; its id.
-pub fn prepare(world: &World, sink: &Arc<dyn Sink>, cancel: &Cancel) -> Result<Option<String>, Failure> {
+/// The release that this launcher is to bring by itself: never one that came after it was started, with a program of its own.
+pub fn coming(world: &World) -> Result<Option<(Installation, String)>, Failure> {
     let installation = world.installation.again()?;
-    let Some((id, None)) = due(&installation) else { return Ok(None) };
+    let first = &world.installation.pinned;
+    Ok(match due(&installation) {
+        Some((id, None)) if id == Store::id(&first.version, &first.sha256) => Some((installation, id)),
+        _ => None,
+    })
+}
+
+/// Installs it.
+pub fn prepare(
+    installation: Installation,
+    world: &World,
+    sink: &Arc<dyn Sink>,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
     let mut next = World::like(installation, world)?;
     next.wanted = Wanted::Next;
     next.for_admin = true;
@@ -129,7 +162,7 @@ pub fn prepare(world: &World, sink: &Arc<dyn Sink>, cancel: &Cancel) -> Result<O
         next.work(step, progress)
     };
     walk(&[Step::Static], &Log(Arc::clone(sink)), &work).inspect_err(|_| next.keep_finished())?;
-    Ok(Some(id))
+    Ok(())
 }
 
 /// Whole lines, for a log.
@@ -141,5 +174,20 @@ impl Watcher for Log {
             Kind::Doing(text) | Kind::Note(text) | Kind::Did(text) => self.0.line("launcher", text),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_being_done_is_said_to_be() {
+        let said = |runs| when("2.0.0-a", runs);
+        assert_eq!(said(Runs::Launcher(Some("2.0.0-a"))), ", and is being prepared");
+        for other in [None, Some("1.0.0-b")] {
+            assert!(said(Runs::Launcher(other)).contains("`mathesar upgrade` now"), "{other:?}");
+        }
+        assert!(said(Runs::Nobody).contains("`mathesar start` brings it"));
     }
 }

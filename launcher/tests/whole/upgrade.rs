@@ -290,8 +290,12 @@ fn a_new_package_upgrades_by_itself_or_waits() {
     let status = home.status();
     assert_eq!(status["version"], "1.0.0");
     assert!(status["pending"][0].as_str().unwrap().contains("`mathesar upgrade` brings it"), "{status:#}");
+    // A launcher that looks no more is not said to prepare anything, and one that is stopped neither.
     home.conf("");
+    let pending = || home.status()["pending"].to_string();
+    assert!(pending().contains("came with this launcher; the next start of the launcher"), "{}", pending());
     home.ok(&["stop"]);
+    assert!(pending().contains("came with this launcher; `mathesar start` brings it"), "{}", pending());
     home.ok(&["start"]);
     // It answers at once, with the old one, and changes over by itself.
     home.until("the new release serves", || {
