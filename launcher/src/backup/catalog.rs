@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+pub use super::listing::Listing;
 use super::manifest::{self, MadeBy, Manifest};
 pub use super::records::{Known, forget, known, remember};
 use super::{archive, moment};
@@ -116,24 +117,26 @@ pub fn free_name(folder: &Path, version: &str, at: SystemTime) -> PathBuf {
     paths.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| folder.join(begin))
 }
 
-/// Newest first.
-pub fn list(installation: &Installation) -> Result<Vec<Entry>, Failure> {
+pub fn list(installation: &Installation) -> Result<Listing, Failure> {
     list_in(&installation.layout.state, installation.config.path("backup.directory").as_deref())
 }
 
 /// The same, of a state folder and `backup.directory`; archives that were made elsewhere are listed where they still lie there.
-pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Vec<Entry>, Failure> {
+pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Listing, Failure> {
     let known = known(state);
     let copies = Copies::of(state)?;
-    let mut paths = BTreeSet::new();
+    let (mut paths, mut unread) = (BTreeSet::new(), Vec::new());
     for folder in [Some(state.join("backups").as_path()), directory].into_iter().flatten() {
-        paths.extend(archives(folder)?);
+        match archives(folder) {
+            Ok(found) => paths.extend(found),
+            Err(failure) => unread.push(failure.whole()),
+        }
     }
     paths.extend(known.values().flat_map(Known::places).filter_map(|path| path.canonicalize().ok()));
     let mut all: Vec<Entry> = paths.iter().filter_map(|path| entry(path, &known, &copies)).collect();
     all.extend(copies.entries);
     all.sort_by(|a, b| b.age_order().cmp(&a.age_order()));
-    Ok(all)
+    Ok(Listing { all, unread })
 }
 
 /// The newest that can be read.
@@ -162,10 +165,15 @@ pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf,
     if let Some(path) = what.filter(|path| path.is_dir()) {
         return newest_in(state, path);
     }
-    let all = list_in(state, installation.config.path("backup.directory").as_deref())?;
+    let listing = list_in(state, installation.config.path("backup.directory").as_deref())?;
+    listing.warn();
+    let all = listing.all;
+    let seen = if listing.unread.is_empty() { "" } else { " that can be seen" };
     let Some(what) = what else {
         return newest(&all).map(|entry| entry.path.clone()).ok_or_else(|| {
-            Failure::new("there is no backup").exit(Exit::Refused).help("make one: `mathesar backup create`")
+            Failure::new(format!("there is no backup{seen}"))
+                .exit(Exit::Refused)
+                .help("make one: `mathesar backup create`")
         });
     };
     let text = what.to_string_lossy();
@@ -175,7 +183,7 @@ pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf,
     };
     let archives = all.iter().filter(|entry| entry.kind != Some(Kind::Copy));
     archives.filter(named).map(|entry| entry.path.clone()).next().ok_or_else(|| {
-        Failure::new(format!("there is no backup {text}"))
+        Failure::new(format!("there is no backup {text}{seen}"))
             .exit(Exit::Refused)
             .help("see which there are: `mathesar backup list`")
     })

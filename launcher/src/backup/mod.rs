@@ -8,6 +8,7 @@ pub mod checks;
 pub mod create;
 pub mod drill;
 pub mod dumps;
+mod listing;
 pub mod logical;
 pub mod manifest;
 pub mod moment;

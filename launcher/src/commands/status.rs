@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::{Context, PATIENCE};
-use crate::backup::catalog;
+use crate::backup::catalog::{self, Listing};
 use crate::backup::manifest::MadeBy;
 use crate::careful;
 use crate::config::{Outside, Severity};
@@ -29,7 +29,8 @@ pub(crate) struct Args {
     ///
     /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
     /// strings), `database` (object), `last_backup` (null, or an object with `path`, `created`, `verified`, `made_by`), `last_verified_backup`
-    /// (when the newest one was made whose drill went well, or null), `transaction` (null, or an object with `kind` (upgrade, rollback, restore),
+    /// (when the newest one was made whose drill went well, or null), `unread_backups` (array of strings: which folders of backups cannot be
+    /// read, and why; what lies there is in neither of the two), `transaction` (null, or an object with `kind` (upgrade, rollback, restore),
     /// `from`, `to`, `begun` (seconds since 1970), `under_way` (false: it was interrupted)), `autostart` (true, false; null where nothing could do it).
     #[arg(long)]
     json: bool,
@@ -95,7 +96,8 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         let mut lines: Vec<String> = interrupted.into_iter().collect();
         lines.extend(crate::transaction::Pending::read(&layout.state).lines());
         // Settings that cannot be read are told elsewhere.
-        lines.extend(context.installation(false).iter().flat_map(|installation| lines_of(installation, runs)));
+        lines
+            .extend(context.installation(false).iter().flat_map(|installation| lines_of(installation, runs)));
         pending.extend(lines.into_iter().map(Value::from));
     }
     status.insert("database".to_owned(), database);
@@ -113,11 +115,12 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
     Ok(status)
 }
 
-/// The newest one, and when the newest that a drill was content with was made. Where the folder cannot be read, none is known.
-fn backups(context: &Context) -> [(String, Value); 2] {
+/// The newest one, when the newest that a drill was content with was made, and what could not be looked into.
+fn backups(context: &Context) -> [(String, Value); 3] {
     let outside = Outside { environment: context.environment.clone(), service_variables: false, flags: &[] };
     let directory = crate::config::load(&context.layout, &outside).config.path("backup.directory");
-    let all = catalog::list_in(&context.layout.state, directory.as_deref()).unwrap_or_default();
+    let Listing { all, unread } = catalog::list_in(&context.layout.state, directory.as_deref())
+        .unwrap_or_else(|failure| Listing { all: Vec::new(), unread: vec![failure.whole()] });
     let last = catalog::newest(&all).map(|entry| {
         json!({
             "path": entry.path.to_string_lossy(),
@@ -127,7 +130,11 @@ fn backups(context: &Context) -> [(String, Value); 2] {
         })
     });
     let verified = catalog::newest_verified(&all).map(|entry| entry.created.clone());
-    [("last_backup".to_owned(), json!(last)), ("last_verified_backup".to_owned(), json!(verified))]
+    [
+        ("last_backup".to_owned(), json!(last)),
+        ("last_verified_backup".to_owned(), json!(verified)),
+        ("unread_backups".to_owned(), json!(unread)),
+    ]
 }
 
 fn running(value: Value) -> Map<String, Value> {
@@ -228,23 +235,31 @@ fn text(status: &Map<String, Value>) -> String {
     if let Some(on) = status.get("autostart").and_then(Value::as_bool) {
         line("autostart", if on { "on" } else { "off" }.to_owned());
     }
-    line("last backup", last_backup(&status["last_backup"], status["last_verified_backup"].as_str()));
+    let unread = status["unread_backups"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let unread: Vec<String> = unread.map(careful::harmless).collect();
+    let verified = status["last_verified_backup"].as_str();
+    line("last backup", last_backup(&status["last_backup"], verified, &unread.join("; ")));
     if let Some(free) = status.get("disk_free").and_then(Value::as_u64) {
         line("disk free", size(free));
     }
     text
 }
 
-fn last_backup(last: &Value, verified: Option<&str>) -> String {
+/// `unread`: where else some may lie.
+fn last_backup(last: &Value, verified: Option<&str>, unread: &str) -> String {
     let Some(created) = last["created"].as_str() else {
-        return "none: `mathesar backup create`".to_owned();
+        return match unread {
+            "" => "none: `mathesar backup create`".to_owned(),
+            why => format!("not known: {why}"),
+        };
     };
     let tried = match (last["verified"].as_str(), verified) {
         (Some(when), _) => format!("verified {when}"),
         (None, Some(other)) => format!("not verified; the last that was is of {other}"),
         (None, None) => "not verified: `mathesar backup verify`".to_owned(),
     };
-    format!("{created} ({}), {tried}", last["made_by"].as_str().unwrap_or("unknown"))
+    let others = if unread.is_empty() { String::new() } else { format!("; others are not seen: {unread}") };
+    format!("{created} ({}), {tried}{others}", last["made_by"].as_str().unwrap_or("unknown"))
 }
 
 #[cfg(test)]
@@ -255,10 +270,12 @@ mod tests {
     fn the_last_backup_in_words() {
         let last = |verified: Option<&str>| json!({"created": "2026-11-23T06:50:00Z", "verified": verified, "made_by": "timer"});
         let said = [
-            last_backup(&Value::Null, None),
-            last_backup(&last(None), None),
-            last_backup(&last(None), Some("2026-11-20T06:50:00Z")),
-            last_backup(&last(Some("2026-11-24T01:00:00Z")), Some("2026-11-23T06:50:00Z")),
+            last_backup(&Value::Null, None, ""),
+            last_backup(&last(None), None, ""),
+            last_backup(&last(None), Some("2026-11-20T06:50:00Z"), ""),
+            last_backup(&last(Some("2026-11-24T01:00:00Z")), Some("2026-11-23T06:50:00Z"), ""),
+            last_backup(&Value::Null, None, "cannot read /b: no"),
+            last_backup(&last(None), None, "cannot read /b: no"),
         ];
         let begin = "2026-11-23T06:50:00Z (timer)";
         assert_eq!(
@@ -268,6 +285,10 @@ mod tests {
                 format!("{begin}, not verified: `mathesar backup verify`"),
                 format!("{begin}, not verified; the last that was is of 2026-11-20T06:50:00Z"),
                 format!("{begin}, verified 2026-11-24T01:00:00Z"),
+                "not known: cannot read /b: no".to_owned(),
+                format!(
+                    "{begin}, not verified: `mathesar backup verify`; others are not seen: cannot read /b: no"
+                ),
             ]
         );
     }

@@ -81,10 +81,12 @@ impl Facts {
 }
 
 fn found(look: &Look) -> Result<Found, Unknown> {
-    let all = catalog::list(&look.installation).map_err(|failure| {
-        let cause = std::error::Error::source(&failure).map(|cause| format!(": {cause}"));
-        Unknown::Unreadable(format!("{failure}{}", cause.unwrap_or_default()))
-    })?;
+    let listing =
+        catalog::list(&look.installation).map_err(|failure| Unknown::Unreadable(failure.whole()))?;
+    if let Some(why) = listing.unread.first() {
+        return Err(Unknown::Unreadable(why.clone()));
+    }
+    let all = listing.all;
     let made =
         |entry: &catalog::Entry| Some(Made { at: moment::parse(&entry.created)?, path: entry.path.clone() });
     let damaged = all.iter().filter(|entry| entry.damaged.is_some());

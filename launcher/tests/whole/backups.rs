@@ -165,6 +165,26 @@ fn backups_are_listed_told_and_pruned() {
         assert_eq!(home.status()["last_backup"]["path"], roots.to_str().unwrap());
     }
 
+    // A folder that cannot be read is named, and hides no others.
+    let (here, _) = make(&home, &state.join("backups"), 45, MadeBy::Timer);
+    let aside = home.folder().join("disk.aside");
+    fs::rename(&disk, &aside).unwrap();
+    home.write(&disk, "");
+    for args in [&["backup", "list"][..], &["backup", "prune"]] {
+        let said = home.ok(args);
+        assert!(said.stderr.contains(&format!("cannot read {}", disk.display())), "{said:?}");
+    }
+    assert!(order(&listed(&home)).contains(&here.to_str().unwrap().to_owned()));
+    let text = home.mathesar(&["status"]).stdout;
+    assert!(text.contains(&format!("cannot read {}", disk.display())), "{text}");
+    let unread = home.status()["unread_backups"].to_string();
+    assert!(unread.contains(disk.to_str().unwrap()), "{unread}");
+    fs::remove_file(&here).unwrap();
+    let text = home.mathesar(&["status"]).stdout;
+    assert!(!text.contains("last backup  none"), "{text}");
+    fs::remove_file(&disk).unwrap();
+    fs::rename(&aside, &disk).unwrap();
+
     // It cannot be told what is there: no backup is said not to be.
     home.write(&state.join("transaction.json"), "{");
     assert_eq!(home.mathesar(&["backup", "prune"]).status, 1);

@@ -40,7 +40,7 @@ impl Place {
     }
 
     fn list(&self) -> Vec<Entry> {
-        list_in(&self.state(), Some(&self.disk())).unwrap()
+        list_in(&self.state(), Some(&self.disk())).unwrap().all
     }
 
     fn names(&self) -> Vec<String> {
@@ -51,7 +51,7 @@ impl Place {
 #[test]
 fn the_newest_come_first_from_wherever_they_are() {
     let place = Place::new();
-    assert_eq!(list_in(Path::new("/nowhere"), Some(Path::new("/nowhere/else"))).unwrap(), []);
+    assert_eq!(list_in(Path::new("/nowhere"), Some(Path::new("/nowhere/else"))).unwrap().all, []);
     place.make("state/backups/mathesar-1-b.tar.zst", 3, MadeBy::Upgrade);
     place.make("disk/mathesar-1-a.tar.zst", 5, MadeBy::Timer);
     place.make("disk/mathesar-1-c.tar.zst", 4, MadeBy::Person);
@@ -63,7 +63,7 @@ fn the_newest_come_first_from_wherever_they_are() {
     assert_eq!(place.names(), expected);
     // Both settings name the same folder, one of them by a link.
     std::os::unix::fs::symlink(place.state().join("backups"), place.disk().join("link")).unwrap();
-    let all = list_in(&place.state(), Some(&place.disk().join("link"))).unwrap();
+    let all = list_in(&place.state(), Some(&place.disk().join("link"))).unwrap().all;
     assert_eq!(all.len(), 1);
 
     // One that was made elsewhere is known while it is there.
@@ -225,4 +225,17 @@ fn a_folder_means_its_newest_of_ones_own() {
     packed(&newer.parent().unwrap().parent().unwrap().join("usb/mathesar-f.tar.zst"), &future, |_| Ok(()))
         .unwrap();
     assert_eq!(named(&place.0.path().join("usb")).unwrap(), "mathesar-1-c.tar.zst");
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_hides_no_others() {
+    let place = Place::new();
+    place.make("state/backups/mathesar-1-a.tar.zst", 3, MadeBy::Timer);
+    // Root may read every folder; this one nobody can.
+    let odd = place.disk().join("file");
+    fs::write(&odd, "").unwrap();
+    let found = list_in(&place.state(), Some(&odd)).unwrap();
+    assert_eq!(found.all.iter().map(Entry::name).collect::<Vec<_>>(), ["mathesar-1-a.tar.zst"]);
+    assert_eq!(found.unread.len(), 1);
+    assert!(found.unread[0].contains(&format!("cannot read {}", odd.display())), "{:?}", found.unread);
 }

@@ -24,11 +24,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
-    let all = catalog::list(&installation)?;
+    let listing = catalog::list(&installation)?;
+    listing.warn();
+    let all = listing.all;
     if args.json {
         return print_json(&Value::Array(all.iter().map(Entry::to_json).collect()));
     }
-    if all.is_empty() {
+    if all.is_empty() && listing.unread.is_empty() {
         note("there is no backup: `mathesar backup create` makes one");
     }
     print(&text(&all))

@@ -25,7 +25,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     crate::user::ordinary(&context.layout, &context.environment)?;
     let installation = context.installation(false)?;
     let state = &installation.layout.state;
-    let all = catalog::list(&installation)?;
+    let listing = catalog::list(&installation)?;
+    // Fewer than there are: more of them are among the newest that are kept.
+    listing.warn();
+    let all = listing.all;
     let keep = installation.config.integer("backup.keep").unwrap_or(7);
     let keep_for =
         installation.config.duration("backup.keep-for").unwrap_or(Duration::from_secs(30 * 86_400));
@@ -34,7 +37,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let mut failed = false;
     let old = retention::choose(&all, keep, keep_for, SystemTime::now());
     if old.is_empty() {
-        verb("Unchanged", "every backup is still wanted");
+        let seen = if listing.unread.is_empty() { "" } else { " that can be seen" };
+        verb("Unchanged", format_args!("every backup{seen} is still wanted"));
     }
     for index in old {
         let entry = &all[index];
