@@ -305,8 +305,9 @@ fn a_new_package_upgrades_by_itself_or_waits() {
     rita_reads(&home, &table);
 
     // The next package is broken: the old release serves on, and says why.
-    home.ok(&["stop"]);
     home.pin(&release("3.0.0", Some("fails")));
+    assert!(pending().contains("3.0.0 came with this launcher; the next start"), "{}", pending());
+    home.ok(&["stop"]);
     home.ok(&["start"]);
     home.until("it was tried", || home.log().contains("the upgrade to Mathesar 3.0.0 failed"));
     home.until("it is back", || home.status()["state"] == "running");
