@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         if since != Since::Nothing {
             let losses = back::losses(&walked.world, &cluster, &kept, &terminal.of(Step::Check));
             terminal.end();
-            return Err(back::refusal(&losses?, since, &kept, &target.version).into());
+            let (losses, rows) = losses?;
+            return Err(back::refusal(&losses, since.at_least(rows), &kept, &target.version).into());
         }
     }
     terminal.end();

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Ok(());
     }
     if installation.is_external() && !args.yes {
-        confirm()?;
+        confirm(args)?;
     }
     upgrade(installation, wanted, current, args.from.is_some())
 }
@@ -129,11 +129,16 @@ fn wanted(
     Ok((Some(wanted), version))
 }
 
-fn confirm() -> Result<(), Failure> {
+fn confirm(args: &Args) -> Result<(), Failure> {
+    let what = match (&args.from, &args.to) {
+        (Some(path), _) => format!(" --from {}", path.display()),
+        (None, Some(version)) => format!(" --to {version}"),
+        (None, None) => String::new(),
+    };
     let refused =
         Failure::new("the tables on a server of your own cannot be put back after a failed upgrade")
             .exit(Exit::Refused)
-            .help("with a backup of that server at hand: `mathesar upgrade --yes`");
+            .help(format!("with a backup of that server at hand: `mathesar upgrade{what} --yes`"));
     crate::prompt::agreed("Go on? The tables on your own server cannot be put back", refused)
 }
 

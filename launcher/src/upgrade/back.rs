@@ -55,6 +55,16 @@ pub enum Since {
     },
 }
 
+impl Since {
+    /// The tables are compared after the rows were counted, and somebody may have written on.
+    pub fn at_least(self, rows: u64) -> Since {
+        match self {
+            Since::Rows(counted) => Since::Rows(counted.max(rows)),
+            other => other,
+        }
+    }
+}
+
 /// The database runs.
 pub fn since(world: &World, cluster: &Cluster, kept: &Kept) -> Since {
     let next = world.next_transaction();
@@ -78,17 +88,17 @@ pub fn since(world: &World, cluster: &Cluster, kept: &Kept) -> Since {
     }
 }
 
-/// What would be lost, a line a table: everything that was written since. The database runs.
+/// What would be lost, a line a table, and how many rows that is at least: everything that was written since. The database runs.
 pub fn losses(
     world: &World,
     cluster: &Cluster,
     kept: &Kept,
     progress: &dyn Progress,
-) -> Result<Vec<String>, Failure> {
+) -> Result<(Vec<String>, u64), Failure> {
     let state = &world.installation.layout.state;
     if kept.kind != Kind::Upgrade {
         // After a restore or a rollback the two are of different times, and differ without anybody's having written since.
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     progress.start("Comparing the data with the copy from before the upgrade");
     let limit =
@@ -102,7 +112,15 @@ pub fn losses(
     };
     let now = checks::tables_by(&|database, statement| cluster.admin(database, statement))?;
     let internal = &cluster.settings.name;
-    Ok(checks::compare(&then, &now).iter().filter_map(|(table, how)| loss(table, how, internal)).collect())
+    let (mut lines, mut rows) = (Vec::new(), 0_u64);
+    for (table, how) in &checks::compare(&then, &now) {
+        let Some(line) = loss(table, how, internal) else { continue };
+        lines.push(line);
+        if let Judgement::Rows { was, is } = how {
+            rows = rows.saturating_add(is.abs_diff(*was));
+        }
+    }
+    Ok((lines, rows))
 }
 
 /// Mathesar's own tables change by migrations, and its sessions all the time: of those only people's rows count.
@@ -343,6 +361,7 @@ mod tests {
                 "up to 1 row was inserted, changed or removed since the upgrade, and 1 table differs; going back to Mathesar 1.0.0 would lose that",
             ),
             (Since::Rows(2), "up to 2 rows were inserted"),
+            (Since::Rows(2).at_least(5), "up to 5 rows were inserted"),
             (Since::Rows(0), "tables, views, settings or files were changed since the upgrade"),
         ] {
             let said = said(since, &["people.public.cats: 1 row"], Kind::Upgrade);
