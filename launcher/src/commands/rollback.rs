@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             "the database is a server of your own, which the launcher cannot take back",
         )
         .exit(Exit::Refused)
-        .help("restore it from a backup of that server, then `mathesar app use VERSION`")
+        .help("stop Mathesar, and restore that server from its own backup: `mathesar stop`")
+        .help("then go on with the release that the backup is of, which `mathesar app list` names: `mathesar app use RELEASE`, `mathesar start`")
         .into());
     }
     if Kept::find(&installation.layout.state).is_none() {

@@ -309,16 +309,18 @@ impl World {
 
     /// Where nothing was written down, the database itself knows what was applied.
     fn refuse_tables_of_others(&self, release: &Installed) -> Result<(), Failure> {
-        const ASK: &str = "SELECT app || '|' || name FROM django_migrations ORDER BY id;";
         let record = migrated_by(&self.installation.layout.state)?.filter(|id| id.contains('-'));
         if release.current || record.is_some() {
             return Ok(());
         }
-        match self.query(ASK) {
-            Ok(applied) => tables::refuse_unknown(release, &applied),
-            // There are no tables yet, or it cannot be asked.
-            Err(_) => Ok(()),
-        }
+        // Where it fails there are no tables yet, or it cannot be asked.
+        self.newer_tables(release).map_or(Ok(()), |answer| answer)
+    }
+
+    /// Whether a release knows all that was applied, whatever was written down; the outer error: it cannot be asked.
+    pub fn newer_tables(&self, release: &Installed) -> Result<Result<(), Failure>, Failure> {
+        const ASK: &str = "SELECT app || '|' || name FROM django_migrations ORDER BY id;";
+        Ok(tables::refuse_unknown(release, &self.query(ASK)?))
     }
 
     /// What the database says was migrated; none where it cannot tell, or nothing was.

@@ -5,7 +5,9 @@ use std::fs;
 use crate::external::{External, PASSWORD};
 use crate::harness::Home;
 use crate::machine;
+use crate::sample::release;
 use crate::steps::{json, refused, unchanged};
+use crate::upgrade::tarball;
 
 #[test]
 fn a_password_with_every_odd_character_survives_everywhere() {
@@ -85,4 +87,33 @@ fn a_password_with_every_odd_character_survives_everywhere() {
     set("database.url", &format!("postgresql://me@127.0.0.1:{}/m", machine::free_port()));
     refused(&home, test, 4, &["no server listens on 127.0.0.1:"]);
     refused(&home, &["db", "status"], 3, &["unusable", "no server listens on"]);
+}
+
+/// What `rollback` advises there works: its owner puts the database back, and the release follows.
+#[test]
+fn the_way_back_is_by_a_backup_of_that_server() {
+    let Some(home) = Home::installed() else { return };
+    let external = External::start();
+    let file = home.folder().join("home/password");
+    home.write(&file, format!("{PASSWORD}\n"));
+    home.ok(&["config", "set", "database.url", &external.url("me", "its%20own")]);
+    home.ok(&["config", "set", "database.password-file", file.to_str().unwrap()]);
+    home.ok(&["start"]);
+    home.ok(&["stop"]);
+    external.sql("CREATE DATABASE kept TEMPLATE \"its own\" OWNER me;");
+    let newer = tarball(&release("2.0.0", None));
+    let again = format!("`mathesar upgrade --from {newer} --yes`");
+    refused(&home, &["upgrade", "--from", &newer], 4, &[&again]);
+    home.ok(&["upgrade", "--from", &newer, "--yes"]);
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "2.0.0");
+    refused(&home, &["rollback"], 4, &["`mathesar stop`", "`mathesar app use RELEASE`, `mathesar start`"]);
+    home.ok(&["stop"]);
+    refused(&home, &["app", "use", "1.0.0"], 4, &["was applied, which Mathesar 1.0.0 does not have"]);
+    external.sql("DROP DATABASE \"its own\";");
+    external.sql("ALTER DATABASE kept RENAME TO \"its own\";");
+    home.ok(&["app", "use", "1.0.0"]);
+    home.ok(&["start"]);
+    assert_eq!(home.status()["version"], "1.0.0");
+    home.ok(&["stop"]);
 }

@@ -44,18 +44,34 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     // One that was the current one has made its tables.
     let current = store.current()?.map(|current| current.id);
     let tables = migrated_by(&installation.layout.state)?.or(current).filter(|tables| *tables != release.id);
+    let external = installation.is_external();
+    // Its owner may have put back older tables on that server: what was written down here does not know of it.
+    let mut ask = None;
     if let (Some(tables), false) = (&tables, args.force) {
-        return Err(refusal(tables, &release.id, &release.version).into());
+        let refusal = refusal(tables, &release.id, &release.version, external);
+        if !external || compare(&release.version, were(tables)) != Ordering::Less {
+            return Err(refusal.into());
+        }
+        ask = Some(refusal);
     }
     let id = release.id.clone();
-    let walked = walking::walk_with(installation, "app use", &[Step::Static], |world| {
+    let steps: &[Step] = if ask.is_some() { &[Step::Static, Step::Database] } else { &[Step::Static] };
+    let walked = walking::walk_with(installation, "app use", steps, |world| {
         world.for_admin = true;
         world.wanted = Wanted::Installed(id);
     })?;
+    let asked = ask.is_some();
+    if let Some(refusal) = ask {
+        walked
+            .world
+            .newer_tables(&walked.world.release()?)
+            .unwrap_or(Err(refusal))
+            .map_err(restored_first)?;
+    }
     let _lock = store.lock(&crate::progress::Silent)?;
     store.activate(&walked.world.release()?.id)?;
     verb("Activated", format_args!("Mathesar {} ({})", release.version, release.id));
-    if let Some(tables) = tables {
+    if let Some(tables) = tables.filter(|_| !asked) {
         note(format_args!(
             "the tables are still those of {tables}: `mathesar start` migrates them, if it can"
         ));
@@ -63,13 +79,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refusal(tables: &str, id: &str, version: &str) -> Failure {
+fn were(tables: &str) -> &str {
+    tables.rsplit_once('-').map_or(tables, |(version, _)| version)
+}
+
+fn restored_first(failure: Failure) -> Failure {
+    failure.help("or restore the database on your server from a backup of that server first, then run the same command again")
+}
+
+fn refusal(tables: &str, id: &str, version: &str, external: bool) -> Failure {
     let failure = Failure::new(format!("the tables are of {tables}, not of {id}")).exit(Exit::Refused);
-    let were = tables.rsplit_once('-').map_or(tables, |(version, _)| version);
-    match compare(version, were) {
-        Ordering::Less => failure
-            .cause("an older release may not understand what a newer one has made of them")
-            .help("go back with the backup from before the upgrade: `mathesar rollback`"),
+    const OLDER: &str = "an older release may not understand what a newer one has made of them";
+    match compare(version, were(tables)) {
+        // What is there is asked of that server; where it does not answer, this is what is known.
+        Ordering::Less if external => failure.cause(OLDER),
+        Ordering::Less => {
+            failure.cause(OLDER).help("go back with the backup from before the upgrade: `mathesar rollback`")
+        }
         _ => failure
             .cause("they would be migrated at the next start, without a backup")
             .help(format!("let them be migrated with one: `mathesar upgrade --to {id}`")),
@@ -83,10 +109,10 @@ mod tests {
 
     #[test]
     fn each_direction_has_its_cure() {
-        let back = refusal("0.12.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0");
+        let back = refusal("0.12.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0", false);
         assert_eq!(back.to_string(), "the tables are of 0.12.0-aaaaaaaaaaaa, not of 0.11.0-bbbbbbbbbbbb");
         assert!(back.helps()[0].contains("`mathesar rollback`"), "{:?}", back.helps());
-        let forth = refusal("0.9.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0");
+        let forth = refusal("0.9.0-aaaaaaaaaaaa", "0.11.0-bbbbbbbbbbbb", "0.11.0", false);
         assert!(
             forth.helps()[0].contains("`mathesar upgrade --to 0.11.0-bbbbbbbbbbbb`"),
             "{:?}",
