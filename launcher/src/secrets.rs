@@ -86,7 +86,12 @@ impl Secrets {
         self.read(name)?.ok_or_else(|| Failure::new(format!("{} vanished", self.path(name).display())))
     }
 
-    /// The same, as a `one_time_password`.
+    /// Keeps one that is known to open something, where there is none of its name.
+    pub fn keep(&self, name: &str, secret: &Secret) -> Result<(), Failure> {
+        self.create(name, secret.expose())
+    }
+
+    /// As `ensure`, as a `one_time_password`.
     pub fn ensure_short(&self, name: &str) -> Result<Secret, Failure> {
         if let Some(secret) = self.read(name)? {
             return Ok(secret);
@@ -320,6 +325,11 @@ fn random() -> Result<String, Failure> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(|cause| Failure::io("read", path, cause))?;
     Ok(hex(&bytes))
+}
+
+/// One that no file holds yet.
+pub fn fresh() -> Result<Secret, Failure> {
+    random().map(Secret::new)
 }
 
 /// For a password that is changed at its first use: 80 bits, short enough to be typed. Its dashes help there, and no

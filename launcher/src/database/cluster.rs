@@ -18,6 +18,8 @@ use crate::process::{Program, User};
 use crate::secrets::{Secrets, private_folder, sync};
 
 pub(crate) const SUPERUSER_SECRET: &str = "database-superuser";
+/// The same once more, as libpq reads it.
+pub(super) const SUPERUSER_PASSWORDS: &str = "database-superuser.pgpass";
 const REPLICATION_SECRET: &str = "database-replication";
 
 /// The OS user that the server runs as.
@@ -280,8 +282,9 @@ impl Cluster {
     }
 
     pub(super) fn superuser(&self, database: &str) -> Result<Psql, Failure> {
-        let password = self.secrets.ensure(SUPERUSER_SECRET)?;
-        let passwords = password_file(&self.secrets, "database-superuser.pgpass", &password)?;
+        // Never a new one: the cluster has its own.
+        let password = self.secrets.read(SUPERUSER_SECRET)?.ok_or_else(|| self.no_password())?;
+        let passwords = password_file(&self.secrets, SUPERUSER_PASSWORDS, &password)?;
         Ok(Psql { passwords: Some(passwords), ..self.psql(SUPERUSER, database) })
     }
 

@@ -15,6 +15,7 @@ mod held;
 mod leftover;
 mod provision;
 mod psql;
+mod regain;
 mod running;
 pub mod scratch;
 mod service;

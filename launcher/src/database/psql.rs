@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::process::{Program, User};
-use crate::secrets::{Secret, Secrets};
+use crate::secrets::{Secret, Secrets, one_line};
 
 /// How psql reaches a server.
 #[derive(Debug)]
@@ -73,6 +73,25 @@ pub(super) fn password_file(secrets: &Secrets, name: &str, password: &Secret) ->
     secrets.derived(name, &format!("*:*:*:*:{}\n", escape(password.expose())))
 }
 
+/// The password of such a file, where it holds one line.
+pub(super) fn password_in(text: &str) -> Option<Secret> {
+    let (mut fields, mut password) = (0, String::new());
+    let line = one_line(text)?;
+    let mut characters = line.expose().chars();
+    while let Some(character) = characters.next() {
+        match character {
+            ':' if fields < 4 => {
+                fields += 1;
+                password.clear();
+            }
+            ':' => return None,
+            '\\' => password.extend(characters.next()),
+            other => password.push(other),
+        }
+    }
+    (fields == 4 && !password.is_empty()).then(|| Secret::new(password))
+}
+
 fn escape(password: &str) -> String {
     password.replace('\\', "\\\\").replace(':', "\\:")
 }
@@ -102,5 +121,16 @@ mod tests {
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
         assert_eq!(escape("a:b\\c"), "a\\:b\\\\c");
+    }
+
+    #[test]
+    fn a_password_is_read_as_it_was_written() {
+        let of = |text: &str| password_in(text).map(|password| password.expose().to_owned());
+        for password in ["a", "a:b\\c", "\\\\:"] {
+            assert_eq!(of(&format!("*:*:*:*:{}\n", escape(password))), Some(password.to_owned()));
+        }
+        for nothing in ["", "*:*:*:*:\n", "secret", "*:*:*:*:a\n*:*:*:*:b\n", "*:*:*:*:a:b"] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
     }
 }

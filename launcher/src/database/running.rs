@@ -25,6 +25,8 @@ pub struct Running {
     /// None: adopted; its end cannot be waited for, only seen.
     pub child: Option<Child>,
     pub pid: u32,
+    /// What was mended before it could be started.
+    pub told: Option<String>,
     data: PathBuf,
 }
 
@@ -35,11 +37,13 @@ pub struct ServerCommand {
     pub args: Vec<OsString>,
     /// Held by the server as its standard input, for as long as the last of its processes lives.
     pub lock: File,
+    /// What was mended before it could be started.
+    pub told: Option<String>,
 }
 
 /// The server that runs on these data, whoever has started it. Takes neither settings nor programs.
 pub fn adopt(data: &Path) -> Option<Running> {
-    leftover(data).map(|pid| Running { child: None, pid, data: data.to_owned() })
+    leftover(data).map(|pid| Running { child: None, pid, told: None, data: data.to_owned() })
 }
 
 impl Cluster {
@@ -68,12 +72,13 @@ impl Cluster {
         self.socket_folder()?;
         self.remove_stale_files()?;
         self.write_files()?;
+        let told = self.regain_superuser()?;
         let sockets = format!("unix_socket_directories={}", conf::list_item(&self.socket.to_string_lossy()));
         let mut args: Vec<OsString> = vec!["-D".into(), self.data().into()];
         // On the command line as well: ALTER SYSTEM would win over any file.
         args.extend(["-c", "listen_addresses=", "-c"].map(OsString::from));
         args.push(sockets.into());
-        Ok(ServerCommand { program: self.binaries.server("postgres"), args, lock })
+        Ok(ServerCommand { program: self.binaries.server("postgres"), args, lock, told })
     }
 
     /// Whether it runs for a transaction, with everybody else kept from writing.
@@ -106,7 +111,7 @@ impl Cluster {
     /// Starts the server alone, outliving the launcher; `wait_ready` says when it answers. What it says goes to `log`,
     /// without statements and so without secrets.
     pub fn spawn(&self, log: Stdio) -> Result<Running, Failure> {
-        let ServerCommand { program, args, lock } = self.command()?;
+        let ServerCommand { program, args, lock, told } = self.command()?;
         let mut command = Program::new(&program)
             .args(args)
             // Nobody adds the time to its words.
@@ -122,7 +127,7 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .map_err(|cause| Failure::new(format!("cannot run {}", program.display())).cause(cause))?;
-        Ok(Running { pid: child.id(), child: Some(child), data: self.data() })
+        Ok(Running { pid: child.id(), child: Some(child), told, data: self.data() })
     }
 
     /// Takes over a server that an earlier launcher has left, if one runs. It has that launcher's settings.

@@ -129,7 +129,11 @@ impl Inner {
             left.stop(FAST)?;
         }
         let read_only = self.closed;
-        let ServerCommand { program, args, lock } = Cluster { read_only, ..cluster.clone() }.command()?;
+        let ServerCommand { program, args, lock, told } =
+            Cluster { read_only, ..cluster.clone() }.command()?;
+        if let Some(told) = told {
+            self.sink.line("launcher", &told);
+        }
         self.expected = Arc::default();
         let (expected, exits) = (Arc::clone(&self.expected), Arc::clone(&self.exits));
         let on_exit = move |status: std::process::ExitStatus| {

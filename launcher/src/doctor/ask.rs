@@ -160,7 +160,9 @@ impl Look {
         let cluster = self.running_cluster()?;
         let name = crate::database::SUPERUSER_SECRET;
         let secret = self.installation.secrets.read(name).map_err(|failure| failure.to_string())?;
-        let secret = secret.ok_or("the secret of its superuser is missing")?;
+        let secret = secret.ok_or(
+            "the password of its superuser is lost; a restart sets another: `mathesar restart --everything`",
+        )?;
         let folder = self.scratch()?;
         write_secret(&folder.join(name), secret.expose())
             .map_err(|cause| format!("cannot write below {}: {cause}", folder.display()))?;

@@ -24,6 +24,7 @@ mod interrupted;
 mod kill;
 mod leftovers;
 mod logs;
+mod lost;
 mod machine;
 mod own_server;
 mod plan;

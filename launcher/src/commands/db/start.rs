@@ -62,6 +62,7 @@ fn start(cluster: &Cluster, installation: &Installation, limit: Duration) -> Res
         }
     }
     let mut running = cluster.spawn(log(installation)?.into())?;
+    running.told.iter().for_each(note);
     match cluster.wait_ready(&mut running, limit) {
         Ok(()) => Ok((running.pid, true)),
         Err(failure) => {
