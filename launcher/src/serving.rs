@@ -9,6 +9,7 @@ mod web;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::app::broken;
 use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::Failure;
@@ -117,6 +118,7 @@ fn serve_alone(
         world.listen = listener.local_addr().map(|address| address.to_string());
     }
     let world = Arc::new(world);
+    let prepared = Arc::clone(&world);
     let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
     last::begun(&layout.state);
     // The page is there before anything is done.
@@ -171,7 +173,12 @@ fn serve_alone(
         Outcome::Stopped => Ok(()),
         Outcome::Failed(why) => {
             let failure = lock_of(&failed).take();
-            Err(failure.unwrap_or_else(|| Failure::new(why).help("what happened: `mathesar logs`")))
+            Err(failure.unwrap_or_else(|| {
+                // gunicorn's own words are about Python's modules.
+                let advice = prepared.release().ok().and_then(|release| broken::advice(&release.path));
+                let failure = Failure::new(why).help("what happened: `mathesar logs`");
+                advice.into_iter().fold(failure, Failure::help)
+            }))
         }
     }
 }

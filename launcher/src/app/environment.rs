@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::packages::{self, Damaged, Look};
 use super::python::{self, Choice, Places, Python};
 use super::unpack::sync;
-use super::{Settings, digest, files, uv, venv};
+use super::{Settings, broken, digest, files, uv, venv};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 use crate::progress::Progress;
@@ -106,28 +106,15 @@ pub fn damage(release: &Path, look: Look) -> Result<Damaged, Failure> {
     let packed_so = |name: &str, file: &str| {
         stamp[AS_PACKED][name].as_array().is_some_and(|files| files.iter().any(|known| known == file))
     };
-    Ok(packages::damaged(&release.join("venv"), look)?.without(&packed_so))
+    let place = release.join("venv");
+    let damaged = packages::damaged(&place, look)?.without(&packed_so);
+    let wanted = Requirements::of(release).path;
+    let wanted = std::fs::read_to_string(&wanted).map_err(|cause| Failure::io("read", &wanted, cause))?;
+    Ok(damaged.and_absent(&packages::absent(&place, &wanted)))
 }
 
 /// Without any of these nothing of Mathesar starts.
 pub const NEEDED: &str = "import django, gunicorn, psycopg";
-
-/// Why an environment that is there is to be built again all the same: for a person who asks for it.
-pub fn broken(release: &Path) -> Result<Option<String>, Failure> {
-    let damaged = damage(release, Look::Digests)?;
-    if !damaged.is_empty() {
-        return Ok(Some(damaged.to_string()));
-    }
-    let python = release.join("venv/bin/python");
-    let said = Program::new(python).args(["-I", "-B", "-c", NEEDED]).current_dir("/").run();
-    Ok(said.err().map(|failure| failure.whole()))
-}
-
-/// It is to be built again.
-pub fn forget(release: &Path) -> Result<(), Failure> {
-    files::remove_tree(&release.join("venv").join(STAMP))?;
-    files::sync_folder(&release.join("venv"))
-}
 
 /// Patch releases keep what was installed; a new minor version looks elsewhere for it.
 fn minor(version: &str) -> &str {
@@ -141,7 +128,7 @@ pub fn ensure(
     settings: &Settings,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    build(release, pythons, settings, progress)?.map_or(Ok(()), Unsettled::settle)
+    build(release, pythons, settings, false, progress)?.map_or(Ok(()), Unsettled::settle)
 }
 
 /// An environment in its place that works already, and that a power cut would damage: without its stamp it counts as missing.
@@ -160,17 +147,23 @@ impl Unsettled {
     }
 }
 
-/// The same without waiting for the disk; none where it is ready. Ten thousand files take it a while, and others can go on meanwhile.
+/// The same without waiting for the disk; none where it is ready, unless it is wanted anew: not all that is lost can be seen. Ten
+/// thousand files take the disk a while, and others can go on meanwhile.
 pub fn build(
     release: &Path,
     pythons: &Pythons<'_>,
     settings: &Settings,
+    anew: bool,
     progress: &dyn Progress,
 ) -> Result<Option<Unsettled>, Failure> {
-    match state(release) {
-        State::Ready => return Ok(None),
-        State::Missing => {}
-        State::Stale(why) => progress.note(&format!("building the Python environment again: {why}")),
+    let why = match state(release) {
+        State::Ready if !anew => return Ok(None),
+        State::Ready => broken::why(release),
+        State::Missing => None,
+        State::Stale(why) => Some(why),
+    };
+    if let Some(why) = why {
+        progress.note(&format!("building the Python environment again: {why}"));
     }
     let requirements = Requirements::of(release);
     let wanted = digest::of_file(&requirements.path).map_err(|failure| {

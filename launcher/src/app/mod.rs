@@ -3,6 +3,7 @@
 //! `install` does all of it; every part alone is idempotent, and a killed one is simply run again.
 
 mod aside;
+pub mod broken;
 pub mod digest;
 pub mod download;
 pub mod environment;

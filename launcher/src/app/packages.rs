@@ -23,11 +23,13 @@ pub enum Look {
 pub struct Damage {
     pub missing: BTreeSet<String>,
     pub changed: BTreeSet<String>,
+    /// Nothing says that it is installed at all.
+    pub absent: bool,
 }
 
 impl Damage {
     fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.changed.is_empty()
+        self.missing.is_empty() && self.changed.is_empty() && !self.absent
     }
 
     pub fn files(&self) -> impl Iterator<Item = &String> {
@@ -56,8 +58,9 @@ impl Damaged {
             (Some(file), count) => Some(format!("{name} {what} {count} files, {file} among them")),
         };
         let of = |(name, damage): (&String, &Damage)| {
+            let absent = damage.absent.then(|| format!("{name} is not installed"));
             let lacks = say(name, "lacks", &damage.missing);
-            lacks.into_iter().chain(say(name, "has another content in", &damage.changed))
+            absent.into_iter().chain(lacks).chain(say(name, "has another content in", &damage.changed))
         };
         self.0.iter().flat_map(of).collect()
     }
@@ -69,6 +72,14 @@ impl Damaged {
             damage.changed.retain(|file| !known(name, file));
         }
         self.0.retain(|_, damage| !damage.is_empty());
+        self
+    }
+
+    /// With these, which are not there.
+    pub(super) fn and_absent(mut self, names: &BTreeSet<String>) -> Damaged {
+        for name in names {
+            self.0.entry(name.clone()).or_default().absent = true;
+        }
         self
     }
 }
@@ -101,6 +112,34 @@ pub fn damaged(environment: &Path, look: Look) -> Result<Damaged, Failure> {
         }
     }
     Ok(all)
+}
+
+/// What a file of requirements asks for, by name, that is not installed: such a package has no RECORD that could be compared.
+pub(super) fn absent(environment: &Path, requirements: &str) -> BTreeSet<String> {
+    let there: BTreeSet<String> = installed(environment)
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str()?.strip_suffix(".dist-info"))
+        .map(|named| canonical(named.rsplit_once('-').map_or(named, |(name, _)| name)))
+        .collect();
+    let wanted = requirements.lines().filter_map(required);
+    wanted.filter(|name| !there.contains(&canonical(name))).map(str::to_owned).collect()
+}
+
+/// The name in a line of requirements. One with a marker may not be for this machine; what is neither, as an option or a digest,
+/// is no package.
+fn required(line: &str) -> Option<&str> {
+    let line = line.split(" #").next()?.trim();
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).unwrap_or(line.len());
+    let (name, rest) = line.split_at(end);
+    let named = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let usual = rest.is_empty() || rest.starts_with(['=', '<', '>', '!', '~', '[', '(', ' ']);
+    (named && usual && !rest.contains(';') && !rest.contains("://")).then_some(name)
+}
+
+/// As names are compared.
+fn canonical(name: &str) -> String {
+    let pieces = name.split(['-', '_', '.']).filter(|piece| !piece.is_empty());
+    pieces.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
 /// Names of what is installed, be it whole or not.
@@ -251,5 +290,21 @@ mod tests {
         let left = digests.without(&|name, file| name == "a" && file != "gone.py");
         assert_eq!(left.names().collect::<Vec<_>>(), ["a", "b_c"]);
         assert!(left.without(&|_, _| true).is_empty());
+    }
+
+    #[test]
+    fn a_package_that_is_gone_with_all_that_was_said_of_it_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("lib/python3.12/site-packages");
+        for name in ["CairoSVG-2.7.1", "psycopg-3.2", "zope.interface-7", "django_allauth-65"] {
+            fs::create_dir_all(site.join(format!("{name}.dist-info"))).unwrap();
+        }
+        let requirements = "# comment\n-r other.txt\n--no-binary x\ncairosvg==2.7.1 \\\n    --hash=sha256:00\n\
+            psycopg[binary]==3.2\nzope-interface>=7 # why\ndjango-allauth\ntzdata==1 ; sys_platform == 'win32'\n\
+            git+https://example.org/x\n./here\n";
+        assert_eq!(absent(folder.path(), requirements), BTreeSet::new());
+        let names = absent(folder.path(), &format!("{requirements}Gone_One==1\ndjango ~= 4.2\n"));
+        let told = Damaged::default().and_absent(&names);
+        assert_eq!(told.to_string(), "Gone_One is not installed; django is not installed");
     }
 }

@@ -34,7 +34,7 @@ pub(super) static PACKAGES: Entry = Entry {
     id: "packages",
     group: Group::Python,
     title: "packages",
-    doc: "Django, gunicorn and the database driver can be imported from the environment, and every file of each package is there in its size.",
+    doc: "Django, gunicorn and the database driver can be imported from the environment, every package that the release asks for is installed, and every file of each is there in its size.",
 };
 pub(super) static INSTALLER: Entry = Entry {
     id: "installer",
@@ -263,9 +263,8 @@ fn packages(facts: &Facts) -> Check {
             .problem("the environment has lost files of packages, or they were changed")
             .cause(damaged.to_string())
             .cure(AGAIN),
-        (Ok(Ok(())), _) => {
-            PACKAGES.ok("Django, gunicorn and psycopg can be imported, and no package lacks a file")
-        }
+        (Ok(Ok(())), _) => PACKAGES
+            .ok("Django, gunicorn and psycopg can be imported, and no package or file of one is missing"),
         (Ok(Err(said)), _) => {
             PACKAGES.problem("the environment lacks some, or they are broken").cause(said.clone()).cure(AGAIN)
         }

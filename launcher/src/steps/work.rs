@@ -6,9 +6,8 @@ use std::io::ErrorKind;
 use serde_json::{Value, json};
 
 use super::{Step, Wanted, World, access, tables};
-use crate::app::packages::Look;
 use crate::app::store::Installed;
-use crate::app::{environment, files, install, static_files, tools};
+use crate::app::{broken, environment, files, install, static_files, tools};
 use crate::application;
 use crate::config;
 use crate::database::{self, Origin};
@@ -89,12 +88,6 @@ impl World {
             Wanted::Again { id, tarball } => {
                 let pinned = &self.installation.pinned;
                 let release = install::again(id, tarball.as_ref(), pinned, &app, progress)?;
-                if environment::state(&release.path) == environment::State::Ready
-                    && let Some(why) = environment::broken(&release.path)?
-                {
-                    progress.note(&format!("building the Python environment again: {why}"));
-                    environment::forget(&release.path)?;
-                }
                 self.set_release(release);
                 return Ok(true);
             }
@@ -123,13 +116,15 @@ impl World {
         let release = self.release()?;
         // Environments that a killed launcher has left half-made are large.
         files::sweep(&release.path);
-        if environment::state(&release.path) == environment::State::Ready {
+        let anew = matches!(self.wanted, Wanted::Again { .. });
+        if !anew && environment::state(&release.path) == environment::State::Ready {
             return Ok(false);
         }
         let app = self.installation.app();
         let _lock = self.installation.store().lock(progress)?;
         install::take_lock(&release, &app)?;
-        let unsettled = environment::build(&release.path, &self.installation.pythons(), &app, progress)?;
+        let unsettled =
+            environment::build(&release.path, &self.installation.pythons(), &app, anew, progress)?;
         self.set_unsettled(unsettled);
         Ok(true)
     }
@@ -277,14 +272,10 @@ impl World {
             .args(["-m", "mathesar.install"])
             .run()
             .map_err(|failure| {
-                match environment::damage(&release.path, Look::Sizes) {
-                    Ok(damaged) if !damaged.is_empty() => failure.help(format!(
-                        "the Python environment has lost files ({damaged}); build it again: `mathesar app install --again`"
-                    )),
-                    _ => failure.help(
-                        "nothing else was changed; its words are above, run it again with `mathesar migrate`",
-                    ),
-                }
+                failure.help(broken::advice(&release.path).unwrap_or_else(|| {
+                    "nothing else was changed; its words are above, run it again with `mathesar migrate`"
+                        .to_owned()
+                }))
             })?;
         let now = self.applied();
         if let Some(now) = &now {

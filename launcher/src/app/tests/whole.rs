@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{pythons, supported, with_uv};
 use super::{Told, said};
-use crate::app::environment::{State, damage, ensure, forget, state};
+use crate::app::environment::{STAMP, State, damage, ensure, state};
 use crate::app::packages::Look;
 use crate::app::pins::Pin;
 use crate::app::{Settings, tools};
@@ -113,7 +113,7 @@ fn what_is_damaged_in_the_cache_is_passed_by() {
     ];
     for damage in ways {
         damage(&kept(&settings));
-        forget(&release).unwrap();
+        fs::remove_file(release.join("venv").join(STAMP)).unwrap();
         let told = Told::default();
         ensure(&release, &pythons(&supported), &settings, &told).map_err(said).unwrap();
         assert!(
@@ -123,7 +123,7 @@ fn what_is_damaged_in_the_cache_is_passed_by() {
         );
         imports(&release);
         // The cache serves again.
-        forget(&release).unwrap();
+        fs::remove_file(release.join("venv").join(STAMP)).unwrap();
         let told = Told::default();
         ensure(&release, &pythons(&supported), &settings, &told).map_err(said).unwrap();
         assert!(!told.all().contains("once more"), "{}", told.all());
@@ -162,7 +162,7 @@ fn what_is_lost_later_is_found() {
     assert_eq!(found.to_string(), "good lacks 2 files, good/__init__.py among them");
     // Every start asks only this, which costs nothing.
     assert_eq!(state(&release), State::Ready);
-    forget(&release).unwrap();
+    fs::remove_file(release.join("venv").join(STAMP)).unwrap();
     assert_eq!(state(&release), State::Missing);
     ensure(&release, &pythons(&supported), &settings, &Silent).map_err(said).unwrap();
     imports(&release);

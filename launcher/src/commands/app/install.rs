@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
     /// Put a release's files back as they were packed
     ///
-    /// For what `mathesar app verify` has found; a Python environment that has lost files is built again. The current release, unless VERSION names another; Mathesar has to be stopped for
+    /// For what `mathesar app verify` has found; its Python environment is built anew. The current release, unless VERSION names another; Mathesar has to be stopped for
     /// the current one.
     #[arg(long, value_name = "VERSION", num_args = 0..=1, default_missing_value = "")]
     again: Option<String>,
