@@ -302,15 +302,15 @@ fn an_environment_that_has_lost_files_is_found_and_built_again() {
     // One that is gone with all that was said of it, as no RECORD tells; the tables are there, so gunicorn is the first to miss it.
     let site = home.layout.state.join("app/current/venv/lib").join(python.file_name().unwrap());
     for entry in fs::read_dir(site.join("site-packages")).unwrap().flatten() {
-        if entry.file_name().to_string_lossy().to_lowercase().starts_with("cairosvg") {
+        if entry.file_name().to_string_lossy().to_lowercase().starts_with("gunicorn") {
             fs::remove_dir_all(entry.path()).unwrap();
         }
     }
     let found = refused(&home, &["app", "verify"], 1, &["`mathesar app install --again`"]);
-    assert!(found.stdout.contains("cairosvg is not installed"), "{found:?}");
+    assert!(found.stdout.contains("gunicorn is not installed"), "{found:?}");
     let report: Value = serde_json::from_str(&home.mathesar(&["doctor", "--json"]).stdout).unwrap();
-    assert!(report.to_string().contains("cairosvg is not installed"), "{report:#}");
-    refused(&home, &["start"], 1, &["cairosvg is not installed", "`mathesar app install --again`"]);
+    assert!(report.to_string().contains("gunicorn is not installed"), "{report:#}");
+    refused(&home, &["start"], 1, &["gunicorn is not installed", "`mathesar app install --again`"]);
     home.nobody_left();
     home.ok(&["app", "install", "--again", "--offline"]);
     home.ok(&["app", "verify"]);
