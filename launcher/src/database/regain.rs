@@ -4,7 +4,6 @@ use super::SUPERUSER;
 use super::cluster::{Cluster, SUPERUSER_PASSWORDS, SUPERUSER_SECRET};
 use super::psql::{identifier, literal, password_in};
 use crate::careful;
-use crate::control::Lock;
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 use crate::secrets::{self, Secret};
@@ -72,17 +71,12 @@ impl Cluster {
     /// A server runs, and nobody can get in.
     pub(super) fn no_password(&self) -> Failure {
         let path = self.secrets.path(SUPERUSER_SECRET);
-        let launcher = self.folder.parent().and_then(Lock::holder);
-        let runs = launcher.is_some_and(|holder| holder.verb.is_some_and(|verb| verb.starts_with("run")));
         Failure::new(format!(
             "the password of the database's superuser is lost: {} is missing",
             path.display()
         ))
         .cause("another one can be set only before the database's server starts")
         .exit(Exit::Refused)
-        .help(match runs {
-            true => "restart everything, which does so: `mathesar restart --everything`",
-            false => "stop the server, and start it again, which does so: `mathesar stop`, `mathesar start`",
-        })
+        .help("restart everything, which does so: `mathesar restart --everything`")
     }
 }
