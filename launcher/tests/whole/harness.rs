@@ -375,7 +375,8 @@ impl Drop for Home {
         if !self.processes().is_empty() {
             stopped = Some(self.mathesar(&["stop"]));
         }
-        let end = Instant::now() + Duration::from_secs(15);
+        // One whose postmaster was killed may have to wait for a busy disk first.
+        let end = Instant::now() + Duration::from_secs(60);
         while !self.processes().is_empty() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
