@@ -44,10 +44,7 @@ pub fn of(installation: &Installation, key: &Secret, python: &Path) -> Result<Va
             set(name, text.into());
         }
     }
-    for (name, text, file) in [
-        ("SSO_CONFIG_DICT", "login.sso-config", "login.sso-file"),
-        ("FILE_STORAGE_DICT", "file-storage.config", "file-storage.config-file"),
-    ] {
+    for (name, text, file) in AS_TEXT {
         let value = match (config.text(text), config.path(file)) {
             (Some(text), _) => OsString::from(text),
             (None, Some(path)) => json_of_yaml(python, &path, file)?,
@@ -79,12 +76,16 @@ fn hosts(configured: &[String], listen: &str) -> Vec<String> {
     all
 }
 
+/// What Mathesar takes as text: its variable, the setting that is the text, and the one that names a file of it.
+const AS_TEXT: [(&str, &str, &str); 2] = [
+    ("SSO_CONFIG_DICT", "login.sso-config", "login.sso-file"),
+    ("FILE_STORAGE_DICT", "file-storage.config", "file-storage.config-file"),
+];
+
 /// Those that a start reads and gives to Mathesar as text.
 pub fn files_can_be_read(installation: &Installation) -> Result<(), Failure> {
     let config = &installation.config;
-    for (text, file) in
-        [("login.sso-config", "login.sso-file"), ("file-storage.config", "file-storage.config-file")]
-    {
+    for (_, text, file) in AS_TEXT {
         if let (None, Some(path)) = (config.text(text), config.path(file)) {
             read(&path, file)?;
         }

@@ -102,6 +102,11 @@ impl Store {
         format!("{version}-{}", sha256.get(..12).unwrap_or(sha256))
     }
 
+    /// What `id` was made of, for people.
+    pub fn version_of(id: &str) -> &str {
+        id.rsplit_once('-').map_or(id, |(version, _)| version)
+    }
+
     /// Unpacks a tarball, unless it is there already. Its version is what it says itself.
     pub fn add(&self, tarball: &Found, source: &str, progress: &dyn Progress) -> Result<Installed, Failure> {
         if let Some(there) = self.list()?.into_iter().find(|there| there.sha256 == tarball.sha256) {

@@ -51,13 +51,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     // The service's settings may be nobody else's to read.
     if context.layout.scope != Scope::System {
         let installation = context.installation(false)?;
-        if let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE) {
-            if !manager.is_active()
-                && let Some(url) = answer.value["address"].as_str()
-            {
-                Listener::could_replace(url, installation.listen())?;
-            }
-            installation.try_media()?;
+        if !manager.is_active()
+            && let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE)
+            && let Some(url) = answer.value["address"].as_str()
+        {
+            Listener::could_replace(url, installation.listen())?;
         }
     }
     if manager.is_active() {

@@ -9,8 +9,7 @@ use crate::steps::{self, Step, World};
 
 /// A new gunicorn beside the old one.
 pub(super) fn web_server(now: &World) -> Result<(), Failure> {
-    now.installation.make_media()?;
-    application::files_can_be_read(&now.installation)?;
+    files(now)?;
     // It would wait for the database, and so would its visitors.
     match External::of(&now.installation.config)? {
         Some(_) => server_of_theirs(now),
@@ -25,12 +24,11 @@ pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure
         listener.could_be(installation.listen())?;
     }
     steps::refusal(installation)?;
-    application::files_can_be_read(installation)?;
+    files(now)?;
     // The next one makes its sockets there.
     let run = &installation.layout.run;
     rustix::fs::access(run, rustix::fs::Access::WRITE_OK)
         .map_err(|cause| Failure::io("write to", run, cause.into()))?;
-    installation.make_media()?;
     // Compared with the one that the data were made with.
     installation.secret_key()?;
     match installation.is_external() {
@@ -46,6 +44,11 @@ pub(super) fn everything(now: &World, listener: &Listener) -> Result<(), Failure
             _ => Ok(()),
         },
     }
+}
+
+fn files(now: &World) -> Result<(), Failure> {
+    now.installation.make_media()?;
+    application::files_can_be_read(&now.installation)
 }
 
 fn server_of_theirs(now: &World) -> Result<(), Failure> {

@@ -51,7 +51,7 @@ pub(super) fn refuse_others(installation: &Installation, there: Option<&Installe
 }
 
 fn refusal(tables: &str, id: &str, version: &str, installed: bool) -> Failure {
-    let were = tables.rsplit_once('-').map_or(tables, |(version, _)| version);
+    let were = Store::version_of(tables);
     let failure = Failure::new(format!("the tables are of {tables}, not of {id}")).exit(Exit::Refused).help(
         format!("go on with theirs: `mathesar app install --from FILE`, the tarball of Mathesar {were}, or install the package that brings it"),
     );

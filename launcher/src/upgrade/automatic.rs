@@ -32,7 +32,7 @@ pub fn due(installation: &Installation) -> Option<(String, Option<Holding>)> {
     if current == id || store.held().is_some() {
         return None;
     }
-    let running = current.rsplit_once('-').map_or(current.as_str(), |(version, _)| version).to_owned();
+    let running = Store::version_of(&current).to_owned();
     // Why the last upgrade to this release was taken back.
     let failed = Failed::read(&installation.layout.state).filter(|failed| failed.to == id);
     let holding = match () {
@@ -59,7 +59,7 @@ fn failed_by_hand(installation: &Installation) -> Option<String> {
             .ok()?
             .iter()
             .any(|release| release.id == failed.to && release.named && !release.current);
-    let version = failed.to.rsplit_once('-').map_or(failed.to.as_str(), |(version, _)| version);
+    let version = Store::version_of(&failed.to);
     is_so.then(|| {
         format!(
             "upgrade: the one to Mathesar {version} was taken back: {}; `mathesar upgrade --to {}` tries it again, `mathesar app prune --keep 0` \
@@ -100,9 +100,8 @@ fn lines_of_pin(installation: &Installation, runs: Runs) -> Vec<String> {
     // The one that a person has named by a file comes before the launcher's own.
     if let (Some(held), Some(current)) = (store.held(), current.as_deref().and_then(std::path::Path::to_str))
     {
-        let of = |id: &str| id.rsplit_once('-').map_or(id, |(version, _)| version).to_owned();
-        let version = of(&held);
-        if crate::steps::compare(&version, &of(current)) == std::cmp::Ordering::Less {
+        let version = Store::version_of(&held);
+        if crate::steps::compare(version, Store::version_of(current)) == std::cmp::Ordering::Less {
             // There is no way to an older one but `rollback`.
             return Vec::new();
         }
@@ -112,7 +111,7 @@ fn lines_of_pin(installation: &Installation, runs: Runs) -> Vec<String> {
         return if held == current { Vec::new() } else { vec![text] };
     }
     let Some((id, holding)) = due(installation) else { return Vec::new() };
-    let version = id.rsplit_once('-').map_or(id.as_str(), |(version, _)| version);
+    let version = Store::version_of(&id);
     let text = match holding {
         None => format!("upgrade: Mathesar {version} came with this launcher{}", when(&id, runs)),
         Some(Holding::Setting) => {

@@ -189,7 +189,7 @@ fn xz(text: &str, scratch: &Path) -> Result<Vec<u8>> {
 }
 
 /// What is there, and what of it the present index names.
-pub(super) fn named(_: &Site<'_>, folder: &Path) -> Result<super::Named> {
+pub(super) fn named(_: &Site<'_>, folder: &Path) -> Result<super::Files> {
     let suite = suite(folder);
     let mut all = files(&folder.join("pool"))?;
     all.extend(files(&suite)?.into_iter().filter(|path| path.to_string_lossy().contains("/by-hash/")));

@@ -107,7 +107,7 @@ fn publish(site: &Site<'_>, shell: &Shell, rpm: &Path, to: &Path, scratch: &Path
     // Not every build of rpm knows where gpg is.
     let gpg = site.tools.find("gpg").context("gpg is not on PATH")?;
     let gpg = format!("__gpg {}", gpg.display());
-    let key = format!("_gpg_name {}", site.key.signer());
+    let key = format!("_gpg_name {}", site.key.fingerprint);
     let time = format!("_gpg_sign_cmd_extra_args --faked-system-time {}", super::key::frozen(site.now));
     let mut sign = cmd!(shell, "rpmsign --define {gpg} --define {key} --define {time} --addsign {fresh}");
     for (variable, value) in site.key.environment() {
@@ -171,7 +171,7 @@ fn index(
 }
 
 /// What is there, and what of it the present index names. A generation counts as one.
-pub(super) fn named(_: &Site<'_>, folder: &Path) -> Result<super::Named> {
+pub(super) fn named(_: &Site<'_>, folder: &Path) -> Result<super::Files> {
     let mut all = files(&folder.join(POOL))?;
     for entry in fs::read_dir(folder.join("index")).into_iter().flatten().flatten() {
         all.push(entry.path());

@@ -73,11 +73,6 @@ impl Key {
         self.gpg(&arguments).map(drop)
     }
 
-    /// By which other programs choose it.
-    pub(crate) fn signer(&self) -> &str {
-        &self.fingerprint
-    }
-
     /// Whether this signature is this key's: one beside `data`, or one around what it signs.
     pub(crate) fn verify(&self, signature: &Path, data: Option<&Path>) -> Result<()> {
         let mut arguments = vec!["--status-fd", "1", "--verify", text(signature)?];

@@ -8,6 +8,7 @@ mod key;
 mod names;
 mod pacman;
 mod page;
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ pub(crate) use check::Problems;
 use check::is;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
+pub(crate) use site::Site;
+use site::{KEEP, VALID_DAYS};
 
 /// Make, extend, check and re-sign repositories that apt, dnf and pacman install from
 #[derive(clap::Args)]
@@ -122,36 +125,6 @@ struct How {
     date: Option<Timestamp>,
 }
 
-const KEEP: usize = 5;
-/// With a daily `repo sign`, it may fail for a week before anybody is told of an old index.
-const VALID_DAYS: i64 = 14;
-/// Longer than anybody takes from reading an index to fetching what it names, in seconds.
-const GRACE: i64 = 24 * 3600;
-
-/// What every kind of repository is made from.
-#[derive(Clone)]
-pub(crate) struct Site<'a> {
-    /// The packages that are new, of one or several versions.
-    pub packages: &'a [PathBuf],
-    pub key: &'a Key,
-    /// Without a slash at its end.
-    pub url: &'a str,
-    /// Of the package, and of the repository.
-    pub name: &'a str,
-    /// Homebrew's, for the page.
-    pub tap: Option<&'a str>,
-    pub tools: &'a Tools,
-    pub keep: usize,
-    pub valid_days: i64,
-    pub now: Timestamp,
-    /// In seconds.
-    pub grace: i64,
-    /// Sign also what has not changed.
-    pub again: bool,
-    /// Say nothing of each.
-    pub quiet: bool,
-}
-
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let tools = Tools::new(workspace);
@@ -234,7 +207,7 @@ struct Kind {
     add: Change,
     /// The present index, signed again.
     sign: Change,
-    named: fn(&Site<'_>, &Path) -> Result<Named>,
+    named: fn(&Site<'_>, &Path) -> Result<Files>,
     check: fn(&Site<'_>, &Path, &mut Problems) -> Result<()>,
 }
 
@@ -311,7 +284,7 @@ fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
 }
 
 /// What is there, and what of it the present index names.
-type Named = (Vec<PathBuf>, BTreeSet<PathBuf>);
+type Files = (Vec<PathBuf>, BTreeSet<PathBuf>);
 
 /// In this folder, by way of a scratch folder. True: people read something else now.
 type Change = fn(&Site<'_>, &Path, &Path) -> Result<bool>;
@@ -366,41 +339,5 @@ fn change(
 impl Kind {
     fn takes(&self, path: &Path) -> bool {
         path.to_string_lossy().ends_with(self.ending)
-    }
-}
-
-impl<'a> Site<'a> {
-    pub(crate) fn new(key: &'a Key, url: &'a str, name: &'a str, tools: &'a Tools) -> Site<'a> {
-        Site {
-            packages: &[],
-            key,
-            url,
-            name,
-            tap: None,
-            tools,
-            keep: KEEP,
-            valid_days: VALID_DAYS,
-            now: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
-            grace: GRACE,
-            again: false,
-            quiet: false,
-        }
-    }
-
-    /// The new packages with this ending, and their names.
-    fn new_of(&self, ending: &str) -> Result<Vec<(&'a Path, &'a str)>> {
-        let mut all = Vec::new();
-        for package in self.packages {
-            let name =
-                package.file_name().and_then(|name| name.to_str()).context("a package without a name")?;
-            if !name.ends_with(ending) {
-                continue;
-            }
-            if names::parse(name).is_none() {
-                bail!("{} is not called as packages are", package.display());
-            }
-            all.push((package.as_path(), name));
-        }
-        Ok(all)
     }
 }

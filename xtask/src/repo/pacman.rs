@@ -171,7 +171,7 @@ fn entries(database: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
 }
 
 /// What is there, and what of it belongs to the versions that are kept: the database has the newest alone.
-pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Named> {
+pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
     let mut all = Vec::new();
     let mut named = BTreeSet::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::app::store::Store;
 use crate::commands::{Context, PATIENCE, walking};
 use crate::control;
 use crate::failure::{Exit, Failure};
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let mut ask = None;
     if let (Some(tables), false) = (&tables, args.force) {
         let refusal = refusal(tables, &release.id, &release.version, external);
-        if !external || compare(&release.version, were(tables)) != Ordering::Less {
+        if !external || compare(&release.version, Store::version_of(tables)) != Ordering::Less {
             return Err(refusal.into());
         }
         ask = Some(refusal);
@@ -79,10 +80,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn were(tables: &str) -> &str {
-    tables.rsplit_once('-').map_or(tables, |(version, _)| version)
-}
-
 fn restored_first(failure: Failure) -> Failure {
     failure.help("or restore the database on your server from a backup of that server first, then run the same command again")
 }
@@ -90,7 +87,7 @@ fn restored_first(failure: Failure) -> Failure {
 fn refusal(tables: &str, id: &str, version: &str, external: bool) -> Failure {
     let failure = Failure::new(format!("the tables are of {tables}, not of {id}")).exit(Exit::Refused);
     const OLDER: &str = "an older release may not understand what a newer one has made of them";
-    match compare(version, were(tables)) {
+    match compare(version, Store::version_of(tables)) {
         // What is there is asked of that server; where it does not answer, this is what is known.
         Ordering::Less if external => failure.cause(OLDER),
         Ordering::Less => {
