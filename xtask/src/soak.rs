@@ -14,6 +14,7 @@ use crate::{shell, ui};
 ///
 /// The same tests as in `cargo xtask test`, with more kills: PostgreSQL, gunicorn, the launcher and all of them, while it
 /// starts, while it runs, during the first start, and during upgrades, restores and backups. About 6 seconds a kill.
+/// Then, without `--only`, one request of 65 seconds through Caddy and nginx.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many kills, of all kinds together
@@ -94,8 +95,30 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     if let Some((kind, why, again)) = failed {
         bail!("the kill tests of kind `{}` {why}: see above\nhelp: {again}", kind.name());
     }
+    if args.only.is_none() {
+        longest(workspace)?;
+    }
     let minutes = begun.elapsed().as_secs() / 60;
     ui::verb("Finished", format!("{} kills in {minutes} min", tally.kills()));
+    Ok(())
+}
+
+/// What takes too long for `cargo xtask test`, though nothing is killed: a request of more than a minute, through proxies.
+fn longest(workspace: &Workspace) -> Result<()> {
+    const NAME: &str = "through::a_request_that_takes_longer_than_a_minute_passes";
+    let args =
+        ["test", "--locked", "--package", "mathesar", "--test", "proxy", "--", "--exact", NAME, "--ignored"];
+    ui::verb("Running", format!("`{NAME}`"));
+    let status = Command::new(shell::cargo())
+        .args(args)
+        .arg("--nocapture")
+        .current_dir(&workspace.root)
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("a request of more than a minute did not pass: see above\nhelp: cargo {}", args.join(" "));
+    }
     Ok(())
 }
 

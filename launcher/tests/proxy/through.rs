@@ -131,7 +131,7 @@ fn a_slow_request_passes() {
 }
 
 #[test]
-#[ignore = "takes 65 s: longer than nginx waits by itself"]
+#[ignore = "takes 65 s, longer than nginx waits by itself: `cargo xtask soak` runs it"]
 fn a_request_that_takes_longer_than_a_minute_passes() {
     std::thread::scope(|scope| {
         for kind in BOTH {

@@ -86,9 +86,8 @@ fn from_nothing_to_the_first_page_and_back() {
 
 /// The launcher, gunicorn and the postmaster: what runs from a start to a stop.
 fn lasting(home: &Home) -> Vec<(i32, String)> {
-    let postmaster = home.folder().join("home/state/database/data/postmaster.pid");
-    let postmaster = std::fs::read_to_string(postmaster).unwrap();
-    let postmaster: i32 = postmaster.lines().next().unwrap().parse().unwrap();
+    let file = std::fs::read_to_string(home.layout.state.join("database/data/postmaster.pid")).unwrap();
+    let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
     let lasts = |pid: i32, line: &str| pid == postmaster || !line.contains("postgres");
     home.processes().into_iter().filter(|(pid, line)| lasts(*pid, line)).collect()
 }
