@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::careful;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::process::Program;
@@ -94,7 +95,7 @@ pub fn files_can_be_read(installation: &Installation) -> Result<(), Failure> {
 }
 
 fn read(path: &Path, setting: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|cause| {
+    careful::read_named(path).map_err(|cause| {
         Failure::io("read", path, cause)
             .exit(Exit::Refused)
             .help(format!("`{setting}` names it: `mathesar config get {setting}`"))

@@ -20,6 +20,25 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// No file that a setting names comes near this.
+const LARGEST_NAMED: u64 = 4 << 20;
+
+/// A file that a person has named, whole. It may be a link: keys are handed over so. A pipe would wait for a writer for
+/// ever, and `/dev/zero` never ends.
+pub(crate) fn read_named(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_NAMED + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LARGEST_NAMED {
+        true => Err(io::Error::new(ErrorKind::InvalidData, "it is larger than 4 MiB")),
+        false => Ok(bytes),
+    }
+}
+
 /// What a small file holds.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -80,6 +99,22 @@ mod tests {
             assert!(read(&path(name)).is_err(), "{name}");
         }
         assert_eq!(read(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_a_person_names_may_be_a_link_but_has_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("key"), "x").unwrap();
+        std::os::unix::fs::symlink("key", path("link")).unwrap();
+        assert_eq!(read_named(&path("link")).unwrap(), b"x");
+        File::create(path("large")).unwrap().set_len(LARGEST_NAMED + 1).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        for wrong in [path("large"), path("pipe"), folder.path().to_owned(), "/dev/zero".into()] {
+            let why = read_named(&wrong).unwrap_err();
+            assert!(matches!(why.kind(), ErrorKind::InvalidData), "{}: {why}", wrong.display());
+        }
+        assert_eq!(read_named(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

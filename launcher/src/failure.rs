@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::cure;
+
 /// How a command ended, as scripts see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -125,7 +127,7 @@ pub fn report(error: &anyhow::Error) -> (Exit, String) {
 
     let failure = error.downcast_ref::<Failure>();
     if let Some(failure) = failure.filter(|failure| failure.rendered) {
-        return (failure.exit, failure.message.clone());
+        return (failure.exit, cure::addressed_helps(&failure.message).into_owned());
     }
     // Names of files and words of programs stand in it.
     let harmless = |text: &dyn fmt::Display| crate::careful::harmless(&text.to_string());
@@ -134,7 +136,7 @@ pub fn report(error: &anyhow::Error) -> (Exit, String) {
         text.push_str(&format!("  caused by: {}\n", harmless(&cause)));
     }
     for help in failure.map(|failure| failure.help.as_slice()).unwrap_or_default() {
-        text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(help)));
+        text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(&cure::addressed(help))));
     }
     (failure.map_or(Exit::Failed, |failure| failure.exit), text)
 }

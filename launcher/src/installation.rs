@@ -253,7 +253,7 @@ impl Installation {
             "file-storage.config-file",
             "network.ca-file",
         ] {
-            let content = self.config.path(name).and_then(|path| std::fs::read(path).ok());
+            let content = self.config.path(name).and_then(|path| crate::careful::read_named(&path).ok());
             if let Some(content) = content {
                 all.push((format!("{name} (its content)"), app::digest::of_bytes(&content)));
             }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::careful;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Environment, Layout};
 use crate::process::User;
 
 pub const SECRET_KEY: &str = "secret-key";
 const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-const FINGERPRINT: &str = "secret-key.fingerprint";
+pub(crate) const FINGERPRINT: &str = "secret-key.fingerprint";
 
 /// A text that no message, log or debug output ever shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -263,9 +264,14 @@ impl Secrets {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
+    let no_text = |_| std::io::Error::new(ErrorKind::InvalidData, "it is no text");
+    match careful::read_named(path).and_then(|bytes| String::from_utf8(bytes).map_err(no_text)) {
         Ok(text) => Ok(Some(text)),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        // Not a fault of ours: nothing that could be read as a secret lies there.
+        Err(cause) if cause.kind() == ErrorKind::InvalidData => Err(Failure::io("read", path, cause)
+            .exit(Exit::Refused)
+            .help(format!("put a file there that holds the secret in one line: `ls -l {}`", path.display()))),
         Err(cause) => Err(Failure::io("read", path, cause)),
     }
 }

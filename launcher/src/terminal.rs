@@ -24,7 +24,8 @@ pub fn verb(verb: &str, what: impl std::fmt::Display) {
 
 /// `note: …`, on standard error.
 pub fn note(what: impl std::fmt::Display) {
-    anstream::eprintln!("{BUSY}note{BUSY:#}: {}", harmless(&what.to_string()));
+    let what = what.to_string();
+    anstream::eprintln!("{BUSY}note{BUSY:#}: {}", harmless(&crate::cure::addressed(&what)));
 }
 
 /// `12.3 MB`: decimal, as disks and networks are sold.

@@ -7,6 +7,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
 use super::files;
+use crate::careful;
 use crate::config::{Config, Origin};
 use crate::failure::{Exit, Failure};
 
@@ -54,7 +55,7 @@ const SYSTEM_BUNDLES: &[&str] = &[
 
 /// The system's authorities and these, in one file; where the system has no such file, these alone.
 fn bundle(ours: &Path, cache: &Path) -> Result<PathBuf, Failure> {
-    let own = std::fs::read(ours).map_err(|cause| {
+    let own = careful::read_named(ours).map_err(|cause| {
         Failure::io("read", ours, cause).help("see `mathesar config get network.ca-file`")
     })?;
     let system = SYSTEM_BUNDLES.iter().map(Path::new).find(|path| path.is_file());
@@ -193,7 +194,7 @@ impl Network {
     /// The platform's own verifier, which also honours SSL_CERT_FILE; with `network.ca-file`, those of that file besides.
     fn roots(&self) -> Result<RootCerts, Failure> {
         let Some(path) = &self.ca_file else { return Ok(RootCerts::PlatformVerifier) };
-        let text = std::fs::read(path).map_err(|cause| {
+        let text = careful::read_named(path).map_err(|cause| {
             Failure::io("read", path, cause).help("see `mathesar config get network.ca-file`")
         })?;
         let mut roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()

@@ -132,7 +132,7 @@ fn on(args: &Args, place: &Place, context: &Context) -> Result<(), Failure> {
     if Manager::of(layout, environment).is_active() {
         return Ok(());
     }
-    match control::ask(&layout.run.join("control.sock"), Request::Status, super::PATIENCE) {
+    match control::ask_here(layout, Request::Status, super::PATIENCE) {
         Ok(_) => note("what runs now was started otherwise; `mathesar restart --everything` moves it over"),
         Err(_) => note("it starts by itself from now on; at once: `mathesar start`"),
     }
@@ -147,7 +147,7 @@ fn off(place: &Place, context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     verb("Removed", place.file.display());
-    if control::ask(&layout.run.join("control.sock"), Request::Status, super::PATIENCE).is_ok() {
+    if control::ask_here(layout, Request::Status, super::PATIENCE).is_ok() {
         note("Mathesar goes on running; to end it: `mathesar stop`");
     }
     if !environment.macos && service::is_lingering() {

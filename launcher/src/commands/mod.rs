@@ -72,6 +72,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let environment = system::environment();
     let options = cli.global.options(&environment)?;
     let layout = Layout::new(&environment, &options)?;
+    crate::cure::remember(&options.to_args(&environment.current));
     let context = Context { global: options.to_args(&environment.current), environment, layout };
     match cli.command {
         Command::App(args) => app::run(&args, &context),

@@ -1,7 +1,7 @@
 //! `mathesar open`
 
 use super::{Context, PATIENCE, verb};
-use crate::control;
+use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
 use crate::supervise::Request;
@@ -57,7 +57,14 @@ pub(super) fn open(context: &Context) -> anyhow::Result<()> {
 }
 
 fn address(context: &Context) -> Result<String, Failure> {
-    let answer = control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE)?;
+    let answer = control::ask_here(&context.layout, Request::Status, PATIENCE).map_err(|failure| {
+        match failure.exit == Exit::NotRunning && Lock::holder(&context.layout.state).is_none() {
+            true => Failure::new("Mathesar does not run")
+                .exit(Exit::NotRunning)
+                .help("start it: `mathesar start --open`"),
+            false => failure,
+        }
+    })?;
     Ok(answer.value["address"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Context, PATIENCE};
 use crate::control;
+use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::steps::{self, Download, Outlook, Serving, State};
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// What a launcher that runs does already is not to be done.
 pub(super) fn now(installation: &Installation) -> Vec<Outlook> {
-    let answer = control::ask(&installation.control_socket(), Request::Status, PATIENCE).ok();
+    let answer = control::ask_here(&installation.layout, Request::Status, PATIENCE).ok();
     let serving = answer.map(|answer| {
         let status = &answer.value;
         let pending = status["pending"].as_array().into_iter().flatten();
@@ -66,7 +67,7 @@ pub(super) fn text(outlook: &Outlook) -> String {
         download.sha256.iter().for_each(|digest| more("", format!("SHA-256 {digest}")));
     }
     outlook.writes.iter().for_each(|path| more("write", path.display().to_string()));
-    outlook.notes.iter().for_each(|note| more("note", note.clone()));
+    outlook.notes.iter().for_each(|note| more("note", cure::addressed(note).into_owned()));
     text
 }
 

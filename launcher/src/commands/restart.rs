@@ -1,12 +1,11 @@
 //! `mathesar restart`
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Context, note, verb};
-use crate::control;
+use crate::control::{self, Lock};
 use crate::failure::{Exit, Failure};
-use crate::layout::Scope;
+use crate::layout::{Layout, Scope};
 use crate::server::Listener;
 use crate::service_manager::Manager;
 use crate::serving::refused_over_the_wire;
@@ -32,27 +31,37 @@ const TO_TRY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     super::walking::refuse_under_way(&context.layout)?;
-    let socket = context.layout.run.join("control.sock");
+    let layout = &context.layout;
+    let manager = Manager::of(layout, &context.environment);
+    // One that hangs would be waited for as long as a restart may take. A service manager needs no answer to end it.
+    if let Err(failure) = control::ask_here(layout, Request::Status, super::PATIENCE)
+        && control::is_silent(&failure)
+        && !(args.everything && manager.is_active())
+    {
+        return Err(failure.into());
+    }
     if !args.everything {
-        match control::ask(&socket, Request::Reload, LONGEST) {
+        match control::ask_here(layout, Request::Reload, LONGEST) {
             Ok(_) => {
                 verb("Restarted", "the web server; nobody was refused");
                 return Ok(());
             }
-            Err(failure) if failure.exit == Exit::NotRunning => return super::start::start(context),
+            // With a launcher there, its settings would stay what they are.
+            Err(failure) if failure.exit == Exit::NotRunning && Lock::holder(&layout.state).is_none() => {
+                return super::start::start(context);
+            }
             Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => return Err(refusal.into()),
             Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
             Err(failure) => return Err(understood(failure).into()),
         }
     } else {
-        prove(&socket)?;
+        prove(layout)?;
     }
-    let manager = Manager::of(&context.layout, &context.environment);
     // The service's settings may be nobody else's to read.
     if context.layout.scope != Scope::System {
         let installation = context.installation(false)?;
         if !manager.is_active()
-            && let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE)
+            && let Ok(answer) = control::ask_here(layout, Request::Status, super::PATIENCE)
             && let Some(url) = answer.value["address"].as_str()
         {
             Listener::could_replace(url, installation.listen())?;
@@ -68,18 +77,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 }
 
 /// That what runs well would come back. One that hangs, or is too old for the question, is restarted all the same.
-fn prove(socket: &Path) -> Result<(), Failure> {
-    if let Err(failure) = control::ask(socket, Request::TryOut, TO_TRY)
+fn prove(layout: &Layout) -> Result<(), Failure> {
+    if let Err(failure) = control::ask_here(layout, Request::TryOut, TO_TRY)
         && is_refusal(&failure.to_string())
     {
         return Err(understood(failure));
     }
-    let answer = control::ask(socket, Request::Status, super::PATIENCE);
+    let answer = control::ask_here(layout, Request::Status, super::PATIENCE);
     if !answer.is_ok_and(|answer| answer.value["state"] == "running") {
         return Ok(());
     }
     // Another gunicorn beside the present one, with everything as it is now: visitors notice nothing.
-    match control::ask(socket, Request::Reload, LONGEST) {
+    match control::ask_here(layout, Request::Reload, LONGEST) {
         Err(failure) if failure.exit != Exit::NotRunning => {
             let said = failure.to_string();
             // What takes everything anew cannot be tried beside it.

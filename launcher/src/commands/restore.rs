@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 }
 
 fn answers(context: &Context) -> bool {
-    control::ask(&context.layout.run.join("control.sock"), Request::Status, PATIENCE).is_ok()
+    control::ask_here(&context.layout, Request::Status, PATIENCE).is_ok()
 }
 
 /// Root stops and starts the service; everything in between is the service's user's.

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     let begun = Instant::now();
     let socket = installation.control_socket();
-    let running = control::ask(&socket, Request::Status, PATIENCE).is_ok();
+    let running = control::ask_here(&installation.layout, Request::Status, PATIENCE).is_ok();
     let walked = walking::walk_with(installation, "rollback", &[Step::Database, Step::Release], |world| {
         world.for_admin = true
     })?;

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 pub(super) fn start(context: &Context) -> anyhow::Result<()> {
     let begun = Instant::now();
     let socket = context.layout.run.join("control.sock");
-    if let Ok(answer) = control::ask(&socket, Request::Status, super::PATIENCE) {
-        match answer.value["state"].as_str() {
+    match control::ask_here(&context.layout, Request::Status, super::PATIENCE) {
+        Ok(answer) => match answer.value["state"].as_str() {
             Some("running" | "degraded") => return already(context, &socket, answer.value),
             Some(state) if is_coming(state) => {
                 if wait_for_transaction(context)? {
@@ -64,7 +64,9 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
             }
             // It is going: waited for below, by us or by the service manager.
             _ => {}
-        }
+        },
+        Err(failure) if control::is_silent(&failure) => return Err(failure.exit(Exit::Refused).into()),
+        Err(_) => {}
     }
     let mut started = match Manager::of(&context.layout, &context.environment) {
         Manager::Nobody => {

@@ -10,6 +10,7 @@ use crate::backup::manifest::MadeBy;
 use crate::careful;
 use crate::config::{Outside, Severity};
 use crate::control::{self, Lock};
+use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::service_manager;
@@ -52,8 +53,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 /// Everything that can be told without waiting for anybody.
 pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
     let layout = &context.layout;
-    let (mut status, runs) = match control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE) {
+    let (mut status, runs) = match control::ask_here(layout, Request::Status, PATIENCE) {
         Ok(answer) => (running(answer.value), true),
+        Err(failure) if control::is_silent(&failure) => (hanging(context, &failure), true),
         Err(failure) if failure.exit == Exit::NotRunning => (stopped(context), false),
         Err(failure) => return Err(failure),
     };
@@ -77,7 +79,11 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
         "state": match external {
             true => Value::Null,
             false if under_way && status["state"] == "preparing" => json!("closed"),
-            false => status.get("services").and_then(|services| services.get("postgresql")).cloned().unwrap_or(json!("down")),
+            false => match status.get("services").and_then(|services| services.get("postgresql")) {
+                Some(told) => told.clone(),
+                // With nobody who watches it: started alone, or its launcher is gone or hangs.
+                None => json!(if crate::database::adopt(&folder.join("data")).is_some() { "up" } else { "down" }),
+            },
         },
     });
     // Scripts find the same names whether it runs or not.
@@ -144,6 +150,17 @@ fn running(value: Value) -> Map<String, Value> {
     }
 }
 
+/// There is a launcher, and it says nothing.
+fn hanging(context: &Context, failure: &Failure) -> Map<String, Value> {
+    let mut fields = stopped(context);
+    let pid = Lock::holder(&context.layout.state).and_then(|holder| holder.pid);
+    let cures = failure.helps().join("; ");
+    fields.insert("state".to_owned(), json!("degraded"));
+    fields.insert("message".to_owned(), json!(format!("{failure}; {cures}")));
+    fields.insert("pid".to_owned(), json!(pid));
+    fields
+}
+
 fn stopped(context: &Context) -> Map<String, Value> {
     let layout = &context.layout;
     let last = careful::read(&layout.state.join(LAST_RUN)).ok();
@@ -197,7 +214,7 @@ fn text(status: &Map<String, Value>) -> String {
         (Some("running"), _) | (_, None) => {}
         // What it was before is no reason.
         (_, Some(message)) if matches!(&*message, "running" | "degraded" | "preparing" | "starting") => {}
-        (_, Some(message)) => line("because", message),
+        (_, Some(message)) => line("because", cure::addressed(&message).into_owned()),
     }
     let transaction = &status["transaction"];
     if transaction["under_way"] == true {
@@ -211,7 +228,7 @@ fn text(status: &Map<String, Value>) -> String {
     }
     line("version", word("version").unwrap_or_else(|| "none is installed".to_owned()));
     for pending in status.get("pending").and_then(Value::as_array).into_iter().flatten() {
-        line("pending", careful::harmless(pending.as_str().unwrap_or_default()));
+        line("pending", careful::harmless(&cure::addressed(pending.as_str().unwrap_or_default())));
     }
     let database = &status["database"];
     let version = database["postgresql"].as_str().map(|version| format!(" {}", careful::harmless(version)));

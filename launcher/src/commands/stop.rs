@@ -39,8 +39,7 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
         manager.stop()?;
         return Ok(true);
     }
-    let socket = context.layout.run.join("control.sock");
-    let answer = match control::ask(&socket, Request::Stop, super::PATIENCE) {
+    let answer = match control::ask_here(&context.layout, Request::Stop, super::PATIENCE) {
         Ok(answer) => answer,
         Err(failure) if failure.exit == Exit::NotRunning => return leftover(context),
         Err(failure) => return Err(failure),

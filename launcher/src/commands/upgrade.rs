@@ -145,7 +145,7 @@ fn confirm(args: &Args) -> Result<(), Failure> {
 fn upgrade(installation: Installation, wanted: Wanted, current: Installed, file: bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     let socket = installation.control_socket();
-    let running = control::ask(&socket, Request::Status, PATIENCE).is_ok();
+    let running = control::ask_here(&installation.layout, Request::Status, PATIENCE).is_ok();
     let steps: &[Step] = if running { &[Step::Static] } else { &[Step::Static, Step::Database] };
     let walked = walking::walk_with(installation, "upgrade", steps, |world| {
         world.for_admin = true;
@@ -232,7 +232,7 @@ pub(super) fn cancelled_by_signals() -> Cancel {
 
 fn finish(installation: Installation) -> Result<(), Failure> {
     let socket = installation.control_socket();
-    let (all, left) = if control::ask(&socket, Request::Status, PATIENCE).is_ok() {
+    let (all, left) = if control::ask_here(&installation.layout, Request::Status, PATIENCE).is_ok() {
         let answer = follow(&socket, &Order::FinishSql)?;
         (answer["databases"].as_u64().unwrap_or_default(), answer["unfinished"].as_u64().unwrap_or_default())
     } else {

@@ -124,7 +124,7 @@ pub(super) fn refuse_under_way(layout: &Layout) -> Result<(), Failure> {
     let mut found = under_way(&layout.state)?;
     while found.is_some()
         && begun.elapsed() < TO_GO
-        && control::ask(&layout.run.join("control.sock"), Request::Status, PATIENCE).is_err()
+        && control::ask_here(layout, Request::Status, PATIENCE).is_err()
     {
         std::thread::sleep(Duration::from_millis(50));
         found = under_way(&layout.state)?;
@@ -138,20 +138,9 @@ pub(super) fn refuse_under_way(layout: &Layout) -> Result<(), Failure> {
     }
 }
 
-/// What a launcher that runs says of itself. One that has only just begun is given a moment to speak.
+/// What a launcher that runs says of itself.
 pub(super) fn answer(installation: &Installation) -> Option<Answer> {
-    const TO_SPEAK: Duration = Duration::from_secs(5);
-    let begun = Instant::now();
-    loop {
-        if let Ok(answer) = control::ask(&installation.control_socket(), Request::Status, PATIENCE) {
-            return Some(answer);
-        }
-        let holder = Lock::holder(&installation.layout.state).and_then(|holder| holder.verb);
-        if holder.as_deref() != Some("run") || begun.elapsed() >= TO_SPEAK {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    control::ask_here(&installation.layout, Request::Status, PATIENCE).ok()
 }
 
 /// A server of `mathesar db start`, with no launcher: used as it is, and left running.

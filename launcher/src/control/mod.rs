@@ -2,6 +2,7 @@
 //! `{"v":1,"do":"status"}` → `{"v":1,"ok":{…}}` or `{"v":1,"error":"…"}`.
 
 pub mod client;
+mod here;
 pub mod lock;
 pub mod order;
 mod server;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::supervise::Request;
 
 pub use client::{ask, follow, order};
+pub use here::{ask_here, is_silent};
 pub use lock::{Lock, at_work, silent};
 pub use order::{Begun, Order, Orders};
 pub use server::{Server, serve};

@@ -157,9 +157,13 @@ fn talk(stream: UnixStream, handle: &Handle, feed: &Feed, orders: &dyn Orders) {
     let request = match parse(&line) {
         Ok(Asked::Supervisor(request)) => request,
         Ok(Asked::Follow) => return tell_all(&stream, handle, feed),
+        Ok(Asked::Ordered(_)) if is_gone(&stream) => return,
         Ok(Asked::Ordered(order)) => return do_order(&stream, orders, &order),
         Err(why) => return answer(Err(why)),
     };
+    if request != Request::Status && is_gone(&stream) {
+        return;
+    }
     let (sender, receiver) = std::sync::mpsc::channel();
     handle.ask(request, Box::new(move |result| drop(sender.send(result))));
     // As long as the work takes; a supervisor that ends drops the sender.
@@ -169,6 +173,14 @@ fn talk(stream: UnixStream, handle: &Handle, feed: &Feed, orders: &dyn Orders) {
         let _ = stream.set_read_timeout(None);
         let _ = (&stream).read(&mut [0; 1]);
     }
+}
+
+/// Who asked has given up meanwhile, and said so: while this process was stopped, or the machine asleep. One that only writes
+/// no more still listens.
+fn is_gone(stream: &UnixStream) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut asked = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().contains(PollFlags::HUP)
 }
 
 /// The process still has to end what the preparation had started, which may take PostgreSQL a while.

@@ -22,6 +22,9 @@ pub(crate) const SUPERUSER_SECRET: &str = "database-superuser";
 pub(super) const SUPERUSER_PASSWORDS: &str = "database-superuser.pgpass";
 const REPLICATION_SECRET: &str = "database-replication";
 
+/// What a cluster of ours comes with, in the folder of secrets.
+pub(crate) const SECRETS: [&str; 3] = [SUPERUSER_SECRET, SUPERUSER_PASSWORDS, REPLICATION_SECRET];
+
 /// The OS user that the server runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {

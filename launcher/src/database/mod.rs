@@ -24,8 +24,8 @@ mod settings;
 mod status;
 mod url;
 
-pub(crate) use cluster::SUPERUSER_SECRET;
 pub use cluster::{Cluster, Owner, existing_major, os_user};
+pub(crate) use cluster::{SECRETS, SUPERUSER_SECRET};
 pub use conf::WRITES;
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;

@@ -46,7 +46,7 @@ impl Facts {
             ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
         let bundle = ca_file.clone().or_else(|| system.iter().map(PathBuf::from).find(|path| path.is_file()));
         let count = |path: PathBuf| {
-            let text = std::fs::read(path).ok()?;
+            let text = crate::careful::read_named(&path).ok()?;
             Some(String::from_utf8_lossy(&text).matches("-----BEGIN CERTIFICATE-----").count())
         };
         let set = |name: &str| environment.get(name).is_some();

@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
+use crate::parents::{self, Weak};
 
 pub(super) static PLACES: Entry = Entry {
     id: "places",
     group: Group::Places,
     title: "folders",
-    doc: "State, cache, run, log and media folders exist or can be made, belong to the user that Mathesar runs as, can be written, and nobody else can write there.",
+    doc: "State, cache, run, log and media folders exist or can be made, belong to the user that Mathesar runs as, can be written, and nobody else can write there or exchange them from above.",
 };
 pub(super) static CONFIG: Entry = Entry {
     id: "config-folder",
@@ -42,6 +43,8 @@ pub(super) struct Place {
     pub name: &'static str,
     pub path: PathBuf,
     pub state: State,
+    /// The folder above it from which others can exchange it.
+    pub weak: Option<Weak>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,11 +69,17 @@ impl Facts {
             places.push(("database socket", layout.database_socket.clone()));
         }
         places.dedup_by(|a, b| a.1 == b.1);
-        let place = |(name, path): (&'static str, PathBuf)| Place { name, state: state(&path), path };
+        let uid = installation.environment.uid;
+        let place = |(name, path): (&'static str, PathBuf)| Place {
+            name,
+            state: state(&path),
+            weak: parents::weak(&path, uid),
+            path,
+        };
         let mut config = vec![("settings", layout.config.clone())];
         config.extend(look.files.iter().map(|file| ("settings", file.clone())));
         Facts {
-            uid: installation.environment.uid,
+            uid,
             places: places.into_iter().map(place).collect(),
             config: config.into_iter().map(place).collect(),
         }
@@ -109,7 +118,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
 fn places(facts: &Facts) -> Check {
     let mut wrong: Vec<(String, String)> = Vec::new();
     let mut open: Vec<(String, String)> = Vec::new();
-    for Place { name, path, state } in &facts.places {
+    for Place { name, path, state, .. } in &facts.places {
         let shown = path.display();
         match state {
             State::Missing { writable: true, .. } => {}
@@ -143,6 +152,18 @@ fn places(facts: &Facts) -> Check {
             State::There { .. } => {}
         }
     }
+    // Mostly they lie together; one cure then helps all.
+    for weak in facts
+        .places
+        .iter()
+        .filter(|place| !may_be_foreign(place.name))
+        .filter_map(|place| place.weak.as_ref())
+    {
+        let cure = weak.cure(facts.uid);
+        if !open.iter().any(|(_, known)| *known == cure) {
+            open.push((format!("{weak}, and may exchange what lies below"), cure));
+        }
+    }
     let check = match (wrong.is_empty(), open.is_empty()) {
         (true, true) => return PLACES.ok("there, or can be made, and ours alone"),
         (false, _) => PLACES.problem(lines(&wrong)),
@@ -165,7 +186,7 @@ fn lines(all: &[(String, String)]) -> String {
 }
 
 fn config(facts: &Facts) -> Check {
-    for Place { path, state, .. } in &facts.config {
+    for Place { path, state, weak, .. } in &facts.config {
         let shown = path.display();
         match state {
             State::There { readable: false, .. } => {
@@ -183,6 +204,12 @@ fn config(facts: &Facts) -> Check {
                 return CONFIG
                     .warning(format!("{shown} belongs to user {uid}, who is neither root nor Mathesar's"))
                     .cure(format!("`sudo chown root {shown}`"));
+            }
+            State::There { .. } if let Some(weak) = weak => {
+                return CONFIG
+                    .warning(format!("{weak}, and may exchange {shown}"))
+                    .cause("who can exchange the settings runs programs as Mathesar's user")
+                    .cure(weak.cure(facts.uid));
             }
             State::There { .. } | State::Missing { .. } => {}
         }

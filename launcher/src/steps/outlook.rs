@@ -15,6 +15,7 @@ use crate::app::{digest, python, static_files, tools};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::layout::Scope;
+use crate::secrets::{FINGERPRINT, SECRET_KEY};
 use crate::transaction::{Journal, Stage};
 
 use cluster::{cluster, database, postgresql};
@@ -133,6 +134,7 @@ fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
     let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));
     let mut folders =
         vec![layout.state.clone(), layout.cache.clone(), layout.run.clone(), installation.media()];
+    folders.extend(layout.logs.clone());
     folders.retain(|folder| !folder.is_dir());
     outlook.writes = folders;
     let mut what = Vec::new();
@@ -140,12 +142,14 @@ fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
         outlook.writes.push(file);
         what.push("write a commented mathesar.conf");
     }
-    if installation.secrets.read(crate::secrets::SECRET_KEY).ok().flatten().is_none()
+    if installation.secrets.read(SECRET_KEY).ok().flatten().is_none()
         && !installation.set_by_someone("app.secret-key")
         && !installation.set_by_someone("app.secret-key-file")
     {
-        outlook.writes.push(installation.secrets.folder().join(crate::secrets::SECRET_KEY));
+        outlook.writes.push(installation.secrets.folder().join(SECRET_KEY));
         what.push("make the secrets");
+        // It tells whether a key is the one that the data were made with.
+        outlook.writes.push(installation.secrets.folder().join(FINGERPRINT));
     }
     if !outlook.writes.is_empty() {
         outlook.state = State::Do;
@@ -317,14 +321,17 @@ fn migrate(installation: &Installation) -> Result<Outlook, Failure> {
     let done = to_run(installation)?.is_some_and(|release| {
         std::fs::read_to_string(&stamp).is_ok_and(|text| text.contains(&format!("\"{}\"", release.id)))
     });
-    Ok(match done {
-        true => Outlook::new(Step::Migrate, State::Done, "were migrated by this release; looked at again"),
-        false => Outlook::new(
+    if done {
+        return Ok(Outlook::new(
             Step::Migrate,
-            State::Do,
-            "create or update Mathesar's tables (python -m mathesar.install)",
-        ),
-    })
+            State::Done,
+            "were migrated by this release; looked at again",
+        ));
+    }
+    let text = "create or update Mathesar's tables (python -m mathesar.install)";
+    let mut outlook = Outlook::new(Step::Migrate, State::Do, text);
+    outlook.writes.push(stamp);
+    Ok(outlook)
 }
 
 fn activate(installation: &Installation) -> Result<Outlook, Failure> {

@@ -14,6 +14,7 @@ use crate::database::{self, Origin};
 use crate::failure::Failure;
 use crate::installation::private_folder;
 use crate::layout::Scope;
+use crate::parents;
 use crate::progress::Progress;
 
 /// In the state folder: the release that the tables were last migrated by, and what was applied then.
@@ -45,6 +46,14 @@ impl World {
         }
         for folder in [&layout.state, &layout.cache, &layout.run] {
             private_folder(folder)?;
+        }
+        let uid = self.installation.environment.uid;
+        if let Some(weak) = parents::weak(&layout.state, uid) {
+            progress.note(&format!(
+                "{weak}: whoever can do so may exchange {}; {}",
+                layout.state.display(),
+                weak.cure(uid)
+            ));
         }
         self.installation.make_media()?;
         // In system mode mathesar.conf is the package's, and the service writes nothing in /etc.

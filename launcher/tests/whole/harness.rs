@@ -244,8 +244,20 @@ impl Home {
         command
     }
 
+    /// Cures bear the options of the test's own; what it compares with does not.
     pub fn mathesar(&self, args: &[&str]) -> Output {
-        run(self.launcher(args))
+        let output = run(self.launcher(args));
+        Output {
+            stdout: self.without_options(&output.stdout),
+            stderr: self.without_options(&output.stderr),
+            ..output
+        }
+    }
+
+    fn without_options(&self, text: &str) -> String {
+        let options: String =
+            self.options.iter().map(|word| format!("{} ", word.to_string_lossy())).collect();
+        text.replace(&format!("mathesar {options}"), "mathesar ")
     }
 
     /// In a process group of its own, its words in files named by `name`.
@@ -256,7 +268,8 @@ impl Home {
 
     /// Standard error of a spawned one.
     pub fn words(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.path().join(format!("{name}.err"))).unwrap_or_default()
+        let path = self.folder.path().join(format!("{name}.err"));
+        self.without_options(&fs::read_to_string(path).unwrap_or_default())
     }
 
     #[track_caller]

@@ -10,13 +10,18 @@ use crate::terminal::{note, verb};
 ///
 /// On a terminal the password is asked for, and the name where none is given. Examples:
 ///
+///   mathesar admin create ada
 ///   mathesar admin create --username ada --password-file - < password.txt
 ///   mathesar admin create --generate > password.txt
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The new administrator's name; `admin` where it is neither given nor asked for
-    #[arg(long, value_name = "NAME")]
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// The same, as an option
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
     username: Option<String>,
 
     /// Their address, if Mathesar is to know one
@@ -28,9 +33,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
-    args.username.as_deref().map(super::check_name).transpose()?;
+    let given = args.username.as_ref().or(args.name.as_ref());
+    given.map(|name| super::check_name(name)).transpose()?;
     args.password.ordinary(context)?;
-    let username = match &args.username {
+    let username = match given {
         Some(name) => name.clone(),
         None if args.password.asks() => prompt::line("The administrator's user name", FIRST_ADMIN)?,
         None => FIRST_ADMIN.to_owned(),

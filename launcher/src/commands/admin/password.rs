@@ -23,7 +23,8 @@ pub(crate) struct Source {
     #[arg(long)]
     generate: bool,
 
-    /// Have Mathesar ask for another password at the next login; --generate does that anyway
+    /// Have Mathesar ask for another password at the next login, where its release can (where not, that is said); --generate does so
+    /// anyway
     #[arg(long)]
     one_time: bool,
 }

@@ -142,7 +142,7 @@ fn to_repair(
         },
         (version, _) => Some(store.find(version)?),
     };
-    let runs = || control::ask(&installation.control_socket(), Request::Status, PATIENCE).is_ok();
+    let runs = || control::ask_here(&installation.layout, Request::Status, PATIENCE).is_ok();
     if release.as_ref().is_some_and(|release| release.current) && runs() {
         return Err(Failure::new("Mathesar runs from these files").exit(Exit::Refused).help(
             "stop it first: `mathesar stop`, then `mathesar app install --again`, then `mathesar start`",

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Ok(());
     }
     // A release that is being installed, and will be the current one, looks like one that is not needed.
-    let _lock = match control::ask(&installation.control_socket(), Request::Status, PATIENCE) {
+    let _lock = match control::ask_here(&installation.layout, Request::Status, PATIENCE) {
         Ok(answer) if matches!(answer.value["state"].as_str(), Some("running" | "degraded")) => None,
         Ok(_) => {
             return Err(Failure::new("Mathesar is being prepared, and may need what would be removed")

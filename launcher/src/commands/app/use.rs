@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         verb("Unchanged", format_args!("{} is the current release already", release.id));
         return Ok(());
     }
-    if control::ask(&installation.control_socket(), Request::Status, PATIENCE).is_ok() {
+    if control::ask_here(&installation.layout, Request::Status, PATIENCE).is_ok() {
         return Err(Failure::new("Mathesar runs")
             .exit(Exit::Refused)
             .help(format!("stop it first: `mathesar stop`, then `mathesar app use {}`", args.version))

@@ -51,20 +51,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         let object: Map<String, Value> = rows.iter().map(|row| (row.name.clone(), json_of(row))).collect();
         return super::super::print_json(&Value::Object(object));
     }
-    super::super::print(&rows.iter().map(|row| line(row, args.origin)).collect::<String>())
+    super::super::print(&lines(&rows, args.origin))
 }
 
-fn line(row: &Row, origin: bool) -> String {
-    let line = format!("{} = {}", row.name, row.value.to_toml());
-    match origin {
-        true => format!("{line:<44} # {}\n", row.origin),
+/// Origins stand below each other; one long value does not push all of them away.
+fn lines(rows: &[Row], origin: bool) -> String {
+    const FARTHEST: usize = 60;
+    let lines: Vec<String> =
+        rows.iter().map(|row| format!("{} = {}", row.name, row.value.to_toml())).collect();
+    let lengths = lines.iter().map(|line| line.chars().count());
+    let width = lengths.filter(|length| *length <= FARTHEST).max().unwrap_or_default();
+    let whole = |(line, row): (&String, &Row)| match origin {
+        true => format!("{line:<width$} # {}\n", row.origin),
         false => format!("{line}\n"),
-    }
+    };
+    lines.iter().zip(rows).map(whole).collect()
 }
 
 /// As `config show --origin` prints it.
 pub(crate) fn listing(config: &Config) -> String {
-    rows(config).iter().map(|row| line(row, true)).collect()
+    lines(&rows(config), true)
 }
 
 fn begins(name: &str, prefix: &str) -> bool {

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
 
 /// How the launcher that runs says it is; none: none runs.
 fn launcher(installation: &Installation) -> Result<Option<String>, Failure> {
-    match control::ask(&installation.control_socket(), Request::Status, PATIENCE) {
+    match control::ask_here(&installation.layout, Request::Status, PATIENCE) {
         Ok(answer) => Ok(Some(answer.value["state"].as_str().unwrap_or_default().to_owned())),
         Err(failure) if failure.exit == Exit::NotRunning => Ok(None),
         Err(failure) => Err(failure),

@@ -43,7 +43,7 @@ pub(super) fn secrets(installation: &Installation, files: &[PathBuf]) -> Vec<Str
 }
 
 fn lines(path: Option<PathBuf>) -> Vec<String> {
-    let bytes = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let bytes = path.and_then(|path| crate::careful::read_named(&path).ok()).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
 }
 

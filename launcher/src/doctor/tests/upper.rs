@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{Broken, NOT_CHECKED, PROBLEM, WARNING, break_each};
 use crate::app::store::Differences;
 use crate::doctor::{backup, disk, network, places, release, secrets, settings};
+use crate::parents::{Weak, Why};
 
 const GB: u64 = 1_000_000_000;
 
@@ -69,7 +70,8 @@ pub fn network() -> Vec<Broken> {
 pub fn places() -> Vec<Broken> {
     use places::State;
     const THERE: State = State::There { folder: true, uid: 7, mode: 0o700, writable: true, readable: true };
-    let place = |name, path: &str| places::Place { name, path: path.into(), state: THERE };
+    let place = |name, path: &str| places::Place { name, path: path.into(), state: THERE, weak: None };
+    const WEAK: fn() -> Option<Weak> = || Some(Weak { folder: "/srv".into(), why: Why::Everybody(0o777) });
     let good = places::Facts {
         uid: 7,
         places: vec![place("state", "/s"), place("cache", "/c")],
@@ -103,6 +105,8 @@ pub fn places() -> Vec<Broken> {
                 f.places[0].state =
                     State::There { folder: true, uid: 7, mode: 0o777, writable: true, readable: true };
             }),
+            ("places", "everybody may exchange the state folder", WARNING, |f| f.places[0].weak = WEAK()),
+            ("config-folder", "everybody may exchange it", WARNING, |f| f.config[0].weak = WEAK()),
             ("config-folder", "mathesar.conf is root's alone", PROBLEM, |f| {
                 f.config[1].state =
                     State::There { folder: false, uid: 0, mode: 0o600, writable: false, readable: false };

@@ -62,6 +62,7 @@ pub(super) fn cluster(installation: &Installation) -> Result<Outlook, Failure> {
     let text = format!("initdb with data checksums, locale {}", settings.locale);
     let mut outlook = Outlook::new(Step::Cluster, State::Do, text);
     outlook.writes.push(data);
+    outlook.writes.extend(database::SECRETS.map(|name| installation.secrets.folder().join(name)));
     Ok(outlook)
 }
 
@@ -82,6 +83,7 @@ pub(super) fn database(installation: &Installation) -> Result<Outlook, Failure> 
         settings.user_database
     );
     let mut outlook = Outlook::new(Step::Database, State::Do, text);
+    outlook.writes.push(installation.layout.database_socket.clone());
     outlook.notes.push(format!("as the user {}", database::os_user(rustix::process::geteuid().as_raw())?));
     Ok(outlook)
 }

@@ -36,7 +36,11 @@ pub(super) fn admin(installation: &Installation, serving: bool) -> Result<Outloo
             outlook
         }
         (false, Exposure::Loopback) => {
-            Outlook::new(Step::Admin, State::Done, "you make the first one in the browser, on this machine")
+            let text = match fresh {
+                true => "you make the first one in the browser, on this machine",
+                false => "nothing is done: where there is none yet, you make the first one in the browser",
+            };
+            Outlook::new(Step::Admin, State::Done, text)
         }
         (false, Exposure::Public(why)) if fresh => return Err(access::refusal(&why)),
         (false, Exposure::Public(_)) => {
@@ -69,5 +73,10 @@ pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> 
         .integer("server.workers")
         .map_or_else(|| crate::server::gunicorn::workers(processors, memory), |number| number as u32);
     let text = format!("start gunicorn on {} with {workers} workers", installation.listen());
-    Ok(Outlook::new(Step::Server, State::Do, text))
+    let mut outlook = Outlook::new(Step::Server, State::Do, text);
+    let layout = &installation.layout;
+    outlook.writes.push(layout.run.join("control.sock"));
+    outlook.writes.extend(layout.logs.as_ref().map(|logs| logs.join("mathesar.log")));
+    outlook.writes.push(layout.state.join(crate::serving::last::LAST_RUN));
+    Ok(outlook)
 }
