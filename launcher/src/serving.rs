@@ -1,6 +1,7 @@
 //! `mathesar run`: everything that `steps` prepares, then PostgreSQL and gunicorn under one supervisor.
 
 pub mod last;
+mod present;
 mod shown;
 mod tasks;
 mod tried;
@@ -22,6 +23,7 @@ use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor};
+use present::Present;
 pub use shown::refused_over_the_wire;
 use shown::{Shown, Watchers};
 use tasks::Tasks;
@@ -118,14 +120,13 @@ fn serve_alone(
         world.listen = listener.local_addr().map(|address| address.to_string());
     }
     let world = Arc::new(world);
-    let prepared = Arc::clone(&world);
-    let mut shown = Shown::new(installation, &world, &listener, &board, &sink);
+    let present = Present::new(&world);
+    let mut shown = Shown::new(installation, &present, &listener, &board, &sink);
     last::begun(&layout.state);
     // The page is there before anything is done.
     shown.show_page();
     let (served, coming) = (shown.served(), shown.coming());
-    let tasks =
-        Tasks::new(Arc::clone(&world), handle.clone(), served, coming, board.clone(), Arc::clone(&sink));
+    let tasks = Tasks::new(present.clone(), handle.clone(), served, coming, board.clone(), Arc::clone(&sink));
     let orders = Arc::new(tasks.clone());
     let _control = control::serve(&control_socket, lock, handle.clone(), feed.clone(), orders)?;
     tasks::by_itself(tasks.clone())?;
@@ -175,7 +176,7 @@ fn serve_alone(
             let failure = lock_of(&failed).take();
             Err(failure.unwrap_or_else(|| {
                 // gunicorn's own words are about Python's modules.
-                let advice = prepared.release().ok().and_then(|release| broken::advice(&release.path));
+                let advice = present.get().release().ok().and_then(|release| broken::advice(&release.path));
                 let failure = Failure::new(why).help("what happened: `mathesar logs`");
                 advice.into_iter().fold(failure, Failure::help)
             }))

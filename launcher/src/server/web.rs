@@ -22,6 +22,9 @@ use crate::supervise::{Cancel, Child, Exits, Service, Spec, orphans};
 /// A request that takes longer than this makes a probe fail; several have to before anything happens.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One that answers, and wrongly, is up: it may still be waiting for others, but not for as long as a start may take.
+const WRONG_ANSWERS: Duration = Duration::from_secs(30);
+
 pub(super) struct Running {
     child: Child,
     probes: PathBuf,
@@ -120,7 +123,8 @@ impl Web {
         let settings = self.settings();
         let (host, timeout) = (settings.host.clone(), settings.start_timeout);
         let running = self.spawn(&settings, exits)?;
-        let end = Instant::now() + timeout;
+        let mut end = Instant::now() + timeout;
+        let mut said = None;
         let gone = || running.child.status().is_some();
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -135,7 +139,13 @@ impl Web {
             if answer == Answer::Closed {
                 running.child.wait(Duration::from_secs(1));
             }
-            if let Some(why) = verdict(&answer, running.child.status(), cancel, left) {
+            if let Answer::Status(status) = answer {
+                if said.is_none() {
+                    end = end.min(Instant::now() + WRONG_ANSWERS);
+                }
+                said = Some(status);
+            }
+            if let Some(why) = verdict(&answer, said, running.child.status(), cancel, left) {
                 end_of(running, Duration::from_secs(2));
                 return Err(why);
             }
@@ -188,6 +198,7 @@ pub(super) fn spawn(
 
 fn verdict(
     answer: &Answer,
+    said: Option<u16>,
     ended: Option<std::process::ExitStatus>,
     cancel: &Cancel,
     left: Duration,
@@ -202,9 +213,9 @@ fn verdict(
         );
     }
     if left.is_zero() || *answer == Answer::Late {
-        let said = match answer {
-            Answer::Status(status) => format!("{PROBE_PATH} answers {status}"),
-            _ => format!("{PROBE_PATH} does not answer"),
+        let said = match said {
+            Some(status) => format!("{PROBE_PATH} answers {status}"),
+            None => format!("{PROBE_PATH} does not answer"),
         };
         return Some(
             Failure::new(format!("gunicorn does not become ready: {said}"))
@@ -331,5 +342,21 @@ impl Service for Web {
             let grace = running.grace;
             end_of(running, grace);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_answered_is_told_where_it_never_becomes_ready() {
+        let why = |said| {
+            verdict(&Answer::Late, said, None, &Cancel::default(), Duration::ZERO).unwrap().to_string()
+        };
+        assert_eq!(why(Some(500)), "gunicorn does not become ready: /auth/login/ answers 500");
+        assert_eq!(why(None), "gunicorn does not become ready: /auth/login/ does not answer");
+        let soon = verdict(&Answer::Status(500), Some(500), None, &Cancel::default(), Duration::from_secs(1));
+        assert!(soon.is_none());
     }
 }

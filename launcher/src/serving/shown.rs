@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::lock_of;
+use super::present::Present;
 use super::tasks::SOON;
 use super::tried;
 use crate::failure::{Exit, Failure};
@@ -73,7 +74,7 @@ impl Coming {
 pub(super) struct Shown {
     /// As it was at the start.
     installation: Installation,
-    world: Arc<World>,
+    present: Present,
     listener: Arc<Listener>,
     board: Board,
     sink: Arc<dyn Sink>,
@@ -87,7 +88,7 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(
         installation: Installation,
-        world: &Arc<World>,
+        present: &Present,
         listener: &Arc<Listener>,
         board: &Board,
         sink: &Arc<dyn Sink>,
@@ -96,12 +97,12 @@ impl Shown {
         let first = installation.fingerprint();
         Shown {
             installation,
-            world: Arc::clone(world),
+            present: present.clone(),
             listener: Arc::clone(listener),
             board: board.clone(),
             sink: Arc::clone(sink),
             page: None,
-            served: Served::default(),
+            served: present.served.clone(),
             coming: Coming::default(),
             since: SystemTime::now(),
             first,
@@ -209,14 +210,14 @@ impl Hooks for Shown {
         if self.served.get().is_none() {
             return Ok(());
         }
-        let world = World::like(now, &self.world)?;
+        let world = World::like(now, &self.present.get())?;
         tried::everything(&world, &self.listener).map_err(refused)
     }
 
     fn reload(&mut self) -> Result<(), Failure> {
         let now = self.installation.again()?;
         let deep = Fingerprint::beyond_the_web_server(&self.first.changes(&now.fingerprint()));
-        let (served, world) = (self.served.get(), World::like(now, &self.world)?);
+        let (served, world) = (self.served.get(), World::like(now, &self.present.get())?);
         if served.is_some() {
             let tried = match deep.is_empty() {
                 true => tried::web_server(&world),
@@ -239,11 +240,13 @@ impl Hooks for Shown {
             return Err(Failure::new("it is still being prepared"));
         };
         *lock_of(&settings) = crate::web_settings::gunicorn(&world)?;
+        self.present.next(world);
         Ok(())
     }
 
     fn status(&self) -> Map<String, Value> {
         let mut fields = Map::new();
+        let world = self.present.get();
         let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         fields.insert("address".to_owned(), json!(self.listener.url()));
         fields.insert("since".to_owned(), json!(unix(self.since)));
@@ -251,13 +254,13 @@ impl Hooks for Shown {
         fields.insert("pending".to_owned(), json!(self.pending()));
         fields.insert("coming".to_owned(), json!(*lock_of(&self.coming.0)));
         // As it is in force; the files may name another one by now.
-        fields.insert("external".to_owned(), json!(self.world.installation.is_external()));
-        let release = self.world.release().ok();
+        fields.insert("external".to_owned(), json!(world.installation.is_external()));
+        let release = world.release().ok();
         fields.insert("version".to_owned(), json!(release.as_ref().map(|release| &release.version)));
         fields.insert("release".to_owned(), json!(release.map(|release| release.id)));
         let workers = self.served.get().map(|(settings, _)| lock_of(&settings).workers);
         fields.insert("workers".to_owned(), json!(workers));
-        if let Some(cluster) = self.world.cluster() {
+        if let Some(cluster) = world.cluster() {
             fields.insert("postgresql".to_owned(), json!(cluster.binaries.version));
         }
         fields

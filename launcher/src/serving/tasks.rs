@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::lock_of;
+use super::present::Present;
 use super::shown::{Coming, Served};
 use crate::control::{Begun, Order, Orders};
 use crate::failure::{Exit, Failure};
 use crate::server::Board;
-use crate::steps::{Event, Feed, Kind, Step, Watcher, World, stage};
+use crate::steps::{Event, Feed, Kind, Step, Watcher, stage};
 use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::supervisor::Handle;
@@ -25,7 +26,7 @@ pub(super) const SOON: &str = " It will be here in a moment.";
 pub(super) struct Tasks(Arc<Inner>);
 
 struct Inner {
-    world: Arc<World>,
+    present: Present,
     handle: Handle,
     served: Served,
     coming: Coming,
@@ -38,7 +39,7 @@ struct Inner {
 
 impl Tasks {
     pub(super) fn new(
-        world: Arc<World>,
+        present: Present,
         handle: Handle,
         served: Served,
         coming: Coming,
@@ -46,7 +47,7 @@ impl Tasks {
         sink: Arc<dyn Sink>,
     ) -> Tasks {
         Tasks(Arc::new(Inner {
-            world,
+            present,
             handle,
             served,
             coming,
@@ -129,15 +130,16 @@ impl Inner {
         }
         let _leave = Leave(self);
         let watcher = Told { feed: feed.clone(), inner: self };
+        let world = &*self.present.get();
         match order {
             Order::Upgrade { to, hold } => {
-                let target = self.world.installation.store().find(to)?;
+                let target = world.installation.store().find(to)?;
                 let hold = hold.then(|| target.id.clone());
                 let version = target.version.clone();
-                let from = self.world.release()?.version;
+                let from = world.release()?.version;
                 self.board_text(&format!("It is being upgraded from {from} to {version}."));
                 let run = Run {
-                    world: &self.world,
+                    world,
                     target,
                     hold,
                     serving: self,
@@ -158,19 +160,12 @@ impl Inner {
                 Ok(json!({ "version": version, "from": from, "downtime": downtime, "unfinished": left }))
             }
             Order::Rollback { discard } => {
-                let from = self.world.release()?.version;
+                let from = world.release()?.version;
                 self.board_text("It goes back to before its last upgrade or restore.");
                 let (sink, cancel) = (Arc::clone(&self.sink), self.cancel.clone());
-                let done = Back {
-                    world: &self.world,
-                    serving: self,
-                    watcher: &watcher,
-                    sink,
-                    cancel,
-                    discard: *discard,
-                }
-                .run()?;
-                let version = self.world.release()?.version;
+                let done = Back { world, serving: self, watcher: &watcher, sink, cancel, discard: *discard }
+                    .run()?;
+                let version = world.release()?.version;
                 self.sink.line("launcher", &format!("went back from {from} to {version}"));
                 Ok(json!({
                     "version": version, "from": from, "downtime": done.downtime.map(|time| time.as_secs_f64()),
@@ -178,7 +173,7 @@ impl Inner {
             }
             Order::FinishSql => {
                 let databases = stage(&watcher, Step::Sql, |progress| {
-                    upgrade::finish_sql(&self.world, Sql::All, &self.cancel, &self.sink, progress)
+                    upgrade::finish_sql(world, Sql::All, &self.cancel, &self.sink, progress)
                 })?;
                 let left = databases.iter().filter(|one| one.why.is_some()).count();
                 Ok(json!({ "databases": databases.len(), "unfinished": left }))
@@ -209,7 +204,7 @@ impl Serving for Inner {
     fn resume(&self) -> Result<(), Failure> {
         if let Some((settings, _)) = self.served.get() {
             *settings.lock().unwrap_or_else(PoisonError::into_inner) =
-                crate::web_settings::gunicorn(&self.world)?;
+                crate::web_settings::gunicorn(&self.present.get())?;
         }
         self.ask(Request::Resume)
     }
@@ -253,7 +248,7 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
         let inner = &tasks.0;
         let _over = Over(&inner.coming);
         // What will be done as soon as it serves is said from the beginning.
-        if let Ok(Some((_, id))) = upgrade::automatic::coming(&inner.world) {
+        if let Ok(Some((_, id))) = upgrade::automatic::coming(&inner.present.get()) {
             inner.coming.set(Some(id));
         }
         while !inner.handle.has_run() {
@@ -262,7 +257,8 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
             }
             drop(inner.handle.next_phase(Some(inner.handle.snapshot().phase), Duration::from_secs(5)));
         }
-        let state = &inner.world.installation.layout.state;
+        let world = inner.present.get();
+        let state = &world.installation.layout.state;
         if crate::transaction::Pending::read(state).others
             && let Err(failure) = tasks.do_now(&Order::FinishSql)
         {
@@ -271,10 +267,10 @@ pub(super) fn by_itself(tasks: Tasks) -> Result<(), Failure> {
         /// Without a network it is tried again after this.
         const AGAIN: Duration = Duration::from_secs(3600);
         loop {
-            let prepared = upgrade::automatic::coming(&inner.world).and_then(|coming| {
+            let prepared = upgrade::automatic::coming(&inner.present.get()).and_then(|coming| {
                 inner.coming.set(coming.as_ref().map(|(_, id)| id.clone()));
                 let Some((installation, id)) = coming else { return Ok(None) };
-                upgrade::automatic::prepare(installation, &inner.world, &inner.sink, &inner.cancel)?;
+                upgrade::automatic::prepare(installation, &inner.present.get(), &inner.sink, &inner.cancel)?;
                 Ok(Some(id))
             });
             match prepared {

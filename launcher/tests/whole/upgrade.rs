@@ -229,8 +229,10 @@ fn a_newer_release_takes_over_while_somebody_writes() {
 #[test]
 fn a_release_that_fails_is_taken_back_while_somebody_writes() {
     let Some(home) = Home::prepared() else { return };
-    home.conf("[upgrade]\nmigrate-timeout = \"6s\"\nhealth-timeout = \"5s\"\n");
     home.ok(&["start"]);
+    // Brought into force by a restart: neither the upgrade nor its way back may take them back.
+    home.conf("[upgrade]\nmigrate-timeout = \"6s\"\nhealth-timeout = \"5s\"\n[server]\nworkers = 1\n");
+    home.ok(&["restart"]);
     let table = fill(&home);
     let before = precious(&home);
     for (variant, cause) in [
@@ -261,6 +263,7 @@ fn a_release_that_fails_is_taken_back_while_somebody_writes() {
             (&json!("1.0.0"), &json!("running")),
             "{status:#}"
         );
+        assert_eq!((&status["workers"], &status["pending"][1]), (&json!(1), &json!(null)), "{status:#}");
         assert_eq!(precious(&home), before, "{variant}");
         rita_reads(&home, &table);
         assert_eq!(
