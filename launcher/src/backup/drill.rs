@@ -83,14 +83,23 @@ pub fn verify(
 
     let server = match manifest.kind {
         Kind::Physical => {
-            let data = folder.join("cluster");
             let outcome = match sound::cluster(&binaries, &folder)? {
                 Verified::Yes => Outcome::Good("every file is as it was copied".to_owned()),
                 Verified::NotRun(why) => Outcome::NotRun(why),
             };
             parts.push(("pg_verifybackup", outcome));
             progress.start("Starting a PostgreSQL on it");
-            Scratch::start(&binaries, &data, &above, Durability::ThrownAway, limit)?
+            let server = sound::server(&binaries, &folder, &above, Durability::ThrownAway, limit)?;
+            parts.push((
+                "superuser",
+                match server.by_password() {
+                    true => Outcome::Good("its password opens the database".to_owned()),
+                    false => Outcome::NotRun(
+                        "its password is not in the backup; a restore sets a new one".to_owned(),
+                    ),
+                },
+            ));
+            server
         }
         Kind::Logical => logical::restore(&binaries, &folder, &was, &staging, limit, progress)?,
     };

@@ -2,13 +2,16 @@
 //! good what the other refuses.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::base::{self, Verified};
 use super::manifest::Manifest;
 use crate::app::store;
-use crate::database::Binaries;
+use crate::database::{
+    Binaries, Durability, REPLICATION_SECRET, SUPERUSER_SECRET, Scratch, superuser_password,
+};
 use crate::failure::{Exit, Failure};
-use crate::secrets::{self, SECRET_KEY};
+use crate::secrets::{self, FINGERPRINT, SECRET_KEY};
 
 /// What is taken from an archive's `release/`.
 pub const OF_RELEASE: [&str; 4] = ["app.lock", "installed.json", "tree", "tree.sha256"];
@@ -22,9 +25,44 @@ pub fn cluster(binaries: &Binaries, folder: &Path) -> Result<Verified, Failure> 
         .map_err(|failure| failure.exit(Exit::Refused))
 }
 
+/// A server on its cluster that lets the launcher in as the real one will: by the password that is in the backup. One that starts on
+/// nothing but trust would tell nothing of that.
+pub fn server(
+    binaries: &Binaries,
+    folder: &Path,
+    place: &Path,
+    durability: Durability,
+    limit: Duration,
+) -> Result<Scratch, Failure> {
+    let secrets = folder.join("secrets");
+    // Mathesar's own role has none: it comes in as the service's user.
+    let password = superuser_password(&secrets)?;
+    // It is set anew by this one, whatever it was; but there has to be something that it can be set to.
+    secrets::read_file(&secrets.join(REPLICATION_SECRET))?;
+    let server =
+        Scratch::start_by(password.as_ref(), binaries, &folder.join("cluster"), place, durability, limit)?;
+    match server.sql("postgres", "SELECT 1;") {
+        Ok(_) => Ok(server),
+        Err(failure) => Err(Failure::new(format!(
+            "the password of the database's superuser in the backup does not open its cluster: \
+             `secrets/{SUPERUSER_SECRET}` is not the one that it was made with"
+        ))
+        .cause(failure)
+        .exit(Exit::Refused)
+        .help("see which others there are: `mathesar backup list`")),
+    }
+}
+
 /// Without the right key every stored password is lost.
 pub fn key(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
     let wrong = |what: &str| Err(Failure::new(what).exit(Exit::Refused));
+    // Which the key is compared with at every start.
+    let kept = secrets::read_file(&folder.join("secrets").join(FINGERPRINT))?;
+    if kept.is_some_and(|kept| manifest.secret_key_fingerprint.as_deref() != Some(kept.expose())) {
+        return wrong(
+            "the fingerprint in the backup is that of another secret key than the data were made with",
+        );
+    }
     match secrets::read_file(&folder.join("secrets").join(SECRET_KEY))? {
         None => wrong("the secret key is not in the backup"),
         Some(key) if manifest.secret_key_fingerprint.as_ref() != Some(&secrets::fingerprint(&key)) => {
@@ -79,6 +117,11 @@ mod tests {
         assert!(said(&manifest).unwrap_err().contains("another than the data were made with"));
         manifest.secret_key_fingerprint = Some(secrets::fingerprint(&secrets::Secret::new("key")));
         said(&manifest).unwrap();
+        let kept = root.path().join("secrets").join(FINGERPRINT);
+        fs::write(&kept, manifest.secret_key_fingerprint.as_deref().unwrap()).unwrap();
+        said(&manifest).unwrap();
+        fs::write(&kept, "that of another").unwrap();
+        assert!(said(&manifest).unwrap_err().contains("is that of another secret key"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::secrets::{Secrets, private_folder, sync};
 pub(crate) const SUPERUSER_SECRET: &str = "database-superuser";
 /// The same once more, as libpq reads it.
 pub(super) const SUPERUSER_PASSWORDS: &str = "database-superuser.pgpass";
-const REPLICATION_SECRET: &str = "database-replication";
+pub(crate) const REPLICATION_SECRET: &str = "database-replication";
 
 /// What a cluster of ours comes with, in the folder of secrets.
 pub(crate) const SECRETS: [&str; 3] = [SUPERUSER_SECRET, SUPERUSER_PASSWORDS, REPLICATION_SECRET];

@@ -25,7 +25,7 @@ mod status;
 mod url;
 
 pub use cluster::{Cluster, Owner, existing_major, os_user};
-pub(crate) use cluster::{SECRETS, SUPERUSER_SECRET};
+pub(crate) use cluster::{REPLICATION_SECRET, SECRETS, SUPERUSER_SECRET};
 pub use conf::WRITES;
 pub use discover::{Binaries, Origin, Search};
 pub use distribution::Distribution;
@@ -34,6 +34,7 @@ pub use external::{External, Facts};
 pub use held::HeldLog;
 pub use provision::Provisioned;
 pub use psql::{identifier, literal};
+pub(crate) use regain::superuser_password;
 pub use running::{Running, ServerCommand, adopt};
 pub use scratch::{Durability, Scratch};
 pub use service::Postgres;

@@ -1,5 +1,7 @@
 //! A superuser's password that was lost: taken back from where else it stands, or set anew while no server runs.
 
+use std::path::Path;
+
 use super::SUPERUSER;
 use super::cluster::{Cluster, SUPERUSER_PASSWORDS, SUPERUSER_SECRET};
 use super::psql::{identifier, literal, password_in};
@@ -20,6 +22,15 @@ const SINGLE: &[&str] = &[
     "password_encryption=scram-sha-256",
 ];
 
+/// The password that a server on such data would be entered by, with secrets of its own in this folder; none: it would get a new one.
+pub(crate) fn superuser_password(folder: &Path) -> Result<Option<Secret>, Failure> {
+    Ok(secrets::read_file(&folder.join(SUPERUSER_SECRET))?.or_else(|| copied(folder)))
+}
+
+fn copied(folder: &Path) -> Option<Secret> {
+    careful::read_text(&folder.join(SUPERUSER_PASSWORDS)).ok().and_then(|text| password_in(&text))
+}
+
 impl Cluster {
     /// With the lock held, while no server runs: the superuser has a password that we know. Says what was done for that.
     pub(super) fn regain_superuser(&self) -> Result<Option<String>, Failure> {
@@ -27,9 +38,7 @@ impl Cluster {
             return Ok(None);
         }
         let place = self.secrets.folder().join(SUPERUSER_SECRET);
-        let copy = self.secrets.folder().join(SUPERUSER_PASSWORDS);
-        let known = careful::read_text(&copy).ok().and_then(|text| password_in(&text));
-        if let Some(password) = known {
+        if let Some(password) = copied(self.secrets.folder()) {
             self.secrets.keep(SUPERUSER_SECRET, &password)?;
             return Ok(Some(format!(
                 "{} was missing; taken back from {SUPERUSER_PASSWORDS} beside it",

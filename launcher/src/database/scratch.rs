@@ -11,11 +11,12 @@ use rustix::process::Signal;
 use super::conf;
 use super::discover::Binaries;
 use super::leftover::{PidFile, signal};
-use super::psql::{Psql, on_guard};
+use super::psql::{Psql, identifier, on_guard, password_file};
 use super::{PORT, SUPERUSER};
 use crate::app::files;
 use crate::failure::{Exit, Failure};
 use crate::process::Program;
+use crate::secrets::{Secret, Secrets};
 
 /// Longer ones are refused by the system: Linux allows 107 bytes, macOS 103.
 const LONGEST_SOCKET: usize = 100;
@@ -24,6 +25,8 @@ const BETWEEN: Duration = Duration::from_millis(5);
 const TO_END: Duration = Duration::from_secs(240);
 /// Of what the server said, this much is shown.
 const SHOWN_LINES: usize = 20;
+/// Who may come in: everybody who reaches it, as the folder of the socket is ours alone.
+const FREE: &str = "local all all trust\n";
 
 /// Whether what it writes has to outlast a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +46,26 @@ pub struct Scratch {
     /// Socket, rules and log.
     folder: PathBuf,
     superuser: String,
+    /// What the superuser comes in by, where anything is asked of it.
+    passwords: Option<PathBuf>,
 }
 
 impl Scratch {
     /// Starts a server on this data folder and waits until it answers; it has replayed its log then. `place`: where its socket
     /// goes, in a fresh folder, if the path is short enough. The folder's own rules of who may come in do not count.
     pub fn start(
+        binaries: &Binaries,
+        data: &Path,
+        place: &Path,
+        durability: Durability,
+        limit: Duration,
+    ) -> Result<Scratch, Failure> {
+        Scratch::start_by(None, binaries, data, place, durability, limit)
+    }
+
+    /// The same, and the launcher's superuser gets in by this password alone, as in the real server.
+    pub fn start_by(
+        password: Option<&Secret>,
         binaries: &Binaries,
         data: &Path,
         place: &Path,
@@ -65,12 +82,23 @@ impl Scratch {
             .exit(Exit::Refused));
         }
         let folder = socket_folder(place)?;
-        let started = Scratch::spawn(binaries, data, &folder, durability).map(|child| Scratch {
-            child,
-            binaries: binaries.clone(),
-            folder: folder.clone(),
-            superuser: SUPERUSER.to_owned(),
-        });
+        let rules = match password {
+            Some(_) => format!("local all {} scram-sha-256\n{FREE}", identifier(SUPERUSER)),
+            None => FREE.to_owned(),
+        };
+        let spawn = || -> Result<Scratch, Failure> {
+            let passwords = password
+                .map(|password| password_file(&Secrets::new(&folder, None, None), "passwords", password))
+                .transpose()?;
+            Ok(Scratch {
+                child: Scratch::spawn(binaries, data, &folder, &rules, durability)?,
+                binaries: binaries.clone(),
+                folder: folder.clone(),
+                superuser: SUPERUSER.to_owned(),
+                passwords,
+            })
+        };
+        let started = spawn();
         let mut scratch = started.inspect_err(|_| drop(files::remove_tree(&folder)))?;
         scratch.wait_ready(data, limit)?;
         Ok(scratch)
@@ -80,11 +108,11 @@ impl Scratch {
         binaries: &Binaries,
         data: &Path,
         folder: &Path,
+        rules: &str,
         durability: Durability,
     ) -> Result<Child, Failure> {
         let (hba, ident, log) = (folder.join("hba"), folder.join("ident"), folder.join("log"));
-        // The folder of the socket is ours alone.
-        write(&hba, "local all all trust\n")?;
+        write(&hba, rules)?;
         write(&ident, "")?;
         let log = fs::File::create_new(&log).map_err(|cause| Failure::io("write", &log, cause))?;
         let path = |path: &Path| path.to_string_lossy().into_owned();
@@ -187,6 +215,11 @@ impl Scratch {
         &self.folder
     }
 
+    /// Whether the superuser had to know its password.
+    pub fn by_password(&self) -> bool {
+        self.passwords.is_some()
+    }
+
     pub fn binaries(&self) -> &Binaries {
         &self.binaries
     }
@@ -214,7 +247,7 @@ impl Scratch {
             port: PORT,
             role: role.to_owned(),
             database: database.to_owned(),
-            passwords: None,
+            passwords: self.passwords.clone().filter(|_| role == SUPERUSER),
             user: None,
             variables: if role == self.superuser { vec![on_guard(self.binaries.major)] } else { Vec::new() },
         }

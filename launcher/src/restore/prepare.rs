@@ -1,6 +1,7 @@
 //! Everything that can be done before anybody has to wait: checks, unpacking, the release.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{settings, unpacked};
 use crate::app::store::{FROM_BACKUP, Installed, Store};
@@ -10,7 +11,7 @@ use crate::backup::base::Verified;
 use crate::backup::manifest::{Kind, Manifest};
 use crate::backup::room::{self, Need};
 use crate::backup::sound::{self, OF_RELEASE};
-use crate::database::Binaries;
+use crate::database::{Binaries, Durability};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::progress::Progress;
@@ -152,6 +153,7 @@ fn unpack(
     }
     sound::key(into, &manifest)?;
     fits(&settings::in_force(installation, into)?.0, &manifest)?;
+    opens(installation, binaries, into, progress)?;
     point("restore-unpacked");
     let store = installation.store();
     let release = match store.find(&manifest.app.id) {
@@ -162,6 +164,21 @@ fn unpack(
     let _lock = store.lock(progress)?;
     install::prepare(&release, &installation.pinned, &installation.app(), progress)?;
     Ok(Prepared { release: store.find(&manifest.app.id)?, manifest, digest })
+}
+
+/// That the launcher will get into the database, before anybody has to wait for it; it has replayed its log by then, too.
+fn opens(
+    installation: &Installation,
+    binaries: &Binaries,
+    into: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    progress.start("Starting a PostgreSQL on it");
+    let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
+    let place = into.parent().unwrap_or(into);
+    sound::server(binaries, into, place, Durability::Kept, limit)?.stop()?;
+    progress.done("Opened its database");
+    Ok(())
 }
 
 /// The release as the backup has it.

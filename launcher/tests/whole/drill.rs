@@ -47,6 +47,22 @@ fn what_a_restore_refuses_is_no_good_backup() {
     refused(&settings, "postgresql.auto.conf in the backup's cluster is another than was copied");
     let key = sealed(&|folder| fs::write(folder.join("secrets/secret-key"), "another\n").unwrap());
     refused(&key, "the secret key in the backup is another than the data were made with");
+    let superuser =
+        sealed(&|folder| fs::write(folder.join("secrets/database-superuser"), "another\n").unwrap());
+    refused(&superuser, "`secrets/database-superuser` is not the one that it was made with");
+    let without = sealed(&|folder| {
+        for name in ["database-superuser", "database-superuser.pgpass"] {
+            fs::remove_file(folder.join("secrets").join(name)).unwrap();
+        }
+    });
+    let output = home.ok(&["backup", "verify", &shown(&without)]);
+    assert!(output.stdout.contains("not run: its password is not in the backup"), "{}", output.stdout);
+    let replication =
+        sealed(&|folder| fs::write(folder.join("secrets/database-replication"), "two\nlines\n").unwrap());
+    refused(&replication, "secrets/database-replication must hold one line");
+    let kept =
+        sealed(&|folder| fs::write(folder.join("secrets/secret-key.fingerprint"), "another\n").unwrap());
+    refused(&kept, "is that of another secret key");
     let database = sealed(&|folder| {
         edit(&folder.join("manifest.json"), |manifest| manifest["internal_database"] = json!("elsewhere"));
     });

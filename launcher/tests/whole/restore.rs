@@ -330,7 +330,7 @@ fn killed_at_random_moments_of_a_restore() {
         witness.during(|| {
             let mut restore =
                 home.spawn("restore", &["restore", "--yes", "--without-backup", &shown(&backup)]);
-            let after = random.pause(5000);
+            let after = random.pause(8000);
             let killed = kill_everything(&home);
             println!("{number}: restore, Everything ({killed} processes) after {after} ms");
             restore.wait().unwrap();
