@@ -28,6 +28,8 @@ pub enum Outcome {
     /// Why not.
     NotRun(String),
     Bad(String),
+    /// So bad that no restore would take it, or that one takes it only in some places.
+    Refused(String),
 }
 
 /// What the drill has found.
@@ -46,9 +48,24 @@ pub struct Report {
     pub at: String,
 }
 
+impl Outcome {
+    pub fn wrong(&self) -> Option<&str> {
+        match self {
+            Outcome::Bad(why) | Outcome::Refused(why) => Some(why),
+            Outcome::Good(_) | Outcome::NotRun(_) => None,
+        }
+    }
+}
+
 impl Report {
+    /// Of one that is not good: as a restore would end for the same cause.
+    pub fn exit(&self) -> Exit {
+        let refused = self.parts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Refused(_)));
+        if refused { Exit::Refused } else { Exit::Failed }
+    }
+
     pub fn is_good(&self) -> bool {
-        self.parts.iter().all(|(_, outcome)| !matches!(outcome, Outcome::Bad(_)))
+        self.parts.iter().all(|(_, outcome)| outcome.wrong().is_none())
             && self.tables.iter().all(|(_, judgement)| judgement.is_good())
     }
 }
@@ -160,6 +177,7 @@ pub fn verify(
 fn outcome(result: Result<(), Failure>, good: &str) -> Outcome {
     match result {
         Ok(()) => Outcome::Good(good.to_owned()),
+        Err(failure) if failure.exit == Exit::Refused => Outcome::Refused(failure.whole()),
         Err(failure) => Outcome::Bad(failure.whole()),
     }
 }
@@ -187,7 +205,7 @@ fn application(installation: &Installation, manifest: &Manifest, folder: &Path, 
     match checks::databases(server) {
         Err(failure) => return Outcome::Bad(failure.whole()),
         Ok(all) if !all.contains(internal) => {
-            return Outcome::Bad(format!("its database {internal} is not in the backup"));
+            return Outcome::Refused(format!("its database {internal} is not in the backup"));
         }
         Ok(_) => {}
     }

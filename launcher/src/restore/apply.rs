@@ -9,7 +9,7 @@ use crate::app::files;
 use crate::app::store::Store;
 use crate::backup::manifest::Manifest;
 use crate::database::{Postgres, literal};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::installation::{Installation, private_folder};
 use crate::progress::Progress;
 use crate::steps::{MIGRATED, Step, Wanted, Watcher, World, stage, walk};
@@ -84,8 +84,10 @@ fn back(state: &Path, journal: &Journal, watcher: &dyn Watcher, why: &Failure) -
     point("restore-undo");
     let undone = stage(watcher, Step::Undo, |_| transaction::undo(state, journal));
     transaction::record(state, journal, "taken back", Some(&why.whole()));
+    // What was refused stays a refusal.
+    let exit = if why.exit == Exit::Refused { Exit::Refused } else { Exit::Failed };
     let failure = Failure::new(format!("the backup was not restored: {}", why.whole()));
-    let failure = why.helps().iter().fold(failure, |failure, help| failure.help(help.clone()));
+    let failure = why.helps().iter().fold(failure.exit(exit), |failure, help| failure.help(help.clone()));
     match undone {
         Ok(()) => {
             super::discard(state, &journal.id);

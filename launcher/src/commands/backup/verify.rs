@@ -9,7 +9,7 @@ use crate::backup::drill::{self, Outcome, Report};
 use crate::backup::staging;
 use crate::commands::Context;
 use crate::commands::app::handed;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::interrupt::Listening;
 use crate::terminal::{Terminal, time};
 use crate::user;
@@ -19,6 +19,9 @@ use crate::user;
 /// Unpacks it, starts a PostgreSQL on it that nobody else reaches, compares every table's rows with what was written down when the backup
 /// was made, and asks the application. Nothing of it stays, and what runs is left alone. A good one counts as verified from then on:
 /// `backup list`, `status` and `doctor` say so.
+///
+/// Ends with 4 where a restore would refuse the file for what is in it, and with 1 where something else is wrong: other rows than it should
+/// hold, say, or an application that does not work with it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which one: a file, a folder (the newest in it), or its name in the folder of backups; without it the newest
@@ -84,16 +87,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let bad: Vec<String> = report
         .parts
         .iter()
-        .filter_map(|(name, outcome)| match outcome {
-            Outcome::Bad(why) => Some(format!("{name}: {why}")),
-            _ => None,
-        })
+        .filter_map(|(name, outcome)| Some(format!("{name}: {}", outcome.wrong()?)))
         .chain(report.tables.iter().filter(|(_, judgement)| !judgement.is_good()).map(
             |(table, judgement)| format!("{}.{}.{}: {judgement}", table.database, table.schema, table.table),
         ))
         .collect();
     Err(Failure::new(format!("{} is not what was backed up", report.path.display()))
-        .exit(Exit::Failed)
+        .exit(report.exit())
         .cause(bad.join("\n             "))
         .help("make another one: `mathesar backup create`")
         .into())
@@ -121,7 +121,7 @@ fn text(report: &Report) -> String {
         text += &match outcome {
             Outcome::Good(what) => format!("{name:<16} ok: {what}\n"),
             Outcome::NotRun(why) => format!("{name:<16} not run: {why}\n"),
-            Outcome::Bad(why) => format!("{name:<16} WRONG: {why}\n"),
+            Outcome::Bad(why) | Outcome::Refused(why) => format!("{name:<16} WRONG: {why}\n"),
         };
     }
     let rows: u64 = report.tables.iter().map(|(table, _)| table.rows).sum();
@@ -144,7 +144,7 @@ fn to_json(report: &Report) -> Value {
             let (result, text) = match outcome {
                 Outcome::Good(text) => ("ok", text),
                 Outcome::NotRun(text) => ("not run", text),
-                Outcome::Bad(text) => ("wrong", text),
+                Outcome::Bad(text) | Outcome::Refused(text) => ("wrong", text),
             };
             json!({ "check": name, "result": result, "text": text })
         })
