@@ -140,7 +140,11 @@ pub fn verify(
     parts
         .push(("key", outcome(sound::key(&folder, &manifest), "it is the one that the data were made with")));
     let as_named = format!("every file is that of Mathesar {}", manifest.app.version);
-    parts.push(("release", outcome(sound::release(&folder, &manifest), &as_named)));
+    let release = match outcome(sound::release(&folder, &manifest), &as_named) {
+        Outcome::Refused(why) => Outcome::Refused(format!("{why}; {}", elsewhere(installation, &manifest))),
+        other => other,
+    };
+    parts.push(("release", release));
     let fits = crate::restore::fits_its_own(installation, &folder, &manifest);
     if manifest.kind == Kind::Physical {
         parts.push(("settings", outcome(fits, "the data can be read with them")));
@@ -180,6 +184,15 @@ fn outcome(result: Result<(), Failure>, good: &str) -> Outcome {
         Err(failure) if failure.exit == Exit::Refused => Outcome::Refused(failure.whole()),
         Err(failure) => Outcome::Bad(failure.whole()),
     }
+}
+
+/// What a release that is no release means for a restore.
+fn elsewhere(installation: &Installation, manifest: &Manifest) -> String {
+    let here = match installation.store().find(&manifest.app.id) {
+        Ok(_) => "as it is here",
+        Err(_) => "and here it is not",
+    };
+    format!("a restore works only where Mathesar {} is installed already, {here}", manifest.app.version)
 }
 
 fn portable(binaries: &Binaries, folder: &Path, checks: &Checks) -> Outcome {

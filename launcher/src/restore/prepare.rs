@@ -157,7 +157,17 @@ fn unpack(
     point("restore-unpacked");
     let store = installation.store();
     let release = match store.find(&manifest.app.id) {
-        Ok(there) => there,
+        Ok(there) => {
+            // Nothing is made of it here; elsewhere it would be refused, as the drill says.
+            if let Err(failure) = sound::release(into, &manifest) {
+                let version = &manifest.app.version;
+                progress.note(&format!(
+                    "{}; the Mathesar {version} that is installed here is used, and where none is, no restore takes this backup",
+                    failure.whole()
+                ));
+            }
+            there
+        }
         Err(_) => add(&store, &manifest, into, progress)?,
     };
     // So that nothing needs the network while nobody is served.

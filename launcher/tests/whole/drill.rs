@@ -75,6 +75,12 @@ fn what_a_restore_refuses_is_no_good_backup() {
     let output = home.mathesar(&["backup", "verify", &shown(&release)]);
     assert_eq!(output.status, 4, "{}", output.stderr);
     assert!(output.stderr.contains("manage.py: changed"), "{}", output.stderr);
+    let where_it_works = "a restore works only where Mathesar 1.0.0 is installed already, as it is here";
+    assert!(output.stderr.contains(where_it_works), "{}", output.stderr);
+    let output = home.ok(&["restore", "--yes", "--without-backup", &shown(&release)]);
+    let said = "manage.py: changed; the Mathesar 1.0.0 that is installed here is used";
+    assert!(output.stderr.contains(said), "{}", output.stderr);
+    assert_eq!(precious(&home), before);
     let Some(empty) = Home::installed() else { return };
     let moved = empty.folder().join("moved.tar.zst");
     fs::copy(&release, &moved).unwrap();
