@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::app::handed;
@@ -18,8 +18,9 @@ use crate::database::existing_major;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::interrupt::{self, Listening};
+use crate::layout::Scope;
 use crate::relay::Input;
-use crate::restore::{self, SETTINGS};
+use crate::restore::{self, SETTINGS, Settings};
 use crate::service_manager::Manager;
 use crate::supervise::Request;
 use crate::terminal::{Terminal, note, time, verb};
@@ -260,13 +261,12 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
     let applied = applied?;
     let version = &applied.manifest.app.version;
     verb("Restored", format_args!("Mathesar {version} and its data of {}", applied.manifest.created));
-    let beside = state.join(SETTINGS);
-    match applied.settings {
-        true => note("the backup's settings are in force here, too: `mathesar config show --origin`"),
-        false if beside.is_dir() => {
-            note(format_args!("the backup's settings are not in force; they lie in {}", beside.display()))
+    match &applied.settings {
+        Settings::InForce => {
+            note("the backup's settings are in force here, too: `mathesar config show --origin`")
         }
-        false => {}
+        Settings::Beside(why) => beside(context, why, &state.join(SETTINGS)),
+        Settings::None => {}
     }
     if applied.replaced {
         note(
@@ -282,4 +282,14 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
         note(format_args!("Mathesar {version} is held, the release that the backup is of; {then}"));
     }
     Ok(())
+}
+
+/// Nothing is taken from them by itself: how to.
+fn beside(context: &Context, why: &str, folder: &Path) {
+    let sudo = if context.layout.scope == Scope::System { "sudo " } else { "" };
+    let (own, folder) = (context.layout.config.display(), folder.display());
+    note(format_args!("the backup's settings are not in force, as {why}; they lie in {folder}"));
+    note(format_args!(
+        "what differs: `{sudo}diff -r {own} {folder}`; take over what you need: `{sudo}mathesar config set NAME VALUE`, then `{sudo}mathesar restart`"
+    ));
 }

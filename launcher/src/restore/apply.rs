@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{media, settings, unpacked};
+use super::{Settings, media, settings, unpacked};
 use crate::app::files;
 use crate::app::store::Store;
 use crate::backup::manifest::Manifest;
@@ -25,8 +25,7 @@ use crate::web_settings::gunicorn;
 #[derive(Debug)]
 pub struct Applied {
     pub manifest: Manifest,
-    /// The backup's settings are in force here now; otherwise they lie beside.
-    pub settings: bool,
+    pub settings: Settings,
     /// Its release is held, as it is not the one that this launcher brings.
     pub held: bool,
     /// There was a database before, which is kept aside.
@@ -47,7 +46,7 @@ pub fn apply(
     let text = std::fs::read(&path).map_err(|cause| Failure::io("read", &path, cause))?;
     let manifest = Manifest::parse(&text, &path)?;
     // As it will be.
-    let (there, takes_settings) = settings::in_force(installation, &folder)?;
+    let (there, brought) = settings::in_force(installation, &folder)?;
     let store = installation.store();
     let pinned = Store::id(&installation.pinned.version, &installation.pinned.sha256);
     let held = manifest.app.id != pinned;
@@ -58,7 +57,7 @@ pub fn apply(
     id.clone_into(&mut journal.id);
     // Nothing replaces it by itself: whoever restores an old one wants to see it first.
     journal.hold = held.then(|| manifest.app.id.clone());
-    journal.settings = takes_settings.then(|| installation.layout.config.clone());
+    journal.settings = (brought == Settings::InForce).then(|| installation.layout.config.clone());
     journal.write(&state)?;
     point("restore-open");
     let work = Work { installation: there, manifest: &manifest, watcher, sink, cancel };
@@ -76,7 +75,7 @@ pub fn apply(
         failure.help("the backup is in place all the same, and the next start tidies up: `mathesar start`")
     })?;
     let replaced = Part::Database.side(&state, id).join("old").exists();
-    Ok(Applied { manifest, settings: takes_settings, held, replaced })
+    Ok(Applied { manifest, settings: brought, held, replaced })
 }
 
 /// Everything as it was; the failure, with what became of it.

@@ -15,6 +15,7 @@ pub use crate::transaction::SETTINGS;
 pub use apply::{Applied, apply};
 pub(crate) use prepare::fits_its_own;
 pub use prepare::{Prepared, discard, look, prepare};
+pub use settings::Settings;
 
 /// Where a backup is unpacked: on the database's disk, so that its largest part needs no second copy.
 pub(crate) fn unpacked(state: &Path, id: &str) -> PathBuf {

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{settings, unpacked};
+use super::settings::{self, Brought};
+use super::unpacked;
 use crate::app::store::{FROM_BACKUP, Installed, Store};
 use crate::app::{files, install};
 use crate::backup::archive;
@@ -82,8 +83,8 @@ pub(crate) fn fits_its_own(
 ) -> Result<(), Failure> {
     let mut there = installation.again()?;
     match settings::of_backup(installation, folder) {
-        None => Ok(()),
-        Some(config) => {
+        Brought::Nothing | Brought::Unfit(_) => Ok(()),
+        Brought::Fitting(config) => {
             there.config = config;
             fits(&there, manifest)
         }

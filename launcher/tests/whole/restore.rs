@@ -115,7 +115,17 @@ fn another_place_and_another_release() {
     let copy = carry(&backup, &other);
     let output = other.ok(&["restore", &shown(&copy)]);
     assert!(output.stderr.contains("Mathesar 1.0.0 is held"), "{}", output.stderr);
-    assert!(output.stderr.contains("settings are not in force; they lie in"), "{}", output.stderr);
+    let own = shown(&other.layout.config_file());
+    let beside = shown(&other.layout.state.join("restored-settings"));
+    for said in [
+        format!(
+            "settings are not in force, as there are settings here already ({own}), which stay; they lie in {beside}"
+        ),
+        format!("`diff -r {} {beside}`", shown(&other.layout.config)),
+        "`mathesar config set NAME VALUE`".to_owned(),
+    ] {
+        assert!(output.stderr.contains(&said), "{said}: {}", output.stderr);
+    }
     let beside = other.layout.state.join("restored-settings/mathesar.conf");
     assert_eq!(fs::read(beside).unwrap(), fs::read(home.layout.config_file()).unwrap());
     home.ok(&["stop"]);
