@@ -9,9 +9,8 @@ use super::checks::{self, Checks, Judgement, Table};
 use super::create::GLOBALS;
 use super::manifest::{Kind, Manifest};
 use super::moment;
-use super::room::{self, Need};
 use super::staging::{self, Staging};
-use super::{archive, dumps, logical, sound};
+use super::{archive, dumps, logical, room, sound};
 use crate::app::environment;
 use crate::application;
 use crate::database::{Binaries, Durability, ROLE, Scratch};
@@ -87,7 +86,7 @@ pub fn verify(
         Kind::Logical => logical::scratch_binaries(installation, manifest.postgresql.major)?,
     };
     let above = staging::above(state);
-    room::check(&[Need { folder: &above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }])?;
+    room::to_unpack(&above, &manifest)?;
     let staging = Staging::new(state, "drill")?;
     let folder = staging.path().join("backup");
     progress.start("Unpacking the backup");

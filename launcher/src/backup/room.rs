@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::manifest::Manifest;
 use crate::failure::{Exit, Failure};
 use crate::terminal::size;
 
@@ -17,13 +18,28 @@ pub struct Need<'a> {
     pub what: &'static str,
 }
 
+/// What helps where an archive is to be unpacked.
+const ELSE: &str = "old backups and releases take room: `mathesar backup prune`, `mathesar app prune`";
+
+/// What an archive needs once it is unpacked: the drill and a restore ask the same, and say the same.
+pub fn to_unpack(above: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    let need = Need { folder: above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" };
+    check_for(&[need], ELSE)
+}
+
+/// The same of a file that comes in addition to what the archive says.
+pub(super) fn beyond(into: &Path, bytes: u64) -> Result<(), Failure> {
+    let what = "what the backup holds beyond what it says";
+    check_for(&[Need { folder: into, bytes, what }], ELSE)
+}
+
 /// Refuses where a disk has less free than is needed on it, all needs of one disk added up.
 pub fn check(needs: &[Need<'_>]) -> Result<(), Failure> {
     check_for(needs, "or put the backup elsewhere: `mathesar backup create --to DIR`")
 }
 
 /// The same, and what helps.
-pub fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
+fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
     for need in needs {
         let Some((device, free)) = disk(need.folder) else { continue };
         if is_read_only(need.folder) {
@@ -48,10 +64,11 @@ pub fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
 }
 
 fn too_little(folder: &Path, needed: u64, free: u64, needs: &[&Need<'_>]) -> Failure {
-    let parts: Vec<String> = needs
+    let parts = needs
         .iter()
-        .map(|need| format!("{} for {} in {}", size(need.bytes), need.what, need.folder.display()))
-        .collect();
+        .map(|need| format!("{} for {} in {}", size(need.bytes), need.what, need.folder.display()));
+    // Named, so that the parts make the whole.
+    let parts: Vec<String> = parts.chain([format!("{} that have to stay free", size(SPARE))]).collect();
     Failure::new(format!("there is too little room on the disk of {}", folder.display()))
         .cause(format!("about {} are needed and {} are free: {}", size(needed), size(free), parts.join(", ")))
         .exit(Exit::Refused)
@@ -84,6 +101,22 @@ pub fn same_disk(one: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
 
+    /// One sentence for one archive, whoever asks: what is needed is what its parts make together.
+    #[test]
+    fn the_parts_of_what_is_needed_make_the_whole() {
+        let folder = Path::new("/x");
+        let need = Need { folder, bytes: 43_000_000, what: "the archive" };
+        let said = too_little(folder, need.bytes + SPARE, 10_000_000, &[&need]).whole();
+        let numbers: Vec<f64> = said
+            .split(' ')
+            .zip(said.split(' ').skip(1))
+            .filter(|(_, unit)| unit.starts_with("MB"))
+            .filter_map(|(number, _)| number.parse().ok())
+            .collect();
+        let [needed, free, archive, spare] = numbers[..] else { panic!("{said}") };
+        assert!((needed - archive - spare).abs() < 1.5 && free < needed, "{said}");
+    }
+
     #[test]
     fn needs_of_one_disk_add_up() {
         let folder = tempfile::tempdir().unwrap();
@@ -96,6 +129,7 @@ mod tests {
         assert_eq!(refused.exit, Exit::Refused);
         let cause = std::error::Error::source(&refused).unwrap().to_string();
         assert!(cause.contains("are needed and") && cause.contains(&size(half)), "{cause}");
+        assert!(cause.contains(&format!("{} that have to stay free", size(SPARE))), "{cause}");
         assert!(same_disk(folder.path(), &folder.path().join("not/yet")));
     }
 }

@@ -10,7 +10,7 @@ use crate::app::{files, install};
 use crate::backup::archive;
 use crate::backup::base::Verified;
 use crate::backup::manifest::{Kind, Manifest};
-use crate::backup::room::{self, Need};
+use crate::backup::room;
 use crate::backup::sound::{self, OF_RELEASE};
 use crate::database::{Binaries, Durability};
 use crate::failure::{Exit, Failure};
@@ -113,10 +113,7 @@ pub fn prepare(
     }
     let into = unpacked(state, id);
     let above = into.parent().unwrap_or(state);
-    room::check_for(
-        &[Need { folder: above, bytes: manifest.unpacked_bytes, what: "the backup, unpacked" }],
-        "old backups and releases take room: `mathesar backup prune`, `mathesar app prune`",
-    )?;
+    room::to_unpack(above, &manifest)?;
     crate::installation::private_folder(above)?;
     let prepared = unpack(installation, path, &into, &binaries, progress);
     if prepared.is_err() {

@@ -40,6 +40,11 @@ fn what_a_restore_refuses_is_no_good_backup() {
     for (name, value, wanted) in manifests {
         refused(&with_manifest(&home, &backup, |manifest| manifest["app"][name] = value), wanted);
     }
+    let large =
+        with_manifest(&home, &backup, |manifest| manifest["unpacked_bytes"] = json!(43_000_000_000_000_u64));
+    refused(&large, "about 43000.03 GB are needed and");
+    refused(&large, "that have to stay free");
+    refused(&large, "`mathesar backup prune`, `mathesar app prune`");
     let sealed = |change: &dyn Fn(&Path)| sealed_anew(&home, &backup, |folder| change(folder));
     let settings = sealed(&|folder| {
         let path = folder.join("cluster/postgresql.auto.conf");

@@ -15,7 +15,7 @@ use super::trailer::damaged;
 use super::{ENTRIES, MANIFEST};
 use crate::app::unpack as release;
 use crate::backup::manifest::Manifest;
-use crate::backup::room::{self, Need};
+use crate::backup::room;
 use crate::failure::{Exit, Failure};
 
 pub(super) struct Unpacking<'a> {
@@ -60,15 +60,7 @@ impl Unpacking<'_> {
             Some(expected) => self.expected = expected,
             None => {
                 self.expected = 0;
-                let need = Need {
-                    folder: self.into,
-                    bytes: size,
-                    what: "what the backup holds beyond what it says",
-                };
-                room::check_for(
-                    &[need],
-                    "old backups and releases take room: `mathesar backup prune`, `mathesar app prune`",
-                )?;
+                room::beyond(self.into, size)?;
             }
         }
         Ok(size)
