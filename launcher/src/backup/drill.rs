@@ -95,6 +95,7 @@ pub fn verify(
     manifest.tell_what_is_missing(progress);
     let mut parts = vec![("digest", Outcome::Good(format!("sha256 {digest}")))];
     let was = Checks::read(&folder)?;
+    sound::kind(&folder, &manifest, &was)?;
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
 
     let server = match manifest.kind {

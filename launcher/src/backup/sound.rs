@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::base::{self, Verified};
-use super::manifest::Manifest;
+use super::checks::Checks;
+use super::manifest::{Kind, Manifest};
 use crate::app::store;
 use crate::database::{
     Binaries, Durability, REPLICATION_SECRET, SUPERUSER_SECRET, Scratch, superuser_password,
@@ -23,6 +24,21 @@ pub fn cluster(binaries: &Binaries, folder: &Path) -> Result<Verified, Failure> 
         .and_then(|()| base::same_settings(&data))
         .and_then(|()| base::verify(binaries, &data))
         .map_err(|failure| failure.exit(Exit::Refused))
+}
+
+/// It is of the kind that its manifest says. Another kind's is compared with what it cannot hold, and blamed for that.
+pub fn kind(folder: &Path, manifest: &Manifest, checks: &Checks) -> Result<(), Failure> {
+    let cluster = folder.join("cluster").symlink_metadata().is_ok();
+    // No dump brings a catalog's rows.
+    let catalog = checks.tables.iter().any(|table| table.schema == "pg_catalog");
+    let wrong = match manifest.kind {
+        Kind::Logical if cluster => "a copy made by pg_dump, and it holds a cluster",
+        Kind::Logical if catalog => "a copy made by pg_dump, and its checks.json is that of a cluster",
+        Kind::Physical | Kind::Logical => return Ok(()),
+    };
+    Err(Failure::new(format!("the backup's manifest was changed: it says that this is {wrong}"))
+        .exit(Exit::Refused)
+        .help("see which others there are: `mathesar backup list`"))
 }
 
 /// A server on its cluster that lets the launcher in as the real one will: by the password that is in the backup. One that starts on
@@ -122,6 +138,31 @@ mod tests {
         said(&manifest).unwrap();
         fs::write(&kept, "that of another").unwrap();
         assert!(said(&manifest).unwrap_err().contains("is that of another secret key"));
+    }
+
+    #[test]
+    fn a_kind_is_that_of_the_content() {
+        use crate::backup::checks::Table;
+        let root = tempfile::tempdir().unwrap();
+        let mut manifest = manifest();
+        let table = |schema: &str| Table {
+            database: "people".to_owned(),
+            schema: schema.to_owned(),
+            table: "pg_largeobject".to_owned(),
+            rows: 0,
+            checksum: String::new(),
+        };
+        let of = |schema: &str| Checks { tables: vec![table(schema)], ..Checks::default() };
+        manifest.kind = Kind::Logical;
+        kind(root.path(), &manifest, &of("public")).unwrap();
+        let failure = kind(root.path(), &manifest, &of("pg_catalog")).unwrap_err();
+        assert!(failure.to_string().contains("its checks.json is that of a cluster"), "{failure}");
+        assert_eq!(failure.exit, Exit::Refused);
+        fs::create_dir(root.path().join("cluster")).unwrap();
+        let failure = kind(root.path(), &manifest, &of("public")).unwrap_err();
+        assert!(failure.to_string().contains("and it holds a cluster"), "{failure}");
+        manifest.kind = Kind::Physical;
+        kind(root.path(), &manifest, &of("pg_catalog")).unwrap();
     }
 
     #[test]

@@ -75,6 +75,13 @@ fn what_a_restore_refuses_is_no_good_backup() {
     });
     refused(&database, "elsewhere");
 
+    let kind =
+        sealed(&|folder| edit(&folder.join("manifest.json"), |manifest| manifest["kind"] = json!("logical")));
+    let output = home.mathesar(&["backup", "verify", &shown(&kind)]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    let said = "it says that this is a copy made by pg_dump, and it holds a cluster";
+    assert!(output.stderr.contains(said) && !output.stderr.contains("pg_largeobject"), "{}", output.stderr);
+
     // Here it is installed, and a restore needs it not; elsewhere it would.
     let release = sealed(&|folder| fs::write(folder.join("release/tree/manage.py"), "other").unwrap());
     let output = home.mathesar(&["backup", "verify", &shown(&release)]);
