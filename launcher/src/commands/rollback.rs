@@ -11,7 +11,7 @@ use crate::supervise::Request;
 use crate::terminal::{Terminal, note, time, verb};
 use crate::transaction::Kept;
 use crate::upgrade::back::{self, Since};
-use crate::upgrade::{Back, Nobody};
+use crate::upgrade::{Back, Nobody, refusal};
 
 /// Go back to before the last upgrade or restore, application and data
 ///
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             let losses = back::losses(&walked.world, &cluster, &kept, &terminal.of(Step::Check));
             terminal.end();
             let (losses, rows) = losses?;
-            return Err(back::refusal(&losses, since.at_least(rows), &kept, &target.version).into());
+            return Err(refusal::refusal(&losses, since.at_least(rows), &kept, &target.version).into());
         }
     }
     terminal.end();

@@ -5,6 +5,7 @@ pub mod automatic;
 pub mod back;
 pub mod health;
 pub mod preflight;
+pub mod refusal;
 pub mod releases;
 mod run;
 pub mod script;

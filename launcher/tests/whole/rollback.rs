@@ -112,6 +112,21 @@ fn what_was_written_since_is_known() {
     ] {
         assert!(output.stderr.contains(text), "{text}: {}", output.stderr);
     }
+    // What tables show of it is no longer said to be unknown.
+    home.sql("people", "INSERT INTO cats (name) VALUES ('since')");
+    let output = home.mathesar(&["rollback"]);
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    for text in [
+        "it is not known how much was written since the upgrade, and 2 tables differ",
+        "what was written before that is in no count any more",
+        "people.public.cats: 1 row that came since (4 now, 3 then)",
+        "mathesar rollback --discard-newer",
+        "mathesar backup create",
+    ] {
+        assert!(output.stderr.contains(text), "{text}: {}", output.stderr);
+    }
+    home.ok(&["rollback", "--discard-newer"]);
+    assert_eq!(precious(&home), before);
 }
 
 #[test]
