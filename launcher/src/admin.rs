@@ -90,7 +90,9 @@ fn request(what: &str, account: &Account<'_>) -> Value {
 fn refused(answer: &Value) -> Result<(), Failure> {
     let Some(problems) = answer["problems"].as_array() else { return Ok(()) };
     let said: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
-    Err(Failure::new("Mathesar refuses this name or password").cause(said.join(" ")).exit(Exit::Refused))
+    Err(Failure::new("Mathesar refuses this name or password").cause(said.join(" ")).exit(Exit::Refused).help(
+        "see which are allowed: `mathesar admin create --help`; names hold letters, digits and @ . + - _, passwords are long and not only digits",
+    ))
 }
 
 fn ask(release: &Installed, variables: &Variables, request: &Value) -> Result<Value, Failure> {

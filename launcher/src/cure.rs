@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 /// `--home DIR` and the like, as they were given, each with a space behind it.
 static OPTIONS: OnceLock<String> = OnceLock::new();
 
@@ -45,6 +47,18 @@ pub(crate) fn addressed(text: &str) -> Cow<'_, str> {
     match OPTIONS.get().filter(|options| !options.is_empty()) {
         Some(options) => Cow::Owned(with(text, options)),
         None => Cow::Borrowed(text),
+    }
+}
+
+/// The same in every text of an answer for scripts.
+pub(crate) fn addressed_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(addressed(&text).into_owned()),
+        Value::Array(all) => Value::Array(all.into_iter().map(addressed_value).collect()),
+        Value::Object(all) => {
+            Value::Object(all.into_iter().map(|(name, value)| (name, addressed_value(value))).collect())
+        }
+        other => other,
     }
 }
 

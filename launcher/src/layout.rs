@@ -83,6 +83,7 @@ const RESERVED: &[&str] = &[
     "staging",
     "state",
     "tools",
+    "uv",
     "wheels",
     "downloads",
 ];

@@ -50,15 +50,35 @@ impl Weak {
 /// The first folder above this path in which others than root, this user and their own group may exchange what lies there.
 /// Sticky ones, as /tmp, let nobody but the owner.
 pub(crate) fn weak(path: &Path, uid: u32) -> Option<Weak> {
-    // Of links that lead here, the folder they end in counts; each of theirs is another matter.
-    let real = path.ancestors().find_map(|there| std::fs::canonicalize(there).ok())?;
     let gid = rustix::process::getegid().as_raw();
+    let mut folders = Vec::new();
+    if let Some(weak) = links(path, uid, 0, &mut folders) {
+        return Some(weak);
+    }
+    let real = path.ancestors().find_map(|there| std::fs::canonicalize(there).ok())?;
     // Where the path itself is still to be made, the folder in which it will lie counts as well.
-    let above = if path.exists() { real.parent()?.to_owned() } else { real };
-    above.ancestors().find_map(|folder| {
+    folders.push(if path.exists() { real.parent()?.to_owned() } else { real });
+    folders.iter().flat_map(|folder| folder.ancestors()).find_map(|folder| {
         let found = std::fs::metadata(folder).ok()?;
         let why = judge(found.uid(), found.gid(), found.mode() & 0o7777, (uid, gid))?;
         Some(Weak { folder: folder.to_owned(), why })
+    })
+}
+
+/// The folders of links on the way, and of those in their targets: whoever can exchange a link leads elsewhere. Returned at
+/// once: one that belongs to somebody else, who can do so also in a sticky folder.
+fn links(path: &Path, uid: u32, depth: u32, folders: &mut Vec<PathBuf>) -> Option<Weak> {
+    /// As the kernel's own limit.
+    const DEEPEST: u32 = 40;
+    path.ancestors().find_map(|there| {
+        let target = std::fs::read_link(there).ok().filter(|_| depth < DEEPEST)?;
+        let folder = there.parent()?;
+        folders.extend(std::fs::canonicalize(folder).ok());
+        let owner = std::fs::symlink_metadata(there).ok()?.uid();
+        if judge(owner, 0, 0o755, (uid, 0)).is_some() {
+            return Some(Weak { folder: there.to_owned(), why: Why::Owner(owner) });
+        }
+        links(&folder.join(target), uid, depth + 1, folders)
     })
 }
 
@@ -123,5 +143,19 @@ mod tests {
         );
         std::os::unix::fs::symlink(above.join("home"), folder.path().join("link")).unwrap();
         assert!(weak(&folder.path().join("link/state"), uid).is_some());
+        // A link that can be exchanged, to where all is well.
+        mode(&above, 0o755);
+        assert_eq!(weak(&folder.path().join("link/state"), uid), None);
+        let open = folder.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        mode(&open, 0o777);
+        std::os::unix::fs::symlink("../link", open.join("second")).unwrap();
+        for path in ["second/state", "second/not/yet"] {
+            let found = weak(&open.join(path), uid).unwrap();
+            assert_eq!(found.folder, std::fs::canonicalize(&open).unwrap());
+        }
+        // One that leads nowhere but to itself.
+        std::os::unix::fs::symlink("round", folder.path().join("round")).unwrap();
+        weak(&folder.path().join("round/state"), uid);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let look = Look::new(&context.environment, &context.layout, status, root)?;
     let checks = doctor::examine(&look);
     match &args.bundle {
-        None if args.json => super::print_json(&doctor::to_json(&checks))?,
+        None if args.json => super::print_json(&crate::cure::addressed_value(doctor::to_json(&checks)))?,
         None => super::print(&doctor::text(&checks))?,
         Some(path) => {
             let archive = bundle::archive(&look, &checks, &reports(&look))?;

@@ -25,9 +25,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     // Whatever is told about folders, programs and rights is about the user that would do it.
     crate::user::ordinary(&context.layout, &context.environment)?;
-    let plan = now(&context.installation(false)?);
+    let installation = context.installation(false)?;
+    if let Err(failure) = control::ask_here(&context.layout, Request::Status, PATIENCE)
+        && control::is_silent(&failure)
+    {
+        return Err(failure.exit(Exit::Refused).into());
+    }
+    let plan = now(&installation);
     match args.json {
-        true => super::print_json(&Value::Array(plan.iter().map(to_json).collect()))?,
+        true => super::print_json(&cure::addressed_value(Value::Array(plan.iter().map(to_json).collect())))?,
         false => super::print(&plan.iter().map(text).collect::<String>())?,
     }
     match plan.iter().find(|outlook| outlook.state == State::Refused) {

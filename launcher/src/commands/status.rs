@@ -40,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let status = status(context)?;
     match args.json {
-        true => super::print_json(&Value::Object(status.clone()))?,
+        true => super::print_json(&cure::addressed_value(Value::Object(status.clone())))?,
         false => super::print(&text(&status))?,
     }
     match status["state"].as_str() {

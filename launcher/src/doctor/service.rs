@@ -154,6 +154,13 @@ fn running(facts: &Facts) -> Check {
         "preparing" | "starting" | "stopping" => {
             because(RUNNING.warning(format!("is {}", facts.state))).cure("`mathesar status`")
         }
+        // With nobody who says how its services are.
+        "degraded" if facts.services.is_empty() && facts.message.is_some() => {
+            let message = facts.message.clone().unwrap_or_default();
+            let (why, cures) =
+                message.split_once("; ").unwrap_or((&message, "see what it does: `mathesar logs`"));
+            RUNNING.problem(why.to_owned()).cure(cures.to_owned())
+        }
         "degraded" => {
             let what = if down.is_empty() { "a part of it".to_owned() } else { down.join(" and ") };
             because(RUNNING.problem(format!("runs, but {what} does not answer"))).cure("`mathesar logs`")

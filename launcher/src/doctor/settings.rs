@@ -53,7 +53,10 @@ impl Facts {
         let unreadable = unreadable.filter_map(|setting| {
             let path = installation.config.path(setting.name)?;
             let denied = path.exists() && rustix::fs::access(&path, rustix::fs::Access::READ_OK).is_err();
-            denied.then(|| (setting.name.to_owned(), path))
+            // A pipe would be waited for, and is refused at a start.
+            let odd =
+                matches!(setting.kind, Kind::Path) && path.exists() && !path.is_file() && !path.is_dir();
+            (denied || odd).then(|| (setting.name.to_owned(), path))
         });
         Facts {
             files: look.files.clone(),
@@ -91,12 +94,9 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
             .cure("see the places, and what is meant: `mathesar config check`"),
     };
     let mut wrong = facts.missing.clone();
-    wrong.extend(
-        facts
-            .unreadable
-            .iter()
-            .map(|(name, path)| format!("`{name}` names {}, which cannot be read", path.display())),
-    );
+    wrong.extend(facts.unreadable.iter().map(|(name, path)| {
+        format!("`{name}` names {}, which cannot be read, or is no regular file", path.display())
+    }));
     let files = match (wrong.is_empty(), facts.unreadable.first()) {
         (true, _) => FILES.ok("all there"),
         (false, None) => {

@@ -84,6 +84,11 @@ pub(super) fn public(installation: &Installation) -> Option<String> {
     }
 }
 
+fn is_launcher(look: &Look, by: &str) -> bool {
+    let pid = look.status.get("pid").and_then(serde_json::Value::as_u64);
+    pid.is_some_and(|pid| by.ends_with(&format!("(pid {pid})")))
+}
+
 impl Facts {
     pub fn gather(look: &Look) -> Facts {
         let installation = &look.installation;
@@ -94,7 +99,11 @@ impl Facts {
             port: if running && serves(address.as_deref(), &listen) {
                 Port::Ours
             } else {
-                port(look, &listen)
+                match port(look, &listen) {
+                    // A launcher that says nothing holds it all the same.
+                    Port::Taken(Some(by)) if is_launcher(look, &by) => Port::Ours,
+                    port => port,
+                }
             },
             hosts: installation.config.list("server.hosts").to_vec(),
             trusted: installation.config.list("server.trusted-proxies").to_vec(),

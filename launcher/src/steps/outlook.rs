@@ -265,6 +265,10 @@ fn python(installation: &Installation) -> Result<Outlook, Failure> {
     let mut outlook = Outlook::new(Step::Python, State::Do, format!("build an environment with {text}"));
     outlook.notes.extend(why.map(|why| format!("again, as {why}")));
     let uv = tools::pinned("uv").ok().filter(|pin| !pin.folder(&app).is_dir() && app.uv.is_none());
+    let place = app.store.join(Store::id(&installation.pinned.version, &installation.pinned.sha256));
+    outlook.writes.push(release.as_ref().map_or(&place, |release| &release.path).join("venv"));
+    outlook.writes.extend(uv.as_ref().map(|pin| pin.folder(&app)));
+    outlook.writes.extend(app.uv.is_none().then(|| app.cache.join("uv")));
     // Offline one on PATH serves as well, or pip.
     outlook.downloads.extend(uv.and_then(|pin| download(&pin.wanted(), "wheels", installation).ok()));
     if !found {

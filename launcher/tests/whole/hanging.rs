@@ -41,6 +41,12 @@ fn one_that_hangs_is_named_and_what_it_was_asked_meanwhile_is_not_done_later() {
     for words in ["state        degraded", &format!("`mathesar run` (pid {pid}) did not answer"), "up"] {
         assert!(status.stdout.contains(words), "{status:?}");
     }
+    let doctor = home.mathesar(&["doctor"]).stdout;
+    assert!(
+        doctor.contains(&format!("`kill -9 {pid}`")) && !doctor.contains("config set server.listen"),
+        "{doctor}"
+    );
+    refused(&home, &["plan"], 4, &["did not answer"]);
     let cure = format!("help: end it: `kill -9 {pid}`; then `mathesar start`");
     for command in ["stop", "restart"] {
         refused(&home, &[command], 1, &["did not answer", &cure]);
@@ -66,6 +72,7 @@ fn every_cure_means_the_installation_that_was_meant() {
         (&["open"][..], "start --open`"),
         (&["admin", "create", "a b\u{7}"][..], ""),
         (&["doctor"][..], ""),
+        (&["doctor", "--json"][..], "start`"),
         (&["uninstall"][..], "uninstall --yes`"),
     ] {
         let text = said(args);
@@ -97,7 +104,8 @@ fn a_file_that_a_setting_names_is_a_file() {
             refused(&home, &["plan"], 4, &[wrong]);
             // Nobody waits for it either.
             home.status();
-            home.mathesar(&["doctor"]);
+            let doctor = home.mathesar(&["doctor"]).stdout;
+            assert!(doctor.contains(&format!("`{setting}` names {wrong}, which cannot be read")), "{doctor}");
         }
     }
     home.conf(&format!(

@@ -23,7 +23,7 @@ fn nothing_is_written_that_the_plan_has_not_named() {
     let Some(home) = Home::bare() else { return };
     let all = || {
         let mut found = BTreeSet::new();
-        below(home.layout.config.parent().unwrap(), std::slice::from_ref(&home.layout.cache), &mut found);
+        below(home.layout.config.parent().unwrap(), &[home.layout.cache.join("uv")], &mut found);
         found
     };
     let before = all();
@@ -41,8 +41,9 @@ fn nothing_is_written_that_the_plan_has_not_named() {
         .iter()
         // These are there already where anything was done before: they stand for themselves alone.
         .filter(|path| {
-            let covers =
-                |name: &&&str| ![&home.layout.state, &home.layout.run].contains(&&PathBuf::from(name));
+            let covers = |name: &&&str| {
+                ![&home.layout.state, &home.layout.run, &home.layout.cache].contains(&&PathBuf::from(name))
+            };
             !named.iter().filter(covers).any(|name| path.starts_with(name))
                 && !named.iter().any(|name| *path == Path::new(name))
         })
@@ -59,4 +60,15 @@ fn nothing_is_written_that_the_plan_has_not_named() {
     assert!(unnamed.is_empty(), "{unnamed:#?}\nnamed: {named:#?}");
     let absent: Vec<&&str> = named.iter().filter(|name| !Path::new(name).exists()).collect();
     assert!(absent.is_empty(), "named, and not made: {absent:#?}");
+
+    // What was lost since, alone.
+    home.ok(&["stop"]);
+    let tools = home.layout.cache.join("tools");
+    let venv = made.iter().find(|path| path.ends_with("venv")).unwrap();
+    std::fs::remove_dir_all(venv).unwrap();
+    std::fs::remove_dir_all(&tools).unwrap();
+    let plan = home.ok(&["plan"]).stdout;
+    for lost in [venv, &tools.join("uv-")] {
+        assert!(plan.contains(&format!("write    {}", lost.display())), "{plan}");
+    }
 }

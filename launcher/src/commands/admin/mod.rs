@@ -60,7 +60,9 @@ fn check_name(name: &str) -> Result<(), Failure> {
         _ if name.chars().any(char::is_control) => "holds a control character",
         _ => return Ok(()),
     };
-    Err(Failure::new(format!("the user name {name:?} {why}")).exit(Exit::Usage))
+    Err(Failure::new(format!("the user name {name:?} {why}"))
+        .exit(Exit::Usage)
+        .help("choose another: `mathesar admin create --help`"))
 }
 
 fn about_one_time(enforced: bool) -> &'static str {

@@ -9,6 +9,7 @@ use super::Context;
 use crate::failure::{Exit, Failure};
 use crate::prompt;
 use crate::secrets::{Secret, one_line, one_time_password};
+use crate::terminal::note;
 use crate::user;
 
 #[derive(Debug, clap::Args)]
@@ -84,6 +85,11 @@ impl Source {
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
+    use std::os::unix::fs::FileTypeExt as _;
+    // A shell's `<(…)` is one, and has its writer already.
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) && !path.starts_with("/dev/fd") {
+        note(format_args!("waiting for whoever writes the password into the pipe {}", path.display()));
+    }
     File::open(path).map_err(|cause| Failure::io("read", path, cause))
 }
 

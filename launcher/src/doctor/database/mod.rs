@@ -295,7 +295,7 @@ fn connections(facts: &Facts) -> Check {
         Err(why) => return CONNECTIONS.not_checked(why.clone()),
     };
     // One of its own and one or two to user databases a worker; the launcher, copies and people need some too.
-    let text = format!("{max} for {workers} workers");
+    let text = format!("{max} for {workers} worker{}", if workers == 1 { "" } else { "s" });
     let enough = format!(
         "`mathesar config set database.max-connections {}`, then `mathesar restart`",
         workers * 4 + 20

@@ -51,7 +51,7 @@ pub(super) fn admin(installation: &Installation, serving: bool) -> Result<Outloo
 
 pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> Result<Outlook, Failure> {
     if let Some(serving) = serving {
-        let with = serving.workers.map(|workers| format!(" with {workers} workers")).unwrap_or_default();
+        let with = serving.workers.map(|workers| format!(" with {}", several(workers))).unwrap_or_default();
         let text = match serving.ready {
             true => format!("runs at {}{with}", serving.address),
             false => format!("is on its way to {}: `mathesar status`", serving.address),
@@ -72,11 +72,15 @@ pub(super) fn server(installation: &Installation, serving: Option<&Serving>) -> 
         .config
         .integer("server.workers")
         .map_or_else(|| crate::server::gunicorn::workers(processors, memory), |number| number as u32);
-    let text = format!("start gunicorn on {} with {workers} workers", installation.listen());
+    let text = format!("start gunicorn on {} with {}", installation.listen(), several(workers.into()));
     let mut outlook = Outlook::new(Step::Server, State::Do, text);
     let layout = &installation.layout;
     outlook.writes.push(layout.run.join("control.sock"));
     outlook.writes.extend(layout.logs.as_ref().map(|logs| logs.join("mathesar.log")));
     outlook.writes.push(layout.state.join(crate::serving::last::LAST_RUN));
     Ok(outlook)
+}
+
+fn several(workers: u64) -> String {
+    format!("{workers} worker{}", if workers == 1 { "" } else { "s" })
 }
