@@ -82,6 +82,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         let begun = Instant::now();
         let status = Command::new(cargo())
             .args(step.args)
+            .env("RUST_TEST_THREADS", threads().to_string())
             .current_dir(&workspace.root)
             .stdin(Stdio::null())
             .status()
@@ -105,6 +106,11 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         Some(4) => Err(Refused(message).into()),
         _ => bail!(message),
     }
+}
+
+/// The tests of the whole program mostly wait: for a disk, a server's start, a time limit. One more than there are processors.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from) + 1
 }
 
 fn cargo() -> OsString {
