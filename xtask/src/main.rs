@@ -87,6 +87,9 @@ fn main() -> ExitCode {
                 return ExitCode::from(4);
             }
             ui::error(&error);
+            if let Some(state) = error.downcast_ref::<release::NotCurrent>() {
+                return ExitCode::from(state.code);
+            }
             match (error.is::<Refused>(), error.is::<scenarios::NotRun>()) {
                 (true, _) => ExitCode::from(4),
                 (_, true) => ExitCode::from(scenarios::NOT_RUN as u8),
@@ -106,7 +109,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&args, &workspace),
         Command::Verify(args) => scenarios::run(&args, &workspace),
         Command::Repo(args) => repo::run(&args, &workspace),
-        Command::Release(args) => release::run(&args),
+        Command::Release(args) => release::run(&args, &workspace),
         Command::Wheels(args) => wheels::run(&args, &workspace),
         Command::Reproduce(args) => reproduce::run(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace),

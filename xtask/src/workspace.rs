@@ -35,6 +35,15 @@ impl Workspace {
         self.root.join("packaging/mathesar.toml")
     }
 
+    /// What is checked out; none in a source tarball, or before the first commit.
+    pub(crate) fn head(&self) -> Result<Option<Head>> {
+        let Some(commit) = git(&self.root, &["log", "-1", "--format=%H"])? else {
+            return Ok(None);
+        };
+        let changed = git(&self.root, &["status", "--porcelain"])?.unwrap_or_default();
+        Ok(Some(Head { commit: commit.trim().to_owned(), dirty: !changed.trim().is_empty() }))
+    }
+
     /// SOURCE_DATE_EPOCH: the environment's, else the time of the newest commit.
     pub(crate) fn epoch(&self) -> Result<Option<u64>> {
         if let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") {
@@ -47,6 +56,13 @@ impl Workspace {
         }
         Ok(git(&self.root, &["log", "-1", "--format=%ct"])?.and_then(|text| text.trim().parse().ok()))
     }
+}
+
+/// The commit, and whether something is there beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub commit: String,
+    pub dirty: bool,
 }
 
 /// What git prints, or nothing where this is no git checkout (a source tarball) or it has no commit. A git that refuses, as in a folder of
@@ -66,7 +82,7 @@ fn git(root: &Path, args: &[&str]) -> Result<Option<String>> {
     match output.status.success() {
         true => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
         false if told.contains("does not have any commits yet") => Ok(None),
-        false => bail!("cannot read the time of the newest commit of {}: {}", root.display(), told.trim()),
+        false => bail!("cannot ask git {} in {}: {}", args.join(" "), root.display(), told.trim()),
     }
 }
 
@@ -84,7 +100,7 @@ mod tests {
         let root = folder.path();
         assert_eq!(time(root).unwrap(), None, "no checkout");
         std::fs::write(root.join(".git"), "nonsense").unwrap();
-        assert!(time(root).unwrap_err().to_string().starts_with("cannot read the time of the newest commit"));
+        assert!(time(root).unwrap_err().to_string().starts_with("cannot ask git log"));
         std::fs::remove_file(root.join(".git")).unwrap();
         let made = std::process::Command::new("git").args(["init", "--quiet"]).arg(root).status();
         assert!(made.is_ok_and(|status| status.success()));

@@ -22,6 +22,8 @@ use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
 
+pub(crate) use index::{Entry, Index};
+
 /// Build the packages: every channel, or those named, into dist/.
 ///
 /// A channel whose inputs have not changed is not built again. dist/ is only touched when all that was asked for has been built; it never

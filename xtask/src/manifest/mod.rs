@@ -8,6 +8,7 @@ mod files;
 mod model;
 mod package;
 mod problem;
+mod publishing;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -20,5 +21,6 @@ pub(crate) use files::Installed;
 pub(crate) use model::*;
 pub(crate) use package::Package;
 pub(crate) use problem::Problems;
+pub(crate) use publishing::{Outlet, Paused};
 pub(crate) use read::load;
 pub(crate) use schema::schema_json;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::publishing::{Homebrew, Publishing};
+
 /// Everything that the packages of Mathesar's launcher say about themselves.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -30,6 +32,8 @@ pub(crate) struct Manifest {
     pub flatpak: Flatpak,
     /// What only the Homebrew formula needs.
     pub homebrew: Homebrew,
+    /// Where it is published, and what is known of each place.
+    pub release: Publishing,
 }
 
 /// Identity of the package.
@@ -387,13 +391,4 @@ pub(crate) struct SourceArchive {
     /// SHA-256, 64 lower-case hexadecimal digits.
     #[schemars(extend("x-check" = "sha256"))]
     pub sha256: String,
-}
-
-/// What only the Homebrew formula needs.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Homebrew {
-    /// The tap, as `owner/name`: `brew install owner/name/mathesar`.
-    #[schemars(extend("x-check" = "tap"))]
-    pub tap: String,
 }

@@ -1,8 +1,26 @@
-//! `cargo xtask release`: what publishing needs.
+//! `cargo xtask release`: a plan against what every channel serves, done step by step, and looked at afterwards.
 
+mod apply;
+mod gate;
+mod git;
+mod github;
+mod http;
+mod journal;
 mod keys;
+mod live;
+mod plan;
+mod plan_file;
+mod show;
+mod status;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
 use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+pub(crate) use status::NotCurrent;
 
 /// Publish, and look after what publishing needs
 #[derive(clap::Args)]
@@ -13,11 +31,17 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Status(status::Args),
     Keys(keys::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     match &args.what {
+        What::Plan(args) => plan::run(args, workspace),
+        What::Apply(args) => apply::run(args, workspace),
+        What::Status(args) => status::run(args, workspace),
         What::Keys(args) => keys::run(args),
     }
 }

@@ -3,8 +3,8 @@
 //! Whoever reads while it changes: InRelease is one file, replaced whole and last; what it names lies under its digest (by-hash,
 //! <https://wiki.debian.org/DebianRepository/Format>) and stays there for a while after it is superseded.
 
-mod release;
-mod stanza;
+pub(super) mod release;
+pub(super) mod stanza;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -8,6 +8,7 @@ mod key;
 mod names;
 mod pacman;
 mod page;
+pub(crate) mod served;
 mod site;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ mod packages;
 mod piuparts;
 mod published;
 mod queue;
+pub(crate) mod record;
 mod report;
 mod system;
 mod troubles;
@@ -137,7 +138,9 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
 /// What brew says needs no machine, and no root.
 fn brew_alone(workspace: &Workspace) -> Result<()> {
     let begun = Instant::now();
+    let head = workspace.head()?;
     let rows = brew::run(workspace)?;
+    record::write(workspace, head.as_ref(), &rows, false)?;
     finish(&rows, begun)?;
     match rows.iter().find_map(|row| row.ended.impossible()) {
         Some(why) => Err(anyhow::Error::new(NotRun(format!(
@@ -167,6 +170,7 @@ fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
         return Err(anyhow::Error::new(NotRun(format!("{why}\nhelp: sysctl user.max_user_namespaces"))));
     }
     let begun = Instant::now();
+    let head = workspace.head()?;
     let packages = {
         let mut suites: Vec<&str> = jobs.iter().flat_map(Job::suites).collect();
         suites.sort_unstable();
@@ -182,6 +186,7 @@ fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
     if args.what.iter().any(|what| matches!(what, Subject::All | Subject::Brew)) {
         rows.extend(brew::run(workspace)?);
     }
+    record::write(workspace, head.as_ref(), &rows, !args.only.is_empty())?;
     finish(&rows, begun)
 }
 

@@ -15,7 +15,7 @@ use super::SUITE;
 const DATE: &str = "%a, %d %b %Y %H:%M:%S UTC";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Release {
+pub(in crate::repo) struct Release {
     pub date: Timestamp,
     pub valid_until: Timestamp,
     pub architectures: Vec<String>,
@@ -69,7 +69,7 @@ impl Release {
     }
 }
 
-fn parse(text: &str) -> Result<Release> {
+pub(in crate::repo) fn parse(text: &str) -> Result<Release> {
     // The signature's lines hold no field.
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::super::names::Named;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stanza {
+pub(in crate::repo) struct Stanza {
     pub named: Named,
     /// Below the repository.
     pub file: String,
@@ -15,7 +15,7 @@ pub(super) struct Stanza {
     pub text: String,
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Stanza>> {
+pub(in crate::repo) fn parse(text: &str) -> Result<Vec<Stanza>> {
     text.split("\n\n").map(str::trim_end).filter(|one| !one.trim().is_empty()).map(one).collect()
 }
 

@@ -1,0 +1,366 @@
+//! One HTTP client for all that is asked: what to try again, when, and what to say otherwise.
+
+use std::fmt;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use ureq::http::{HeaderMap, Response};
+use ureq::{Agent, Body};
+
+/// No package is larger, nor is an index.
+const LARGEST: u64 = 2 << 30;
+
+/// How often something is tried again, and for how long that may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub tries: u32,
+    /// Before the second try; doubled each time.
+    pub first: Duration,
+    /// For the end of a rate limit: whoever has to wait for longer is told so.
+    pub longest: Duration,
+    /// Without a byte.
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            tries: 5,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(120),
+            silence: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Says nothing of itself, wherever it is printed.
+#[derive(Clone)]
+pub(super) struct Token(String);
+
+impl Token {
+    pub(super) fn of_environment() -> Option<Token> {
+        let text = std::env::var("GITHUB_TOKEN").ok()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| Token(text.to_owned()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Token {
+        Token(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+pub(super) struct Http {
+    agent: Agent,
+    pub token: Option<Token>,
+    pub patience: Patience,
+}
+
+/// What came back, whatever its status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What to make of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Well,
+    Absent,
+    /// The server is in trouble: it may do it the next time.
+    Again,
+    /// Asked too often; well again after so long.
+    Limited(Duration),
+    /// Nothing of it would be well the next time.
+    Refused(String),
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body).context("cannot understand what came back as JSON")
+    }
+
+    /// The server's clock: what it says of times is measured by it, as this computer's may go wrong.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        jiff::fmt::rfc2822::parse(self.header("date")?).ok().map(|date| date.timestamp())
+    }
+
+    /// What GitHub says in words.
+    pub(super) fn words(&self) -> String {
+        let said = self.json().ok();
+        let message = said.as_ref().and_then(|json| json["message"].as_str()).unwrap_or_default();
+        let codes = said.as_ref().and_then(|json| json["errors"].as_array()).into_iter().flatten();
+        let codes: Vec<&str> = codes.filter_map(|error| error["code"].as_str()).collect();
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let text: String =
+            [message, &codes.join(", ")].join(" ").trim().chars().map(plain).take(300).collect();
+        if text.is_empty() { format!("status {}", self.status) } else { format!("{} ({text})", self.status) }
+    }
+
+    pub(super) fn exists_already(&self) -> bool {
+        self.status == 422 && self.words().contains("already_exists")
+    }
+
+    pub(super) fn meaning(&self, now: Timestamp) -> Meaning {
+        let limited = self.header("x-ratelimit-remaining") == Some("0");
+        let after = self.header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let until = || {
+            let reset = self.header("x-ratelimit-reset")?.parse().ok()?;
+            let left = Timestamp::from_second(reset).ok()?.duration_since(self.date().unwrap_or(now));
+            Some(
+                Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default()
+                    + Duration::from_secs(1),
+            )
+        };
+        match self.status {
+            200..=299 => Meaning::Well,
+            404 | 410 => Meaning::Absent,
+            403 | 429 if after.is_some() || limited || self.status == 429 => {
+                Meaning::Limited(after.or_else(until).unwrap_or(Duration::from_secs(60)))
+            }
+            408 | 500..=599 => Meaning::Again,
+            _ => Meaning::Refused(self.words()),
+        }
+    }
+}
+
+/// It may be well the next time: the network, or the server.
+#[derive(Debug)]
+pub(super) struct Passing(String);
+
+impl Passing {
+    pub(super) fn new(what: String) -> Passing {
+        Passing(what)
+    }
+}
+
+impl fmt::Display for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Passing {}
+
+impl Http {
+    pub(super) fn new(token: Option<Token>, patience: Patience) -> Http {
+        // Refused only where something has set one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .user_agent(concat!("mathesar-xtask/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(patience.silence))
+            .timeout_recv_response(Some(patience.silence))
+            .timeout_per_read(Some(patience.silence))
+            .timeout_per_write(Some(patience.silence))
+            // A killed run's, and a server's that has gone, would fail at first.
+            .max_idle_connections(0)
+            .build();
+        Http { agent: agent.new_agent(), token, patience }
+    }
+
+    /// Without the token: as anybody sees it.
+    pub(super) fn get(&self, url: &str) -> Result<Option<Vec<u8>>> {
+        safe(url)?;
+        let answer = self.repeated(url, || self.agent.get(url).call())?;
+        Ok(answer.map(|answer| answer.body))
+    }
+
+    /// One that changes nothing, or the same however often it is asked.
+    pub(super) fn api(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Option<Answer>> {
+        safe(url)?;
+        self.repeated(&format!("{method} {url}"), || self.send(method, url, body))
+    }
+
+    /// One that may not be asked twice before somebody has looked whether it was done. Trouble that may pass is `Passing`.
+    pub(super) fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer> {
+        safe(url)?;
+        self.judged(&format!("{method} {url}"), self.send(method, url, body))
+    }
+
+    /// A file as the body, once as well.
+    pub(super) fn upload(&self, url: &str, kind: &str, bytes: &[u8]) -> Result<Answer> {
+        safe(url)?;
+        let request = self.agent.post(url).header("content-type", kind).header("accept", ACCEPT);
+        let request = match &self.token {
+            Some(Token(token)) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.judged(&format!("POST {url}"), request.send(bytes))
+    }
+
+    /// Before it is tried again, for the so-manieth time.
+    pub(super) fn pause(&self, number: u32) {
+        sleep(self.patience.first * 2_u32.saturating_pow(number.min(6)));
+    }
+
+    fn judged(&self, what: &str, sent: Result<Response<Body>, ureq::Error>) -> Result<Answer> {
+        let answer = match sent.and_then(read) {
+            Ok(answer) => answer,
+            Err(error) => return Err(failure(what, error)),
+        };
+        match answer.meaning(Timestamp::now()) {
+            Meaning::Again => Err(anyhow!(Passing(format!("{what}: {}", answer.words())))),
+            Meaning::Limited(wait) => {
+                self.wait(what, wait)?;
+                Err(anyhow!(Passing(format!("{what}: asked too often"))))
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    fn wait(&self, what: &str, wait: Duration) -> Result<()> {
+        if wait > self.patience.longest {
+            bail!(
+                "{what}: GitHub takes no more for {} s, as it was asked too often\nhelp: run the same command again after that",
+                wait.as_secs()
+            );
+        }
+        crate::ui::verb("Waiting", format_args!("{} s, as GitHub was asked too often", wait.as_secs()));
+        sleep(wait);
+        Ok(())
+    }
+
+    fn send(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Response<Body>, ureq::Error> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("accept", ACCEPT)
+            .header("x-github-api-version", "2022-11-28");
+        if let Some(Token(token)) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        match body {
+            Some(body) => {
+                self.agent.run(request.header("content-type", "application/json").body(body.to_string())?)
+            }
+            None => self.agent.run(request.body(())?),
+        }
+    }
+
+    /// Absent: nothing. Refused: an error with what the server said.
+    fn repeated(
+        &self,
+        what: &str,
+        send: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Option<Answer>> {
+        let mut number = 0;
+        loop {
+            match self.judged(what, send()) {
+                Err(error) if error.is::<Passing>() && number + 1 < self.patience.tries => self.pause(number),
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    return match answer.meaning(Timestamp::now()) {
+                        Meaning::Absent => Ok(None),
+                        Meaning::Refused(why) => Err(refused(what, answer.status, &why)),
+                        _ => Ok(Some(answer)),
+                    };
+                }
+            }
+            number += 1;
+        }
+    }
+}
+
+const ACCEPT: &str = "application/vnd.github+json";
+
+pub(super) fn refused(what: &str, status: u16, why: &str) -> anyhow::Error {
+    match status {
+        401 => anyhow!(
+            "{what}: {why}\nhelp: the token in GITHUB_TOKEN is wrong or has expired: make another one, at https://github.com/settings/tokens"
+        ),
+        403 => anyhow!(
+            "{what}: {why}\nhelp: the token in GITHUB_TOKEN needs the right to write contents of this repository"
+        ),
+        _ => anyhow!("{what}: {why}"),
+    }
+}
+
+fn read(response: Response<Body>) -> Result<Answer, ureq::Error> {
+    let (parts, mut body) = response.into_parts();
+    let body = body.with_config().limit(LARGEST).read_to_vec()?;
+    Ok(Answer { status: parts.status.as_u16(), headers: headers(&parts.headers), body })
+}
+
+fn headers(map: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+fn failure(what: &str, error: ureq::Error) -> anyhow::Error {
+    use ureq::Error::{BadUri, Http, RequireHttpsOnly, Tls, TooManyRedirects};
+    match error {
+        BadUri(_) | Http(_) | RequireHttpsOnly(_) | Tls(_) | TooManyRedirects => anyhow!("{what}: {error}"),
+        error => anyhow!(Passing(format!("{what}: {error}"))),
+    }
+}
+
+/// A token over plain http is everybody's; this machine's own is nobody else's.
+pub(super) fn safe(url: &str) -> Result<()> {
+    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    if url.starts_with("https://") || local.iter().any(|start| url.starts_with(start)) {
+        return Ok(());
+    }
+    bail!("{url} is no https address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Answer { status, headers, body: body.into() }
+    }
+
+    #[test]
+    fn what_to_make_of_an_answer() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let says = |status, headers: &[(&str, &str)]| answer(status, headers, "").meaning(now);
+        assert_eq!(says(201, &[]), Meaning::Well);
+        assert_eq!(says(404, &[]), Meaning::Absent);
+        assert_eq!(says(502, &[]), Meaning::Again);
+        assert_eq!(says(401, &[]), Meaning::Refused("status 401".into()));
+        assert_eq!(says(403, &[]), Meaning::Refused("status 403".into()));
+        assert_eq!(says(403, &[("retry-after", "7")]), Meaning::Limited(Duration::from_secs(7)));
+        assert_eq!(says(429, &[]), Meaning::Limited(Duration::from_secs(60)));
+        // By the server's clock, an hour behind ours.
+        let limit = [
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1799996430"),
+            ("date", "Fri, 15 Jan 2027 07:00:00 GMT"),
+        ];
+        assert_eq!(says(403, &limit), Meaning::Limited(Duration::from_secs(31)));
+        assert_eq!(says(403, &limit[..2]), Meaning::Limited(Duration::from_secs(1)));
+        let exists = r#"{"message": "Validation Failed", "errors": [{"code": "already_exists"}]}"#;
+        let exists = answer(422, &[], exists);
+        assert!(exists.exists_already());
+        assert_eq!(exists.meaning(now), Meaning::Refused("422 (Validation Failed already_exists)".into()));
+    }
+
+    #[test]
+    fn a_token_goes_nowhere_in_the_clear_and_is_never_printed() {
+        assert!(safe("https://api.github.com").is_ok() && safe("http://127.0.0.1:9/x").is_ok());
+        for bad in
+            ["http://api.github.com", "http://127.0.0.1.example.org:1/", "ftp://x", "http://localhost.x:1"]
+        {
+            assert!(safe(bad).is_err(), "{bad}");
+        }
+        assert_eq!(format!("{:?}", Token::of("ghp_secret")), "***");
+    }
+}

@@ -1,0 +1,1 @@
+//! A whole release, to stand-ins for every channel.
