@@ -11,7 +11,7 @@ mod page;
 pub(crate) mod served;
 mod site;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -93,6 +93,10 @@ fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &P
             return Ok(false);
         }
     }
+    let (db, listing) = (work.join(format!("{name}.db.tar.gz")), work.join(format!("{name}.files.tar.gz")));
+    if db.exists() && listing.exists() {
+        agree(&db, &listing)?;
+    }
     let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Of several versions the newest comes last: the database has one.
     added.sort_by(|a, b| {
@@ -136,6 +140,24 @@ fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &P
         sync_parent(&to)?;
     }
     Ok(changed)
+}
+
+/// A run that was killed between the two left the list of files ahead of the database. repo-add looks for what it replaces in the database alone,
+/// and would put the new entry into the one that is there.
+fn agree(db: &Path, listing: &Path) -> Result<()> {
+    let package = |path: &PathBuf| path.components().next().map(|part| part.as_os_str().to_owned());
+    let known: BTreeSet<_> = entries(db)?.keys().filter_map(package).collect();
+    let (mut tree, mut all) = (Tree::default(), true);
+    for (path, content) in entries(listing)? {
+        match package(&path).is_some_and(|package| known.contains(&package)) {
+            true => tree.file(path, 0o644, Content::Bytes(content))?,
+            false => all = false,
+        }
+    }
+    if all {
+        return Ok(());
+    }
+    fs::write(listing, tree.tar_gz_bare(0)?).with_context(|| format!("cannot write {}", listing.display()))
 }
 
 fn signature(path: &Path) -> PathBuf {

@@ -11,18 +11,18 @@ use xshell::cmd;
 use super::*;
 use crate::shell;
 
-struct Scene {
-    folder: tempfile::TempDir,
-    fingerprint: String,
+pub(crate) struct Scene {
+    pub folder: tempfile::TempDir,
+    pub fingerprint: String,
     /// The key is no older.
-    start: i64,
-    tools: Tools,
+    pub start: i64,
+    pub tools: Tools,
     _key: Key,
 }
 
 impl Scene {
     /// None: a program is absent, and was said.
-    fn new() -> Option<Scene> {
+    pub(crate) fn new() -> Option<Scene> {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace { root: folder.path().to_owned(), target: folder.path().join("target") };
         let tools = Tools::new(&workspace);
@@ -39,7 +39,7 @@ impl Scene {
         Some(Scene { fingerprint: key.fingerprint.clone(), start, tools, _key: key, folder })
     }
 
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key::at(&self.folder.path().join("keys"), &self.fingerprint)
     }
 
@@ -48,7 +48,7 @@ impl Scene {
     }
 
     /// Packages of each kind of this version, in which one file has this text.
-    fn packages(&self, version: &str, text: &str) -> Vec<PathBuf> {
+    pub(crate) fn packages(&self, version: &str, text: &str) -> Vec<PathBuf> {
         let to = self.path(&format!("dist-{version}-{text}"));
         let tree = self.path("tree");
         remove(&tree).unwrap();
@@ -94,14 +94,14 @@ impl Scene {
     }
 
     /// `after`: so many seconds after the beginning.
-    fn site<'a>(&'a self, key: &'a Key, packages: &'a [PathBuf], after: i64) -> Site<'a> {
+    pub(crate) fn site<'a>(&'a self, key: &'a Key, packages: &'a [PathBuf], after: i64) -> Site<'a> {
         let now = Timestamp::from_second(self.start + after).unwrap();
         Site { packages, now, ..Site::new(key, "http://127.0.0.1:1", "probe", &self.tools) }
     }
 }
 
 /// Every file with its digest; nothing hidden: the lock, and what a killed run left, which the next one removes.
-fn tree(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<String, String> {
     let name = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
     let all = folder::files(folder).unwrap();
     all.iter()
@@ -311,6 +311,24 @@ fn killed_at_any_moment_it_is_run_again() {
     println!("{KILLS} kills, {seen} of them in the middle");
 }
 
+/// pacman's two databases are replaced one after the other.
+#[test]
+fn killed_between_two_databases_it_is_run_again() {
+    let Some(scene) = Scene::new() else { return };
+    let (key, dir) = (scene.key(), scene.path("site"));
+    let (one, two) = (scene.packages("1", "a"), scene.packages("2", "a"));
+    build(&scene.site(&key, &one, 0), &dir).unwrap();
+    let names = ["probe.db", "probe.db.sig"].map(|name| dir.join("pacman/x86_64").join(name));
+    let before = names.clone().map(|path| fs::read(path).unwrap());
+    add(&scene.site(&key, &two, 60), &dir).unwrap();
+    let wanted = tree(&dir);
+    for (path, bytes) in names.iter().zip(&before) {
+        fs::write(path, bytes).unwrap();
+    }
+    add(&scene.site(&key, &two, 60), &dir).unwrap();
+    assert_eq!(tree(&dir), wanted);
+}
+
 /// What is wrong for whoever reads: apt reads InRelease and what lies under digests, not the copies for others.
 fn for_readers(site: &Site<'_>, dir: &Path) -> Vec<String> {
     let mut problems = Problems::default();
@@ -324,7 +342,7 @@ fn for_readers(site: &Site<'_>, dir: &Path) -> Vec<String> {
     problems.texts().iter().filter(|text| !copies(text)).cloned().collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let shell = shell::at(Path::new("/")).unwrap();
     cmd!(shell, "cp -a {from} {to}").run().unwrap();
 }
