@@ -13,7 +13,7 @@ use crate::{shell, ui};
 /// Kill the launcher and what it runs at random moments: always it has to come back, with every row
 ///
 /// The same tests as in `cargo xtask test`, with more kills: PostgreSQL, gunicorn, the launcher and all of them, while it
-/// starts, while it runs, during the first start, and during upgrades, restores and backups. About 6 seconds a kill.
+/// starts, while it runs, during the first start, and during upgrades, restores and backups; and `release apply`. About 6 seconds a kill.
 /// Then, without `--only`, one request of 65 seconds through Caddy and nginx.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -35,10 +35,12 @@ enum Kind {
     Upgrade,
     Restore,
     Backup,
+    /// `cargo xtask release apply`, to stand-ins for every channel
+    Release,
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Run, Kind::Upgrade, Kind::Restore, Kind::Backup];
+    const ALL: [Kind; 5] = [Kind::Run, Kind::Upgrade, Kind::Restore, Kind::Backup, Kind::Release];
 
     fn name(self) -> &'static str {
         match self {
@@ -46,6 +48,15 @@ impl Kind {
             Kind::Upgrade => "upgrade",
             Kind::Restore => "restore",
             Kind::Backup => "backup",
+            Kind::Release => "release",
+        }
+    }
+
+    /// The package, and the tests' program in it.
+    fn program(self) -> &'static [&'static str] {
+        match self {
+            Kind::Release => &["xtask", "--bin", "xtask"],
+            _ => &["mathesar", "--test", "whole"],
         }
     }
 
@@ -57,17 +68,19 @@ impl Kind {
             Kind::Upgrade => "upgrade::killed_at_random",
             Kind::Restore => "restore::killed_at_random",
             Kind::Backup => "backup_faults::killed_at_any",
+            Kind::Release => "release::tests::kills::killed_at_random",
         }
     }
 
     /// Of all kills: most where most can go wrong.
     fn share(self, count: u32) -> u32 {
-        let (upgrade, restore, backup) = (count * 3 / 10, count / 5, count / 10);
+        let (upgrade, restore, backup, release) = (count * 3 / 10, count / 5, count / 10, count / 10);
         match self {
-            Kind::Run => count - upgrade - restore - backup,
+            Kind::Run => count - upgrade - restore - backup - release,
             Kind::Upgrade => upgrade,
             Kind::Restore => restore,
             Kind::Backup => backup,
+            Kind::Release => release,
         }
     }
 }
@@ -131,7 +144,7 @@ fn tests(
     tally: &mut Tally,
 ) -> Result<bool> {
     let mut cargo = Command::new(shell::cargo());
-    cargo.args(["test", "--locked", "--package", "mathesar", "--test", "whole", kind.filter(), "--"]);
+    cargo.args(["test", "--locked", "--package"]).args(kind.program()).args([kind.filter(), "--"]);
     // One after another: two at once would only slow each other down, and mix their words.
     cargo.args(["--nocapture", "--test-threads=1"]).current_dir(&workspace.root);
     cargo.env("MATHESAR_SOAK", kills.to_string());

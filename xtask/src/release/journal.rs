@@ -1,7 +1,7 @@
 //! What was begun and what was done, a line each, on the disk before and after it happens.
 //!
-//! Whether a thing is there is asked of the channel and never of this file: it tells people what a killed run was doing, and
-//! nothing is lost with it.
+//! Whether a thing is there is asked of the channel and never of this file. It tells people what a killed run was doing, and the next run
+//! which step was begun and not ended, as what everybody sees may be there and what is left behind it not be tidied up.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -46,6 +46,11 @@ pub(super) fn read(text: &[u8]) -> (Vec<Line>, usize) {
 /// The step that was begun and of whose end nothing is written.
 pub(super) fn interrupted(lines: &[Line]) -> Option<&str> {
     lines.last().filter(|line| line.event == Event::Begin).map(|line| line.step.as_str())
+}
+
+/// Whether this step was begun, and not ended since.
+pub(super) fn is_open(lines: &[Line], step: &str) -> bool {
+    lines.iter().rev().find(|line| line.step == step).is_some_and(|line| line.event != Event::Done)
 }
 
 pub(super) struct Journal {
@@ -115,6 +120,8 @@ mod tests {
         journal.step("one", || Ok("well".into())).unwrap();
         assert!(journal.step("two", || anyhow::bail!("no")).is_err());
         let events: Vec<Event> = journal.lines.iter().map(|line| line.event).collect();
+        assert_eq!(["none", "one", "two"].map(|step| is_open(&journal.lines, step)), [false, false, true]);
+        assert!(is_open(&journal.lines[..1], "one"));
         assert_eq!(events, [Event::Begin, Event::Done, Event::Begin, Event::Failed]);
         let path = folder.path().join("a/b/j");
         let whole = fs::read(&path).unwrap();

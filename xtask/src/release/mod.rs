@@ -12,6 +12,7 @@ mod plan;
 mod plan_file;
 mod show;
 mod status;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod wanted;

@@ -51,8 +51,13 @@ impl fmt::Display for NotCurrent {
 
 impl std::error::Error for NotCurrent {}
 
-pub(super) const WRONG: u8 = 3;
-pub(super) const PAUSED: u8 = 5;
+const WRONG: u8 = 3;
+const PAUSED: u8 = 5;
+
+/// Every channel is current, but for those that are paused.
+pub(super) fn is_paused(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<NotCurrent>().is_some_and(|state| state.code == PAUSED)
+}
 
 /// A line of `--json`.
 #[derive(Serialize)]
