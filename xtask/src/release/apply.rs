@@ -128,7 +128,7 @@ pub(super) fn journal_folder(plan: &Path) -> PathBuf {
 }
 
 /// One at a time in a checkout. Elsewhere somebody else may do the same: both then end with the same, or one is refused.
-fn lock(path: &Path) -> Result<File> {
+pub(super) fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

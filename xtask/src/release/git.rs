@@ -23,8 +23,8 @@ pub(super) struct Remote<'a> {
     pub folder: PathBuf,
 }
 
-/// What is to stand in a repository: path and content.
-pub(super) type Files = [(String, Vec<u8>)];
+/// What is to stand in a repository: path and content; without content, that nothing stands there.
+pub(super) type Files = [(String, Option<Vec<u8>>)];
 
 impl Remote<'_> {
     fn clone_folder(&self) -> PathBuf {
@@ -152,8 +152,30 @@ impl Remote<'_> {
         bail!("somebody else pushes to {} all the time\nhelp: run the same command again", self.url)
     }
 
+    /// The commit that has changed a file last.
+    pub(super) fn last_change(&self, path: &str) -> Result<String> {
+        let last = self.git(&["log", "-1", "--format=%H", "--", path])?;
+        Ok(String::from_utf8_lossy(&last).trim().to_owned())
+    }
+
+    /// What stood there before this commit; none: nothing did.
+    pub(super) fn before(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        let parent = format!("{commit}^");
+        if self.git(&["rev-parse", "--verify", "--quiet", &parent]).is_err() {
+            return Ok(None);
+        }
+        match self.git(&["ls-tree", "--name-only", &parent, "--", path])?.is_empty() {
+            true => Ok(None),
+            false => self.git(&["cat-file", "blob", &format!("{parent}:{path}")]).map(Some),
+        }
+    }
+
     fn commit(&self, files: &Files, message: &str, at: Timestamp) -> Result<bool> {
         for (path, content) in files {
+            let Some(content) = content else {
+                self.git(&["rm", "--quiet", "--force", "--ignore-unmatch", "--", path])?;
+                continue;
+            };
             let to = self.clone_folder().join(path);
             if let Some(folder) = to.parent() {
                 fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

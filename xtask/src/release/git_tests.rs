@@ -50,7 +50,7 @@ fn it_commits_where_something_differs_and_rebases_where_somebody_was_faster() {
     let there = scene.there();
     let url = there.to_str().unwrap();
     let ours = remote(&scene, url, "ours");
-    let files = |text: &str| [("Formula/x.rb".to_owned(), text.as_bytes().to_vec())];
+    let files = |text: &str| [("Formula/x.rb".to_owned(), Some(text.as_bytes().to_vec()))];
     let push = |text: &str, message: &str, fits: &dyn Fn() -> Result<()>| {
         ours.push(&files(text), message, scene.at(), fits)
     };
@@ -97,7 +97,7 @@ fn the_same_files_at_the_same_time_are_the_same_commit() {
     let mut found = Vec::new();
     for scene in [&one, &other] {
         let there = scene.there();
-        let files = [("a".to_owned(), b"1".to_vec())];
+        let files = [("a".to_owned(), Some(b"1".to_vec()))];
         let remote = remote(scene, there.to_str().unwrap(), "w");
         remote.push(&files, "m", scene.at(), &|| Ok(())).unwrap();
         found.push(run(&there, &["rev-parse", "main"]));
@@ -125,7 +125,7 @@ fn by_a_real_server() {
     }
     let url = format!("git://127.0.0.1:{port}/there.git");
     let remote = remote(&scene, &url, "w");
-    let files = [("PKGBUILD".to_owned(), b"x".to_vec())];
+    let files = [("PKGBUILD".to_owned(), Some(b"x".to_vec()))];
     let pushed = remote.push(&files, "m", scene.at(), &|| Ok(()));
     let again = remote.push(&files, "m", scene.at(), &|| Ok(()));
     daemon.kill().unwrap();

@@ -13,6 +13,9 @@ const LEFT: i64 = 3600;
 /// Sooner than this people are warned.
 const SOON: i64 = 14 * 24 * 3600;
 
+/// At the end of the name of a release that was taken back.
+const WITHDRAWN: &str = " (withdrawn)";
+
 pub(super) struct Github<'a> {
     pub http: &'a Http,
     /// Of the API, without a slash at its end.
@@ -26,6 +29,8 @@ pub(super) struct Release {
     pub id: u64,
     pub stage: Stage,
     pub upload: String,
+    /// By `withdraw`.
+    pub withdrawn: bool,
     pub assets: Vec<Asset>,
 }
 
@@ -101,7 +106,8 @@ impl Github<'_> {
         uploads_to(&upload, self.api)?;
         let stage = if json["draft"].as_bool() == Some(true) { Stage::Draft } else { Stage::Published };
         let assets = self.pages(&self.url(&format!("/releases/{id}/assets")))?;
-        Ok(Release { id, stage, upload, assets: assets.iter().map(asset).collect::<Result<_>>()? })
+        let withdrawn = json["name"].as_str().is_some_and(|name| name.ends_with(WITHDRAWN));
+        Ok(Release { id, stage, upload, withdrawn, assets: assets.iter().map(asset).collect::<Result<_>>()? })
     }
 
     fn pages(&self, url: &str) -> Result<Vec<Value>> {
@@ -208,8 +214,14 @@ impl Github<'_> {
         self.patch(release, &json!({ "draft": false }))
     }
 
+    /// A draft again, with a note: nobody can fetch it, and its tag and files are kept. Again, it says the same.
+    pub(super) fn withdraw(&self, release: u64, version: &str, why: &str) -> Result<()> {
+        let body = format!("Withdrawn: {why}\n");
+        self.patch(release, &json!({ "draft": true, "name": format!("{version}{WITHDRAWN}"), "body": body }))
+    }
+
     /// Whatever it says, it says the same however often.
-    pub(super) fn patch(&self, release: u64, body: &Value) -> Result<()> {
+    fn patch(&self, release: u64, body: &Value) -> Result<()> {
         let url = self.url(&format!("/releases/{release}"));
         let answer = self.http.api("PATCH", &url, Some(body))?;
         answer.map(drop).with_context(|| format!("{url} is gone"))

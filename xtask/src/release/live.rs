@@ -111,7 +111,10 @@ impl Asker<'_> {
         let github = self.github(at);
         let newest = github.newest()?;
         let Some(release) = github.release(of.tag)? else {
-            return Ok((Live { newest, release: Some(Stage::Absent) }, vec![None; items.len()]));
+            return Ok((
+                Live { newest, release: Some(Stage::Absent), withdrawn: false },
+                vec![None; items.len()],
+            ));
         };
         let mut found = Vec::new();
         for item in items {
@@ -124,7 +127,7 @@ impl Asker<'_> {
                 None => None,
             });
         }
-        Ok((Live { newest, release: Some(release.stage) }, found))
+        Ok((Live { newest, release: Some(release.stage), withdrawn: release.withdrawn }, found))
     }
 
     fn ask_repositories(
@@ -144,7 +147,7 @@ impl Asker<'_> {
             // A file that no index names yet is no package; another one of its name is in the way all the same.
             found.push(served.filter(|content| *content != item.content || indexed.contains(&item.name)));
         }
-        Ok((Live { newest: served::newest(&indexed, of.name), release: None }, found))
+        Ok((Live { newest: served::newest(&indexed, of.name), ..Live::default() }, found))
     }
 
     fn ask_git(&self, channel: Outlet, at: &str, items: &[Item]) -> Result<(Live, Vec<Option<String>>)> {

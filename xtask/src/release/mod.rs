@@ -16,6 +16,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod yank;
 
 use anyhow::Result;
 
@@ -35,6 +36,7 @@ enum What {
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
+    Yank(yank::Args),
     Keys(keys::Args),
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         What::Plan(args) => plan::run(args, workspace),
         What::Apply(args) => apply::run(args, workspace),
         What::Status(args) => status::run(args, workspace),
+        What::Yank(args) => yank::run(args, workspace),
         What::Keys(args) => keys::run(args),
     }
 }

@@ -221,7 +221,17 @@ fn paused(since: Timestamp, why: &str) -> Paused {
     Paused { since: since.strftime("%Y-%m-%d").to_string(), why: why.to_owned() }
 }
 
+pub(super) fn refuse_withdrawn(parts: &[Part], version: &str) -> Result<()> {
+    match parts.iter().any(|part| part.live.withdrawn) {
+        false => Ok(()),
+        true => bail!(Refused(format!(
+            "{version} was withdrawn\nhelp: raise the revision, `cargo xtask bump`, and build again"
+        ))),
+    }
+}
+
 pub(super) fn refuse_conflicts(plan: &Plan) -> Result<()> {
+    refuse_withdrawn(&plan.channels, &plan.version)?;
     let count = plan
         .channels
         .iter()

@@ -55,6 +55,9 @@ pub(super) struct Live {
     /// GitHub's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Stage>,
+    /// By `release yank`: it is never published again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// How far a GitHub release is. A later one is never taken back by `apply`.
@@ -215,7 +218,7 @@ mod tests {
             channel,
             at: String::new(),
             paused: None,
-            live: Live { newest: Some(newest.into()), release: None },
+            live: Live { newest: Some(newest.into()), ..Live::default() },
             items: vec![one],
         }
     }

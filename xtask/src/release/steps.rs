@@ -9,7 +9,7 @@ use super::apply::Job;
 use super::journal::{Journal, is_open};
 use super::live::{Asker, Version, recipes, word};
 use super::plan_file::{Item, Part, Plan, Stage, stale};
-use super::status;
+use super::{plan, status};
 use crate::files::{remove, replace_bytes};
 use crate::manifest::Outlet;
 use crate::repo::{self, Facts, Site};
@@ -53,6 +53,7 @@ impl Release<'_> {
             }
             found.push(now);
         }
+        plan::refuse_withdrawn(&found, &self.plan.version)?;
         match reasons.is_empty() {
             true => Ok(found),
             false => bail!(Refused(format!(
@@ -249,7 +250,7 @@ impl Release<'_> {
     fn push(&self, part: &Part) -> Result<String> {
         let mut files = Vec::new();
         for item in &part.items {
-            files.push((item.name.clone(), self.bytes(item)?));
+            files.push((item.name.clone(), Some(self.bytes(item)?)));
         }
         let remote = self.asker.remote(part.channel, &part.at);
         let message = format!(

@@ -58,7 +58,10 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     for stanza in read(&fresh, folder, scratch)? {
         stanzas.insert(stanza.file.clone(), stanza);
     }
-    let kept = names::kept(stanzas.values().map(|stanza| stanza.named.clone()), site.keep);
+    let kept = names::kept(
+        stanzas.values().map(|stanza| stanza.named.clone()).filter(|named| !site.is_withdrawn(named)),
+        site.keep,
+    );
     stanzas.retain(|_, stanza| kept.contains(&stanza.named));
     sign(site, folder, &stanzas, present.as_ref(), scratch)
 }

@@ -37,7 +37,7 @@ pub(super) fn is(file: &Path, sha256: &str, size: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
+pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
     let mut problems = Problems::default();
     let mut seen = Vec::new();
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {

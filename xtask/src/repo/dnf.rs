@@ -79,7 +79,8 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
         packages.insert(format!("{POOL}/{file}"));
     }
     let named = |path: &String| names::parse(path.rsplit('/').next().unwrap_or_default());
-    let kept = names::kept(packages.iter().filter_map(named), site.keep);
+    let kept =
+        names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keep);
     packages.retain(|path| named(path).is_some_and(|one| kept.contains(&one)));
     let (name, url) = (site.name, site.url);
     replace(&folder.join(format!("{name}.asc")), site.key.public()?)?;

@@ -57,6 +57,9 @@ pub(crate) struct Facts {
     /// When what no index names any more was last named, in seconds since 1970, by path.
     #[serde(default)]
     pub superseded: BTreeMap<String, i64>,
+    /// Versions that no index names again, and that nobody publishes again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdrawn: BTreeSet<String>,
 }
 
 impl Facts {
@@ -201,8 +204,14 @@ mod tests {
     fn what_is_superseded_goes_after_its_time() {
         let folder = tempfile::tempdir().unwrap();
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let mut facts =
-            Facts { format: 1, name: "x".into(), url: "u".into(), tap: None, superseded: BTreeMap::new() };
+        let mut facts = Facts {
+            format: 1,
+            name: "x".into(),
+            url: "u".into(),
+            tap: None,
+            superseded: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
+        };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         fs::write(&old, "").unwrap();
         fs::write(&new, "").unwrap();

@@ -27,6 +27,8 @@ use crate::workspace::Workspace;
 
 pub(crate) use check::Problems;
 use check::is;
+#[cfg(test)]
+pub(crate) use check::run as check;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
 pub(crate) use site::Site;
@@ -264,6 +266,7 @@ pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
         url: site.url.to_owned(),
         tap: site.tap.map(str::to_owned),
         superseded: Default::default(),
+        withdrawn: Default::default(),
     }
     .write(&fresh)?;
     add(site, &fresh)?;
@@ -284,6 +287,12 @@ fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
     change(site, dir, |kind| kind.sign, |kind| dir.join(kind.name).is_dir())
 }
 
+/// Takes a version of the package out of every index, for ever. Its files stay as long as those of any other that no index names.
+pub(crate) fn withdraw(site: &Site<'_>, dir: &Path, version: &str) -> Result<()> {
+    let site = Site { withdrawn: [version.to_owned()].into(), packages: &[], ..site.clone() };
+    change(&site, dir, |kind| kind.add, |kind| dir.join(kind.name).is_dir())
+}
+
 /// What is there, and what of it the present index names.
 type Files = (Vec<PathBuf>, BTreeSet<PathBuf>);
 
@@ -298,6 +307,14 @@ fn change(
 ) -> Result<()> {
     let _lock = folder::lock(dir)?;
     let mut facts = made(dir)?;
+    let known = facts.withdrawn.len();
+    facts.withdrawn.extend(site.withdrawn.iter().cloned());
+    let site = &Site { withdrawn: facts.withdrawn.clone(), ..site.clone() };
+    refuse_withdrawn(site)?;
+    if facts.withdrawn.len() > known {
+        // Decided: whatever changes an index from here on does it.
+        facts.write(dir)?;
+    }
     let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| wanted(kind)).collect();
     let able = |kind: &&&Kind| {
         let able = site.tools.find(kind.program).is_some();
@@ -335,6 +352,19 @@ fn change(
         named.extend(of_it);
     }
     folder::sweep(dir, &mut facts, &all, &named, site.now, site.grace)
+}
+
+fn refuse_withdrawn(site: &Site<'_>) -> Result<()> {
+    for path in site.packages {
+        let named = path.file_name().and_then(|name| names::parse(name.to_str()?));
+        if let Some(named) = named.filter(|named| site.is_withdrawn(named)) {
+            bail!(crate::Refused(format!(
+                "{} of {} was withdrawn\nhelp: raise the revision, `cargo xtask bump`, and build again",
+                named.version, named.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Kind {

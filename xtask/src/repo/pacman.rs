@@ -97,6 +97,7 @@ fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &P
     if db.exists() && listing.exists() {
         agree(&db, &listing)?;
     }
+    added.extend(withdraw(site, folder, &db)?);
     let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Of several versions the newest comes last: the database has one.
     added.sort_by(|a, b| {
@@ -140,6 +141,29 @@ fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &P
         sync_parent(&to)?;
     }
     Ok(changed)
+}
+
+/// Takes a withdrawn version out of a database. Gives the newest of the others, which takes its place.
+fn withdraw(site: &Site<'_>, folder: &Path, db: &Path) -> Result<Option<PathBuf>> {
+    let entry = |version: &String| Path::new(&format!("{}-{version}", site.name)).join("desc");
+    if !db.exists() || site.withdrawn.is_empty() {
+        return Ok(None);
+    }
+    let known = entries(db)?;
+    if !site.withdrawn.iter().any(|version| known.contains_key(&entry(version))) {
+        return Ok(None);
+    }
+    let shell = shell::at(folder)?;
+    let name = site.name;
+    cmd!(shell, "repo-remove --quiet {db} {name}").quiet().ignore_stdout().ignore_stderr().run()?;
+    let named = |path: &PathBuf| names::parse(path.file_name()?.to_str()?);
+    let mut others: Vec<(Named, PathBuf)> =
+        files(folder)?.into_iter().filter_map(|path| Some((named(&path)?, path))).collect();
+    others.retain(|(one, _)| one.name == name && !site.is_withdrawn(one));
+    Ok(others
+        .into_iter()
+        .max_by(|(a, _), (b, _)| names::compare(&a.version, &b.version))
+        .map(|(_, path)| path))
 }
 
 /// A run that was killed between the two left the list of files ahead of the database. repo-add looks for what it replaces in the database alone,
@@ -203,7 +227,10 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
         };
         let packages: Vec<PathBuf> =
             files(&entry.path())?.into_iter().filter(|path| of(path).is_some()).collect();
-        let kept = names::kept(packages.iter().filter_map(|path| of(path)), site.keep);
+        let kept = names::kept(
+            packages.iter().filter_map(|path| of(path)).filter(|one| !site.is_withdrawn(one)),
+            site.keep,
+        );
         named.extend(packages.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned());
         all.extend(packages);
     }

@@ -46,7 +46,7 @@ fn newest(site: &Site<'_>, dir: &Path) -> Result<String> {
     let mut versions: Vec<String> = files(dir)?
         .iter()
         .filter_map(|path| names::parse(path.file_name()?.to_str()?))
-        .filter(|named| named.name == site.name)
+        .filter(|named| named.name == site.name && !site.is_withdrawn(named))
         .map(|named| named.version)
         .collect();
     versions.sort_by(|a, b| names::compare(a, b));

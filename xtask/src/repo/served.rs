@@ -31,6 +31,11 @@ pub(crate) fn newest(indexed: &BTreeSet<String>, name: &str) -> Option<String> {
     named.map(|one| one.version).max_by(|a, b| names::compare(a, b))
 }
 
+/// Whether this is a file of this version of the package.
+pub(crate) fn is_of(file: &str, name: &str, version: &str) -> bool {
+    names::parse(file).is_some_and(|one| one.name == name && one.version == version)
+}
+
 /// Whether one version comes after another, as package managers see it.
 pub(crate) fn is_newer(one: &str, other: &str) -> bool {
     names::compare(one, other).is_gt()

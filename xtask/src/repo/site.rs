@@ -1,5 +1,6 @@
 //! What every kind of repository is made from, and how.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -36,6 +37,8 @@ pub(crate) struct Site<'a> {
     pub again: bool,
     /// Say nothing of each.
     pub quiet: bool,
+    /// Versions that no index names again.
+    pub withdrawn: BTreeSet<String>,
 }
 
 impl<'a> Site<'a> {
@@ -53,7 +56,12 @@ impl<'a> Site<'a> {
             grace: GRACE,
             again: false,
             quiet: false,
+            withdrawn: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn is_withdrawn(&self, package: &names::Named) -> bool {
+        package.name == self.name && self.withdrawn.contains(&package.version)
     }
 
     /// The new packages with this ending, and their names.

@@ -4,6 +4,7 @@ mod faults;
 mod kills;
 mod stand_in;
 mod world;
+mod yanked;
 
 /// Not a test: with these stand-ins the commands can be tried by hand, until it is killed.
 #[test]

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::super::apply::{Folder, Job, apply};
 use super::super::http::{Http, Patience, Token};
 use super::super::live::{Asker, CHANNELS, Version, local};
-use super::super::plan;
 use super::super::plan_file::{FORMAT, Live, Part, Plan, Verdict, verdict};
+use super::super::{plan, yank};
 use super::stand_in::{REPOSITORY, StandIn, TOKEN};
 use crate::dist::{Entry, Index};
 use crate::files::remove;
@@ -242,6 +242,55 @@ impl World {
             .iter()
             .map(|part| ask(part).map_or(Verdict::Unreachable, |part| verdict(&part, "2-1")))
             .collect()
+    }
+}
+
+/// What is asked after `release yank`.
+impl World {
+    pub(super) fn yank(&self, version: &str, dry_run: bool) -> Result<()> {
+        let (draft, http, work) = (self.draft(), http(), self.path("work"));
+        let journal = self.path("yank.journal");
+        let date = Some(Timestamp::from_second(self.of_repo.start + 120)?);
+        let folder = Folder { dir: self.path("packages"), key: self.of_repo.key(), date };
+        // Not dropped, as in `apply`.
+        let job = ManuallyDrop::new(yank::Job {
+            name: "probe",
+            version,
+            why: "broken",
+            asker: Asker {
+                http: &http,
+                api: &draft.api,
+                known_hosts: "",
+                committer: &draft.committer,
+                work: &work,
+                deep: false,
+            },
+            at: draft.channels.iter().map(|part| (part.channel, part.at.clone())).collect(),
+            folder: Some(folder),
+            tools: &self.of_repo.tools,
+            dry_run,
+            journal: &journal,
+            now: Timestamp::from_second(self.of_repo.start + 120)?,
+        });
+        yank::yank(&job)
+    }
+
+    /// The files that the indices name.
+    pub(super) fn indexed(&self) -> Vec<String> {
+        let (http, url) = (http(), self.packages_url());
+        let get = |path: &str| http.get(&format!("{url}/{path}"));
+        repo::served::indexed(&get, "probe").unwrap().into_iter().collect()
+    }
+
+    pub(super) fn check_repositories(&self) {
+        let key = ManuallyDrop::new(self.of_repo.key());
+        repo::check(&self.of_repo.site(&key, &[], 120), &self.path("packages")).unwrap();
+    }
+
+    pub(super) fn add_to_repositories(&self) -> Result<()> {
+        let key = ManuallyDrop::new(self.of_repo.key());
+        let packages = repo::packages(&self.path("dist"))?;
+        repo::add(&self.of_repo.site(&key, &packages, 180), &self.path("packages"))
     }
 }
 
