@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::apply::{self, Folder};
 use super::git;
 use super::http::{Http, Patience, Token};
-use super::journal::Journal;
+use super::journal::{Journal, is_open};
 use super::live::{Asker, CHANNELS, word};
 use super::plan::Places;
 use super::plan_file::{Stage, is_recipe};
@@ -123,8 +123,14 @@ pub(super) fn yank(job: &Job<'_>) -> Result<()> {
         return Ok(());
     }
     let mut journal = Journal::open(job.journal, "journal.jsonl")?;
+    // Nobody may be served it any more while what the index before named is not yet written down.
+    for (channel, at) in job.at.iter().filter(|(channel, _)| *channel == Outlet::Repositories) {
+        let open =
+            is_open(&journal.lines, &step(*channel)) && !serving.iter().any(|(other, _)| other == channel);
+        serving.extend(open.then_some((*channel, at.as_str())));
+    }
     for (channel, at) in &serving {
-        let note = journal.step(&format!("{} withdraw", word(*channel)), || job.withdraw(*channel, at))?;
+        let note = journal.step(&step(*channel), || job.withdraw(*channel, at))?;
         ui::verb("Withdrew", format_args!("{} from {}: {note}", job.version, word(*channel)));
     }
     journal.step("check", || {
@@ -137,6 +143,10 @@ pub(super) fn yank(job: &Job<'_>) -> Result<()> {
     })?;
     ui::verb("Checked", format_args!("no channel that is not paused serves {}", job.version));
     Ok(())
+}
+
+fn step(channel: Outlet) -> String {
+    format!("{} withdraw", word(channel))
 }
 
 impl Job<'_> {

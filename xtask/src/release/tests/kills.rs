@@ -17,19 +17,27 @@ fn child() {
     let Some(root) = std::env::var_os("RELEASE_TEST_ROOT").map(PathBuf::from) else { return };
     let start = std::env::var("RELEASE_TEST_START").unwrap().parse().unwrap();
     let paths = Paths { root, start };
-    paths.apply(&std::env::var("RELEASE_TEST_KEY").unwrap(), &http(), false).unwrap();
+    let key = std::env::var("RELEASE_TEST_KEY").unwrap();
+    match std::env::var("RELEASE_TEST_YANK") {
+        Ok(version) => paths.yank(&key, &version, false).unwrap(),
+        Err(_) => paths.apply(&key, &http(), false).unwrap(),
+    }
 }
 
 fn begin(world: &World) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    command(world).spawn().unwrap()
+}
+
+fn command(world: &World) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--ignored", "--exact", "release::tests::kills::child"])
         .env("RELEASE_TEST_ROOT", world.of_repo.folder.path())
         .env("RELEASE_TEST_START", world.of_repo.start.to_string())
         .env("RELEASE_TEST_KEY", &world.of_repo.fingerprint)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
 }
 
 /// Kills it, and looks what anybody could see then and afterwards.
@@ -131,4 +139,36 @@ fn two_at_once() {
     is_refused(world.apply(), "another `release apply` is running");
     assert!(child.wait().unwrap().success());
     assert_eq!(world.facts(), wanted);
+}
+
+#[test]
+fn a_withdrawal_is_killed_at_every_line_of_its_journal() {
+    let Some(world) = World::new() else { return };
+    let journal = || {
+        let path = world.path("yank.journal/journal.jsonl");
+        std::fs::read_to_string(path).unwrap_or_default().lines().count()
+    };
+    let prepare = || {
+        world.reset();
+        world.write(&world.plan().unwrap());
+        world.apply().unwrap();
+    };
+    prepare();
+    world.yank("2-1", false).unwrap();
+    let (wanted, lines) = (world.facts(), journal());
+    for number in 1..=lines {
+        prepare();
+        let mut child = command(&world).env("RELEASE_TEST_YANK", "2-1").spawn().unwrap();
+        let begun = Instant::now();
+        while journal() < number {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no line {number}");
+            sleep(Duration::from_micros(200));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.yank("2-1", false).unwrap();
+        assert_eq!(world.facts(), wanted, "line {number}");
+        assert_eq!(world.server.changed(), [""; 0], "line {number}");
+    }
+    println!("{lines} kills");
 }

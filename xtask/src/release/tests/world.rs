@@ -11,7 +11,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::apply::{Folder, Job, apply};
+use super::super::apply::{Folder, Job, apply, read};
 use super::super::http::{Http, Patience, Token};
 use super::super::live::{Asker, CHANNELS, Version, local};
 use super::super::plan_file::{FORMAT, Live, Part, Plan, Verdict, verdict};
@@ -185,8 +185,11 @@ impl World {
     }
 
     pub(super) fn apply_with(&self, http: &Http, dry_run: bool) -> Result<()> {
-        let paths = Paths { root: self.of_repo.folder.path().to_owned(), start: self.of_repo.start };
-        paths.apply(&self.of_repo.fingerprint, http, dry_run)
+        self.paths().apply(&self.of_repo.fingerprint, http, dry_run)
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { root: self.of_repo.folder.path().to_owned(), start: self.of_repo.start }
     }
 
     /// The lines of the journal, of which there is one at the most.
@@ -248,31 +251,7 @@ impl World {
 /// What is asked after `release yank`.
 impl World {
     pub(super) fn yank(&self, version: &str, dry_run: bool) -> Result<()> {
-        let (draft, http, work) = (self.draft(), http(), self.path("work"));
-        let journal = self.path("yank.journal");
-        let date = Some(Timestamp::from_second(self.of_repo.start + 120)?);
-        let folder = Folder { dir: self.path("packages"), key: self.of_repo.key(), date };
-        // Not dropped, as in `apply`.
-        let job = ManuallyDrop::new(yank::Job {
-            name: "probe",
-            version,
-            why: "broken",
-            asker: Asker {
-                http: &http,
-                api: &draft.api,
-                known_hosts: "",
-                committer: &draft.committer,
-                work: &work,
-                deep: false,
-            },
-            at: draft.channels.iter().map(|part| (part.channel, part.at.clone())).collect(),
-            folder: Some(folder),
-            tools: &self.of_repo.tools,
-            dry_run,
-            journal: &journal,
-            now: Timestamp::from_second(self.of_repo.start + 120)?,
-        });
-        yank::yank(&job)
+        self.paths().yank(&self.of_repo.fingerprint, version, dry_run)
     }
 
     /// The files that the indices name.
@@ -323,6 +302,39 @@ impl Paths {
             dry_run,
         });
         apply(&job)
+    }
+}
+
+impl Paths {
+    /// From the channels of the plan that is there.
+    pub(super) fn yank(&self, fingerprint: &str, version: &str, dry_run: bool) -> Result<()> {
+        let (world, now) = (self.root.join("world"), Timestamp::from_second(self.start + 120)?);
+        let workspace = Workspace { root: self.root.clone(), target: self.root.join("target") };
+        let (plan, _) = read(&world.join("plan.json"))?;
+        let (tools, http) = (Tools::new(&workspace), http());
+        let (work, journal) = (world.join("work"), world.join("yank.journal"));
+        let key = repo::Key::at(&self.root.join("keys"), fingerprint);
+        // Not dropped, as in `apply`.
+        let job = ManuallyDrop::new(yank::Job {
+            name: "probe",
+            version,
+            why: "broken",
+            asker: Asker {
+                http: &http,
+                api: &plan.api,
+                known_hosts: "",
+                committer: &plan.committer,
+                work: &work,
+                deep: false,
+            },
+            at: plan.channels.iter().map(|part| (part.channel, part.at.clone())).collect(),
+            folder: Some(Folder { dir: world.join("packages"), key, date: Some(now) }),
+            tools: &tools,
+            dry_run,
+            journal: &journal,
+            now,
+        });
+        yank::yank(&job)
     }
 }
 
