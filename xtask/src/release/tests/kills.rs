@@ -172,3 +172,22 @@ fn a_withdrawal_is_killed_at_every_line_of_its_journal() {
     }
     println!("{lines} kills");
 }
+
+/// Killed after everybody sees the new index, and before what it supersedes is written down.
+#[test]
+fn a_step_that_was_not_ended_is_ended() {
+    let Some(world) = World::new() else { return };
+    world.write(&world.plan().unwrap());
+    world.apply().unwrap();
+    let wanted = world.facts();
+    let path = world.path("packages/repository.json");
+    let mut facts: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    facts["superseded"] = serde_json::json!({});
+    std::fs::write(&path, facts.to_string()).unwrap();
+    let journal = world.journal();
+    let begun = journal.find("\"step\":\"repositories add\"").unwrap();
+    let end = begun + journal[begun..].find('\n').unwrap() + 1;
+    world.put_journal(&journal[..end]);
+    world.apply().unwrap();
+    assert_eq!(world.facts(), wanted);
+}

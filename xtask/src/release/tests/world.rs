@@ -194,10 +194,17 @@ impl World {
 
     /// The lines of the journal, of which there is one at the most.
     pub(super) fn journal(&self) -> String {
+        self.journal_file().map_or_else(String::new, |path| fs::read_to_string(path).unwrap())
+    }
+
+    pub(super) fn put_journal(&self, text: &str) {
+        fs::write(self.journal_file().unwrap(), text).unwrap();
+    }
+
+    fn journal_file(&self) -> Option<PathBuf> {
         let folder = fs::read_dir(self.path("plan.json.journal"));
         let mut files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
-        let file = files.find(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
-        file.map_or_else(String::new, |path| fs::read_to_string(path).unwrap())
+        files.find(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
     }
 
     /// Everything that anybody can see.
