@@ -15,7 +15,7 @@ pub mod packages;
 pub mod pins;
 mod pip;
 pub mod python;
-mod record;
+pub(crate) mod record;
 pub mod static_files;
 pub mod store;
 pub mod tools;

@@ -50,7 +50,7 @@ pub(super) fn record(release: &Path) -> Result<Value, Failure> {
         .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))
 }
 
-pub(super) fn made_here(path: &str) -> bool {
+pub(crate) fn made_here(path: &str) -> bool {
     path.starts_with("static/") || path.split('/').any(|part| part == "__pycache__")
 }
 

@@ -90,11 +90,12 @@ pub fn verify(
     let staging = Staging::new(state, "drill")?;
     let folder = staging.path().join("backup");
     progress.start("Unpacking the backup");
-    let archive::Unpacked { manifest, digest } = archive::unpack(path, &folder, &|_| true, progress)?;
+    let archive::Unpacked { manifest, digest } = archive::unpack(path, &folder, &sound::is_wanted, progress)?;
     progress.done("Unpacked the backup: its digest is right");
     manifest.tell_what_is_missing(progress);
     let mut parts = vec![("digest", Outcome::Good(format!("sha256 {digest}")))];
-    let was = Checks::read(&folder)?;
+    let was = sound::checks(&folder, shown)?;
+    was.dumps_are_there(&folder)?;
     sound::kind(&folder, &manifest, &was)?;
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
 
@@ -281,13 +282,25 @@ impl Checks {
             let number = file.strip_prefix("portable/").and_then(|name| name.strip_suffix(".dump"));
             number
                 .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-                && folder.join(file).symlink_metadata().is_ok_and(|found| found.is_file())
         };
         match checks.dumps.iter().find(|dump| !is_ours(&dump.file)) {
             Some(odd) => Err(Failure::new(format!("{} is wrong", path.display()))
-                .cause(format!("it names a portable copy {:?}, which is not there", odd.file))
+                .cause(format!("it names a portable copy {:?}, which is no name of one", odd.file))
                 .exit(Exit::Refused)),
             None => Ok(checks),
+        }
+    }
+
+    /// A restore does without them.
+    fn dumps_are_there(&self, folder: &Path) -> Result<(), Failure> {
+        let is_there = |file: &str| folder.join(file).symlink_metadata().is_ok_and(|found| found.is_file());
+        match self.dumps.iter().find(|dump| !is_there(&dump.file)) {
+            Some(lost) => Err(Failure::new(format!(
+                "the portable copy of {} is not in the backup: {}",
+                lost.database, lost.file
+            ))
+            .help("make another backup: `mathesar backup create`")),
+            None => Ok(()),
         }
     }
 }

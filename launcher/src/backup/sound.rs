@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::base::{self, Verified};
 use super::checks::Checks;
 use super::manifest::{Kind, Manifest};
+use crate::app::record::made_here;
 use crate::app::store;
 use crate::database::{
     Binaries, Durability, REPLICATION_SECRET, SUPERUSER_SECRET, Scratch, superuser_password,
@@ -16,6 +17,22 @@ use crate::secrets::{self, FINGERPRINT, SECRET_KEY};
 
 /// What is taken from an archive's `release/`.
 pub const OF_RELEASE: [&str; 4] = ["app.lock", "installed.json", "tree", "tree.sha256"];
+
+/// What is unpacked of an archive. Bytecode and collected static files are made again, from files that stand in the release's list:
+/// bytecode runs, and no list says what it ought to be.
+pub fn is_wanted(name: &str) -> bool {
+    name.strip_prefix("release/tree/").is_none_or(|below| !made_here(below))
+}
+
+/// What its maker wrote down of its tables.
+pub fn checks(folder: &Path, archive: &Path) -> Result<Checks, Failure> {
+    Checks::read(folder).map_err(|failure| {
+        Failure::new(format!("{} does not tell what its tables hold", archive.display()))
+            .cause(failure.whole())
+            .exit(Exit::Refused)
+            .help("see which others there are: `mathesar backup list`")
+    })
+}
 
 /// Its cluster is, file by file, what was copied, and does no more than start.
 pub fn cluster(binaries: &Binaries, folder: &Path) -> Result<Verified, Failure> {
@@ -71,7 +88,10 @@ pub fn server(
 
 /// Without the right key every stored password is lost.
 pub fn key(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
-    let wrong = |what: &str| Err(Failure::new(what).exit(Exit::Refused));
+    let wrong = |what: &str| {
+        let help = "see which others there are: `mathesar backup list`";
+        Err(Failure::new(what).exit(Exit::Refused).help(help))
+    };
     // Which the key is compared with at every start.
     let kept = secrets::read_file(&folder.join("secrets").join(FINGERPRINT))?;
     if kept.is_some_and(|kept| manifest.secret_key_fingerprint.as_deref() != Some(kept.expose())) {

@@ -289,7 +289,11 @@ fn beside(context: &Context, why: &str, folder: &Path) {
     let sudo = if context.layout.scope == Scope::System { "sudo " } else { "" };
     let (own, folder) = (context.layout.config.display(), folder.display());
     note(format_args!("the backup's settings are not in force, as {why}; they lie in {folder}"));
+    let differs = match context.layout.config.is_dir() {
+        true => format!("what differs: `{sudo}diff -r {own} {folder}`"),
+        false => format!("see them: `{sudo}cat {folder}/mathesar.conf`; here there are none yet"),
+    };
     note(format_args!(
-        "what differs: `{sudo}diff -r {own} {folder}`; take over what you need: `{sudo}mathesar config set NAME VALUE`, then `{sudo}mathesar restart`"
+        "{differs}; take over what you need: `{sudo}mathesar config set NAME VALUE`, then `{sudo}mathesar restart`"
     ));
 }

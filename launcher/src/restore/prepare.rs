@@ -1,5 +1,6 @@
 //! Everything that can be done before anybody has to wait: checks, unpacking, the release.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub fn look(installation: &Installation, path: &Path) -> Result<(Manifest, Binar
     if manifest.kind != Kind::Physical {
         return Err(Failure::new(format!("{} is a copy of somebody's own server, made by pg_dump", path.display()))
             .exit(Exit::Refused)
-            .cause("it holds no cluster that could be put in place")
+            .cause("by its manifest it holds no cluster that could be put in place")
             .help(format!("unpack it: `tar --zstd -xf {}`, and give its `portable/*.dump` to `pg_restore` on a server of yours", path.display())));
     }
     if installation.is_external() {
@@ -139,16 +140,29 @@ fn unpack(
     progress: &dyn Progress,
 ) -> Result<Prepared, Failure> {
     progress.start("Unpacking the backup");
-    let archive::Unpacked { manifest, digest } =
-        archive::unpack(path, into, &|name| !name.starts_with("portable/"), progress)?;
+    let archive::Unpacked { manifest, digest } = archive::unpack(
+        path,
+        into,
+        &|name| !name.starts_with("portable/") && sound::is_wanted(name),
+        progress,
+    )?;
     progress.done(&format!("Unpacked {}: its digest is right", path.display()));
     manifest.tell_what_is_missing(progress);
+    // The archive's modes are whoever's who packed it.
+    for name in ["secrets", "config"] {
+        let folder = into.join(name);
+        if folder.is_dir() {
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
+                .map_err(|cause| Failure::io("close", &folder, cause))?;
+        }
+    }
     match sound::cluster(binaries, into)? {
         Verified::Yes => progress.done("Verified the cluster by pg_verifybackup"),
         Verified::NotRun(why) => {
             progress.note(&format!("the cluster was not compared with its digests: {why}"))
         }
     }
+    sound::kind(into, &manifest, &sound::checks(into, path)?)?;
     sound::key(into, &manifest)?;
     fits(&settings::in_force(installation, into)?.0, &manifest)?;
     opens(installation, binaries, into, progress)?;

@@ -1,6 +1,7 @@
 //! The drill and a restore are of one mind: what one of them refuses, the other does not call good.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use mathesar::backup::archive;
@@ -15,6 +16,15 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     change(&mut value);
     fs::write(path, value.to_string()).unwrap();
+}
+
+fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path(), found),
+            false => found(&entry.path()),
+        }
+    }
 }
 
 #[test]
@@ -74,6 +84,8 @@ fn what_a_restore_refuses_is_no_good_backup() {
         edit(&folder.join("manifest.json"), |manifest| manifest["internal_database"] = json!("elsewhere"));
     });
     refused(&database, "elsewhere");
+    let checks = sealed(&|folder| fs::write(folder.join("checks.json"), r#"{"tables":[]}"#).unwrap());
+    refused(&checks, "does not tell what its tables hold");
 
     let kind =
         sealed(&|folder| edit(&folder.join("manifest.json"), |manifest| manifest["kind"] = json!("logical")));
@@ -106,6 +118,28 @@ fn what_a_restore_refuses_is_no_good_backup() {
     assert_eq!(output.status, 4, "{}", output.stderr);
     assert!(output.stderr.contains("manage.py: changed"), "{}", output.stderr);
     assert!(!there.exists());
+
+    // Bytecode that no list tells of is not what runs, and what is served is collected again.
+    let bytecode = sealed(&|folder| {
+        let mut changed = 0;
+        walk(&folder.join("release/tree"), &mut |path| {
+            if path.extension().is_some_and(|end| end == "pyc") {
+                let header = fs::read(path).unwrap()[..16].to_vec();
+                fs::write(path, header).unwrap();
+                changed += 1;
+            }
+        });
+        assert!(changed > 10, "{changed}");
+        fs::write(folder.join("release/tree/static/evil.js"), "evil").unwrap();
+        fs::set_permissions(folder.join("secrets"), fs::Permissions::from_mode(0o755)).unwrap();
+    });
+    home.ok(&["backup", "verify", &shown(&bytecode)]);
+    fs::copy(&bytecode, &moved).unwrap();
+    empty.ok(&["restore", "--yes", &shown(&moved)]);
+    assert!(there.join("tree/static").is_dir() && !there.join("tree/static/evil.js").exists());
+    let secrets = fs::metadata(empty.layout.state.join("secrets")).unwrap();
+    assert_eq!(secrets.permissions().mode() & 0o777, 0o700);
+    empty.ok(&["stop"]);
 
     assert_eq!(precious(&home), before);
     rita_reads(&home, &table);

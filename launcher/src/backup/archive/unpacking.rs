@@ -76,6 +76,7 @@ impl Unpacking<'_> {
         let refuse = |why: &str| {
             Failure::new(format!("{} is refused: its entry `{shown}` {why}", self.archive.display()))
                 .exit(Exit::Refused)
+                .help("see which others there are: `mathesar backup list`")
         };
         let path = release::inside(&raw).map_err(refuse)?;
         let kind = entry.header().entry_type();
