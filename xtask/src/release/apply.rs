@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// The key that signs them: its fingerprint, in gpg's key ring (GNUPGHOME)
     #[arg(long, value_name = "FINGERPRINT")]
     key: Option<String>,
+    /// What brings the folder to where it is served: run by sh in DIR after it has changed, and once more where that was cut off
+    #[arg(long, value_name = "COMMAND", requires = "repositories")]
+    deploy: Option<String>,
 }
 
 /// The folder behind the repositories' address.
@@ -50,6 +53,8 @@ pub(super) struct Folder {
     pub key: Key,
     /// Instead of now: for the same bytes again.
     pub date: Option<Timestamp>,
+    /// For `sh -c`; none: what is in the folder is served.
+    pub deploy: Option<String>,
 }
 
 pub(super) struct Job<'a> {
@@ -66,7 +71,10 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let dist = plan::Places { dist: args.dist.clone(), ..plan::Places::default() }.dist(workspace, &here);
     let folder = match (&args.repositories, &args.key) {
-        (Some(dir), Some(key)) => Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None }),
+        (Some(dir), Some(key)) => {
+            let deploy = args.deploy.clone();
+            Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None, deploy })
+        }
         _ => None,
     };
     let folders = workspace.target.join("xtask");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -16,6 +17,7 @@ use crate::repo::{self, Facts, Site};
 use crate::{Refused, digest, ui};
 
 const ADD: &str = "repositories add";
+const DEPLOY: &str = "repositories deploy";
 const NO_FOLDER: &str = "the repositories have to change, and no folder was named\nhelp: cargo xtask release apply PLAN --repositories DIR --key FINGERPRINT";
 
 /// A plan that is being done.
@@ -188,8 +190,14 @@ impl Release<'_> {
 
     fn repositories(&self, journal: &mut Journal, part: &Part) -> Result<()> {
         // Everybody may see it already while what it supersedes is not yet written down.
-        if !part.is_done() || is_open(&journal.lines, ADD) {
+        let open = [ADD, DEPLOY].iter().any(|step| is_open(&journal.lines, step));
+        if !part.is_done() || open {
             self.step(journal, ADD, || self.add(part))?;
+            if let Some(folder) = &self.job.folder
+                && let Some(command) = &folder.deploy
+            {
+                self.step(journal, DEPLOY, || deploy(command, &folder.dir))?;
+            }
         }
         self.step(journal, "repositories check", || self.until(part, |asker| Asker { ..*asker }))
     }
@@ -273,5 +281,17 @@ impl Release<'_> {
             }
         };
         remote.push(&files, &message, self.plan.made, &fits)
+    }
+}
+
+/// What it says goes where this program's own words go, as it may take minutes.
+fn deploy(command: &str, dir: &Path) -> Result<String> {
+    let mut sh = Command::new("sh");
+    sh.args(["-euc", command]).current_dir(dir).stdin(Stdio::null()).stdout(std::io::stderr());
+    // The token for the GitHub release is not for it.
+    let status = sh.env_remove("GITHUB_TOKEN").status().context("cannot run sh")?;
+    match status.success() {
+        true => Ok(String::new()),
+        false => bail!("what --deploy names ended with {status}\nhelp: run the same command again"),
     }
 }

@@ -66,7 +66,9 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     std::fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
     let _lock = apply::lock(&workspace.target.join("xtask/release.lock"))?;
     let folder = match (&args.repositories, &args.key) {
-        (Some(dir), Some(key)) => Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None }),
+        (Some(dir), Some(key)) => {
+            Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None, deploy: None })
+        }
         _ => None,
     };
     let known_hosts = workspace.root.join(&package.manifest.release.known_hosts);

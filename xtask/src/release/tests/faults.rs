@@ -278,3 +278,22 @@ fn a_channel_that_fails_does_not_keep_the_others() {
     world.apply().unwrap();
     assert_eq!(world.verdicts(), [Current; 4]);
 }
+
+#[test]
+fn repositories_that_are_served_elsewhere_are_brought_there() {
+    let Some(world) = World::new() else { return };
+    world.deploy_by(
+        "test -z \"${GITHUB_TOKEN-}\"; test -e ../once || { touch ../once; exit 1; }; cp -a . ../packages/",
+    );
+    world.write(&world.plan().unwrap());
+    let said = format!("{:#}", world.apply().unwrap_err());
+    assert!(said.contains("not done: repositories"), "{said}");
+    use Verdict::{Behind, Current};
+    assert_eq!(world.verdicts(), [Current, Behind, Current, Current]);
+    world.apply().unwrap();
+    assert_eq!(world.verdicts(), [Current; 4]);
+    let journal = world.journal();
+    assert_eq!(journal.matches("\"repositories deploy\"").count(), 4, "{journal}");
+    world.apply().unwrap();
+    assert_eq!(world.journal().matches("\"repositories deploy\"").count(), 4, "nothing is left to bring");
+}

@@ -181,6 +181,12 @@ impl World {
         plan::write(plan, &self.path("plan.json")).unwrap();
     }
 
+    /// The folder is not what is served: this command brings it there, from `folder` to `packages`.
+    pub(super) fn deploy_by(&self, command: &str) {
+        of_repo::copy(&self.path("packages"), &self.path("folder"));
+        fs::write(self.path("deploy"), command).unwrap();
+    }
+
     pub(super) fn apply(&self) -> Result<()> {
         self.apply_with(&http(), false)
     }
@@ -292,10 +298,12 @@ impl Paths {
         let world = self.root.join("world");
         let workspace = Workspace { root: self.root.clone(), target: self.root.join("target") };
         let tools = Tools::new(&workspace);
+        let deploy = fs::read_to_string(world.join("deploy")).ok();
         let folder = Folder {
-            dir: world.join("packages"),
+            dir: world.join(if deploy.is_some() { "folder" } else { "packages" }),
             key: repo::Key::at(&self.root.join("keys"), fingerprint),
             date: Some(Timestamp::from_second(self.start + 60)?),
+            deploy,
         };
         // Not dropped: it would end an agent that the others use.
         let (plan, dist) = (world.join("plan.json"), world.join("dist"));
@@ -336,7 +344,7 @@ impl Paths {
                 deep: false,
             },
             at: plan.channels.iter().map(|part| (part.channel, part.at.clone())).collect(),
-            folder: Some(Folder { dir: world.join("packages"), key, date: Some(now) }),
+            folder: Some(Folder { dir: world.join("packages"), key, date: Some(now), deploy: None }),
             tools: &tools,
             dry_run,
             journal: &journal,
