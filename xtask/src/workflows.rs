@@ -1,13 +1,18 @@
 //! `cargo xtask workflows`: the workflows of GitHub Actions, made from the manifest.
 
+mod facts;
+#[cfg(test)]
+mod rules;
+
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
 use crate::check::{self, Generated, Mode};
 use crate::edit::Edits;
-use crate::manifest::{Manifest, Target};
+use crate::manifest::Manifest;
 use crate::template;
 use crate::workspace::Workspace;
+
+use facts::Facts;
 
 /// Generates .github/workflows from the manifest.
 #[derive(Debug, clap::Args)]
@@ -27,67 +32,74 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     check::apply_and_tell(workspace, &generated(&manifest)?, mode)
 }
 
+/// A workflow: where it is written, and its template with that one's name.
+struct Workflow {
+    path: &'static str,
+    name: &'static str,
+    template: &'static str,
+}
+
+macro_rules! workflow {
+    ($name:literal) => {
+        Workflow {
+            path: concat!(".github/workflows/", $name, ".yml"),
+            name: concat!("xtask/src/workflows/", $name, ".yml.hbs"),
+            template: include_str!(concat!("workflows/", $name, ".yml.hbs")),
+        }
+    };
+}
+
+const ALL: &[Workflow] = &[workflow!("ci"), workflow!("release"), workflow!("drift"), workflow!("pin")];
+
 /// Every workflow.
 pub(crate) fn generated(manifest: &Manifest) -> Result<Vec<Generated>> {
-    Ok(vec![Generated {
-        path: ".github/workflows/ci.yml",
-        text: ci(manifest)?,
-        help: "cargo xtask check --write",
-    }])
-}
-
-/// An action at one commit, and the tag that names it.
-#[derive(Serialize)]
-struct Action {
-    uses: &'static str,
-    tag: &'static str,
-}
-
-const CHECKOUT: Action =
-    Action { uses: "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1", tag: "v7.0.1" };
-
-#[derive(Serialize)]
-struct Ci {
-    runners: Vec<Runner>,
-    checkout: Action,
-}
-
-#[derive(Serialize)]
-struct Runner {
-    cpu: &'static str,
-    image: &'static str,
-}
-
-fn ci(manifest: &Manifest) -> Result<String> {
-    let runner = |target: &Target| Runner {
-        cpu: target.cpu(),
-        image: match target {
-            Target::X86_64Gnu => "ubuntu-24.04",
-            Target::Aarch64Gnu => "ubuntu-24.04-arm",
-        },
+    let facts = Facts::of(manifest)?;
+    let render = |workflow: &Workflow| {
+        let text = template::render(workflow.name, workflow.template, &facts)?;
+        Ok(Generated { path: workflow.path, text, help: "cargo xtask check --write" })
     };
-    let data = Ci { runners: manifest.package.targets.iter().map(runner).collect(), checkout: CHECKOUT };
-    template::render("xtask/src/workflows/ci.yml.hbs", include_str!("workflows/ci.yml.hbs"), &data)
+    ALL.iter().map(render).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn manifest() -> Manifest {
-        crate::pin::parse(include_str!("testdata/mathesar.toml")).unwrap()
+    pub(crate) fn rendered() -> Vec<Generated> {
+        generated(&crate::pin::parse(include_str!("testdata/mathesar.toml")).unwrap()).unwrap()
+    }
+
+    fn of(name: &str, text: &str) -> String {
+        let manifest = crate::pin::parse(text).unwrap();
+        let all = generated(&manifest).unwrap();
+        all.into_iter().find(|file| file.path.ends_with(name)).unwrap().text
     }
 
     #[test]
     fn ci_renders() {
-        let text = ci(&manifest()).unwrap();
-        insta::assert_snapshot!(text);
-        let pinned = |line: &&str| {
-            let at = line.split_once('@').map(|(_, rest)| rest.split(' ').next().unwrap_or_default());
-            at.is_some_and(|sha| sha.len() == 40 && sha.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        };
-        assert!(text.lines().filter(|line| line.contains("uses:")).all(|line| pinned(&line)));
-        let runs: Vec<&str> = text.lines().filter(|line| line.contains("run:")).collect();
-        assert!(!runs.is_empty() && runs.iter().all(|line| !line.contains("${{")), "{runs:?}");
+        insta::assert_snapshot!(of("/ci.yml", include_str!("testdata/mathesar.toml")));
+    }
+
+    #[test]
+    fn the_aurs_key_is_asked_for_only_where_the_aur_takes_pushes() {
+        let manifest = include_str!("testdata/mathesar.toml");
+        assert!(!of("/release.yml", manifest).contains("AUR_KEY"));
+        let open: String = manifest.lines().take_while(|line| !line.starts_with("[release.paused")).fold(
+            String::new(),
+            |mut text, line| {
+                text.push_str(line);
+                text.push('\n');
+                text
+            },
+        );
+        assert!(of("/release.yml", &open).contains("secrets.AUR_KEY"));
+    }
+
+    #[test]
+    fn one_target_is_enough() {
+        let manifest =
+            include_str!("testdata/mathesar.toml").replace(", \"aarch64-unknown-linux-gnu\"]", "]");
+        let release = of("/release.yml", &manifest);
+        assert!(!release.contains("aarch64") && release.contains("build-x86_64"), "{release}");
     }
 }

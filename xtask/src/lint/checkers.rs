@@ -274,6 +274,15 @@ pub(super) const ALL: &[Checker] = &[
         judge: |ran, _| judge::zizmor(ran),
         ..PLAIN
     },
+    Checker {
+        name: "actionlint",
+        program: "actionlint",
+        files: |scene| scene.repository(".github/workflows", "", ".yml"),
+        wants: ".github/workflows/*.yml",
+        commands: |_, program, files| Ok(vec![with(command(program, &["-no-color", "-oneline"]), files)]),
+        judge: |ran, _| judge::status(ran),
+        ..PLAIN
+    },
 ];
 
 /// Those that are named, or all.

@@ -64,7 +64,7 @@ fn names_are_unique_and_unknown_ones_refused() {
 fn every_program_has_a_package_or_is_pinned() {
     for checker in ALL {
         let known = crate::tools::how_to_get(checker.program, crate::tools::Family::Debian).is_some();
-        assert!(known || ["zizmor", "brew"].contains(&checker.program), "{}", checker.program);
+        assert!(known || ["zizmor", "actionlint", "brew"].contains(&checker.program), "{}", checker.program);
     }
 }
 
@@ -165,6 +165,14 @@ fn flatpak() {
     passes(&scene, "flatpak-builder");
     fs::write(scene.dist.join("flatpak/io.example.X.yml"), "id: [\n").unwrap();
     finds(&scene, "flatpak-builder", "");
+}
+
+#[test]
+fn workflows() {
+    let text = "name: X\non: push\njobs:\n  x:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo ${{ steps.y.outputs.z }}\n";
+    let (_root, scene) = scene(&[(".github/workflows/x.yml", text), ("dist/SHA256SUMS", "")]);
+    finds(&scene, "zizmor", ".github/workflows/x.yml:");
+    finds(&scene, "actionlint", ".github/workflows/x.yml:7");
 }
 
 #[test]
