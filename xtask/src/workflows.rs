@@ -1,5 +1,7 @@
 //! `cargo xtask workflows`: the workflows of GitHub Actions, made from the manifest.
 
+#[cfg(test)]
+mod act;
 mod facts;
 #[cfg(test)]
 mod rules;
