@@ -11,9 +11,9 @@ fn later_ones_win_and_say_so() {
         .env("MATHESAR_LOG_LEVEL", "error")
         .args(&["config", "show", "--origin", "--changed"])
         .stdout(
-            "server.listen = \"127.0.0.1:3\"                # HOME/config/conf.d/20-b.conf:1:8
-server.workers = 2                           # HOME/config/mathesar.conf:3:3
-log.level = \"error\"                          # environment MATHESAR_LOG_LEVEL
+            "server.listen = \"127.0.0.1:3\" # HOME/config/conf.d/20-b.conf:1:8
+server.workers = 2            # HOME/config/mathesar.conf:3:3
+log.level = \"error\"           # environment MATHESAR_LOG_LEVEL
 ",
         )
         .run();
@@ -25,7 +25,7 @@ fn mathesar_s_own_variables_are_not_honoured_here() {
         .env("ALLOWED_HOSTS", "a.example")
         .env("POSTGRES_PASSWORD", "x")
         .args(&["config", "show", "server.hosts", "database.password", "--origin"])
-        .stdout("server.hosts = []                            # default\ndatabase.password = \"\"                       # default\n")
+        .stdout("server.hosts = []      # default\ndatabase.password = \"\" # default\n")
         .run();
 }
 
@@ -89,7 +89,7 @@ fn get_prints_what_scripts_want() {
     let test = test.args(&["config", "get", "database.url"]).run();
     test.args(&["config", "get", "server.zzzz"])
         .status(2)
-        .stderr("error: unknown setting `server.zzzz`\nhelp: `mathesar config show` lists all settings\n")
+        .stderr("error: unknown setting `server.zzzz`\nhelp: `mathesar --home HOME config show` lists all settings\n")
         .run();
 }
 
@@ -149,6 +149,6 @@ fn names_that_fit_nothing_are_told_and_others_may_be_as_they_were() {
     Test::new()
         .args(&["config", "get", "server"])
         .status(2)
-        .stderr("error: unknown setting `server`\nhelp: it is a section: `mathesar config show server`\n")
+        .stderr("error: unknown setting `server`\nhelp: it is a section: `mathesar --home HOME config show server`\n")
         .run();
 }
