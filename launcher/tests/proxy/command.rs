@@ -19,10 +19,10 @@ fn the_notes_say_what_mathesar_has_to_be_told() {
     assert_eq!(
         notes(&test),
         "note: Mathesar answers 400 to the name a.example.org, b.example.org until it is told: \
-         `mathesar config set server.hosts old.example.org a.example.org b.example.org`\n\
+         `mathesar --home HOME config set server.hosts old.example.org a.example.org b.example.org`\n\
          note: Mathesar does not believe nginx that visitors come by https until it is told: \
-         `mathesar config set server.trusted-proxies 127.0.0.1/32`\n\
-         note: the same with `--configure` sets that; then `mathesar restart`\n"
+         `mathesar --home HOME config set server.trusted-proxies 127.0.0.1/32`\n\
+         note: the same with `--configure` sets that; then `mathesar --home HOME restart`\n"
     );
     let test = test.conf("[server]\nhosts = [\".example.org\"]\ntrusted-proxies = [\"127.0.0.0/8\"]\n");
     assert_eq!(notes(&test), "note: server.hosts and server.trusted-proxies are set already\n");
@@ -30,9 +30,9 @@ fn the_notes_say_what_mathesar_has_to_be_told() {
     assert_eq!(
         notes(&test),
         "note: Mathesar does not believe nginx that visitors come by https until it is told: \
-         `mathesar config set server.trusted-proxies 127.0.0.1/32`\n\
-         note: the same with `--configure` sets that; then `mathesar restart`\n\
-         note: others can go round nginx, without TLS: `mathesar config set server.listen 127.0.0.1:8000`\n"
+         `mathesar --home HOME config set server.trusted-proxies 127.0.0.1/32`\n\
+         note: the same with `--configure` sets that; then `mathesar --home HOME restart`\n\
+         note: others can go round nginx, without TLS: `mathesar --home HOME config set server.listen 127.0.0.1:8000`\n"
     );
     let test = test.conf("[server]\nlisten = \"unix:HOME/closed/w.sock\"\nhosts = [\"*\"]\n");
     std::fs::create_dir(test.path("closed")).unwrap();
@@ -55,7 +55,7 @@ fn configure_adds_and_is_told_once() {
         notes(&test),
         "         Set server.hosts in HOME/config/mathesar.conf\n\
          \x20        Set server.trusted-proxies in HOME/config/mathesar.conf\n\
-         note: Mathesar knows it from the next `mathesar restart` on\n"
+         note: Mathesar knows it from the next `mathesar --home HOME restart` on\n"
     );
     let written = "# mine\n[server]\nhosts = [\"old.example.org\", \"books.example.org\"] # kept\n\
                    trusted-proxies = [\"10.0.0.1\", \"127.0.0.1/32\"]\n";
