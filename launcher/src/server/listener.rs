@@ -161,7 +161,7 @@ fn tcp(listen: &str) -> Result<Listener, Failure> {
     let addresses: Vec<SocketAddr> = listen
         .to_socket_addrs()
         .map_err(|cause| {
-            failed(cause).exit(Exit::Refused).help("mathesar config set server.listen 127.0.0.1:8000")
+            failed(cause).exit(Exit::Refused).help("`mathesar config set server.listen 127.0.0.1:8000`")
         })?
         .collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
@@ -230,7 +230,7 @@ fn unix_is_free(path: &Path) -> Result<(), Failure> {
         if !found.file_type().is_socket() {
             return Err(Failure::new(format!("cannot listen on {}: another file is there", path.display()))
                 .exit(Exit::Refused)
-                .help("mathesar config set server.listen 127.0.0.1:8000"));
+                .help("`mathesar config set server.listen 127.0.0.1:8000`"));
         }
         if Near::new(path).and_then(|near| UnixStream::connect(near.path())).is_ok() {
             let by = holder::of_path(path)

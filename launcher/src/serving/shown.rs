@@ -234,7 +234,7 @@ impl Hooks for Shown {
                 "{} changed: that takes a restart of everything",
                 deep.join(", ")
             ))
-            .help("mathesar restart"));
+            .help("`mathesar restart`"));
         }
         let Some((settings, _)) = served else {
             return Err(Failure::new("it is still being prepared"));

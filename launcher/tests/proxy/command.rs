@@ -93,7 +93,9 @@ fn wrong_words_are_refused_before_anything_is_printed_or_written() {
     let (status, stdout, stderr) = test.output();
     assert_eq!((status, stdout.as_str()), (4, ""), "{stderr}");
     assert!(
-        stderr.contains("help: mathesar config set server.listen unix:/run/mathesar-web/web.sock"),
+        stderr.contains(
+            "help: `mathesar --home HOME config set server.listen unix:/run/mathesar-web/web.sock`"
+        ),
         "{stderr}"
     );
     test.contents("config/mathesar.conf", listen);

@@ -57,7 +57,7 @@ impl Upstream {
                     "`server.listen` has a path that no proxy's configuration can hold: {path}"
                 ))
                 .exit(Exit::Refused)
-                .help("mathesar config set server.listen unix:/run/mathesar-web/web.sock")),
+                .help("`mathesar config set server.listen unix:/run/mathesar-web/web.sock`")),
             };
         }
         let mut address: SocketAddr = listen.parse().map_err(|cause| {
