@@ -28,7 +28,7 @@ fn with_input(home: &Home, args: &[&str], input: &str) -> Output {
     Output {
         status: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        stderr: home.without_options(&String::from_utf8(output.stderr).unwrap()),
     }
 }
 

@@ -254,7 +254,8 @@ impl Home {
         }
     }
 
-    fn without_options(&self, text: &str) -> String {
+    /// What a command said, for comparing.
+    pub fn without_options(&self, text: &str) -> String {
         let options: String =
             self.options.iter().map(|word| format!("{} ", word.to_string_lossy())).collect();
         text.replace(&format!("mathesar {options}"), "mathesar ")
