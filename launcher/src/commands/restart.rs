@@ -46,9 +46,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                 verb("Restarted", "the web server; nobody was refused");
                 return Ok(());
             }
-            // With a launcher there, its settings would stay what they are.
-            Err(failure) if failure.exit == Exit::NotRunning && Lock::holder(&layout.state).is_none() => {
-                return super::start::start(context);
+            // With a launcher that runs, its settings would stay what they are.
+            Err(failure) if failure.exit == Exit::NotRunning => {
+                let holder = Lock::holder(&layout.state).and_then(|holder| holder.verb);
+                return match holder.as_deref() {
+                    Some("run") => Err(failure.exit(Exit::Refused).into()),
+                    _ => super::start::start(context),
+                };
             }
             Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => return Err(refusal.into()),
             Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
