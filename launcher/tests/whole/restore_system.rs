@@ -26,7 +26,11 @@ fn root_restores_what_only_root_can_read() {
 
     let refused = mathesar(&home, &["restore", backup]);
     assert_eq!(refused.status, 4, "{refused:?}");
-    assert!(refused.stderr.contains(&format!("mathesar restore --yes {backup}")), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains(&format!("`mathesar --system restore --yes {backup}`")),
+        "{}",
+        refused.stderr
+    );
     let missing = mathesar(&home, &["restore", "--yes", &shown(&roots.join("nothing"))]);
     assert_eq!(missing.status, 4, "{missing:?}");
     let status = mathesar(&home, &["status", "--json"]);
