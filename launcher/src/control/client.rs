@@ -175,8 +175,11 @@ pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer,
     }
 }
 
+/// Words of a failure: connected, and then nothing.
+pub(super) const SILENT: &str = "did not answer within";
+
 fn silent(timeout: Duration) -> Failure {
-    Failure::new(format!("the supervisor did not answer within {} s", timeout.as_secs()))
+    Failure::new(format!("the supervisor {SILENT} {} s", timeout.as_secs()))
         .help("see what it does: `mathesar logs`")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::{Answer, ask};
+use super::client::{Answer, SILENT, ask};
 use super::{Lock, at_work};
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
@@ -10,9 +10,6 @@ use crate::supervise::Request;
 
 /// A launcher whose socket was lost, with its folder or without, has another one within two seconds.
 const COMES_BACK: Duration = Duration::from_secs(5);
-
-/// Words of a failure: connected, and then nothing.
-const SILENT: &str = "did not answer within";
 
 /// Exit code 3 where none runs.
 pub fn ask_here(layout: &Layout, request: Request, timeout: Duration) -> Result<Answer, Failure> {
