@@ -51,7 +51,14 @@ macro_rules! workflow {
     };
 }
 
-const ALL: &[Workflow] = &[workflow!("ci"), workflow!("release"), workflow!("drift"), workflow!("pin")];
+const ALL: &[Workflow] = &[
+    workflow!("ci"),
+    workflow!("release"),
+    workflow!("yank"),
+    workflow!("sign"),
+    workflow!("drift"),
+    workflow!("pin"),
+];
 
 /// Every workflow.
 pub(crate) fn generated(manifest: &Manifest) -> Result<Vec<Generated>> {

@@ -57,6 +57,22 @@ pub(super) struct Folder {
     pub deploy: Option<String>,
 }
 
+impl Folder {
+    /// Whether the key signs, at the time at which it will be asked to: an expired one does not.
+    pub(super) fn try_key(&self) -> Result<String> {
+        let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let (text, signature) = (scratch.path().join("text"), scratch.path().join("signature"));
+        fs::write(&text, "x").with_context(|| format!("cannot write {}", text.display()))?;
+        let fingerprint = &self.key.fingerprint;
+        let signed =
+            self.key.sign(&["--detach-sign"], &text, &signature, self.date.unwrap_or_else(Timestamp::now));
+        signed.with_context(|| {
+            format!("the key {fingerprint} cannot sign\nhelp: cargo xtask release keys {fingerprint}")
+        })?;
+        Ok(format!("the key {fingerprint} signs"))
+    }
+}
+
 pub(super) struct Job<'a> {
     pub plan: &'a Path,
     pub dist: &'a Path,

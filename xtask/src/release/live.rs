@@ -112,7 +112,7 @@ impl Asker<'_> {
         let newest = github.newest()?;
         let Some(release) = github.release(of.tag)? else {
             return Ok((
-                Live { newest, release: Some(Stage::Absent), withdrawn: false },
+                Live { newest, release: Some(Stage::Absent), ..Live::default() },
                 vec![None; items.len()],
             ));
         };
@@ -127,7 +127,8 @@ impl Asker<'_> {
                 None => None,
             });
         }
-        Ok((Live { newest, release: Some(release.stage), withdrawn: release.withdrawn }, found))
+        let (stage, withdrawn) = (Some(release.stage), release.withdrawn);
+        Ok((Live { newest, release: stage, withdrawn, ..Live::default() }, found))
     }
 
     fn ask_repositories(
@@ -147,7 +148,8 @@ impl Asker<'_> {
             // A file that no index names yet is no package; another one of its name is in the way all the same.
             found.push(served.filter(|content| *content != item.content || indexed.contains(&item.name)));
         }
-        Ok((Live { newest: served::newest(&indexed, of.name), ..Live::default() }, found))
+        let (newest, valid_until) = (served::newest(&indexed, of.name), served::valid_until(&get)?);
+        Ok((Live { newest, valid_until, ..Live::default() }, found))
     }
 
     fn ask_git(&self, channel: Outlet, at: &str, items: &[Item]) -> Result<(Live, Vec<Option<String>>)> {

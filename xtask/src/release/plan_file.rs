@@ -1,6 +1,6 @@
 //! The plan: what each channel serves, what it is to serve, and what follows from the two. No input, no output.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Outlet, Paused};
@@ -58,6 +58,19 @@ pub(super) struct Live {
     /// By `release yank`: it is never published again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+    /// Of apt's index: afterwards apt refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+}
+
+/// `repo sign`, run daily, does its work while half of the index's 14 days is left: it has then failed for days.
+const TOO_LATE: SignedDuration = SignedDuration::from_hours(4 * 24);
+
+impl Live {
+    /// The index was not signed again in time, and will be refused soon, or is already.
+    pub(super) fn is_ending(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|end| end <= now + TOO_LATE)
+    }
 }
 
 /// How far a GitHub release is. A later one is never taken back by `apply`.
@@ -184,10 +197,11 @@ pub(super) enum Verdict {
 }
 
 /// What a channel serves against what it ought to.
-pub(super) fn verdict(part: &Part, version: &str) -> Verdict {
+pub(super) fn verdict(part: &Part, version: &str, now: Timestamp) -> Verdict {
     let other = |item: &Item| item.live.as_deref().is_some_and(|live| live != item.content);
     let of_this_version = !is_recipe(part.channel) || part.live.newest.as_deref() == Some(version);
     match () {
+        () if part.live.is_ending(now) => Verdict::Behind,
         () if part.is_done() => Verdict::Current,
         () if of_this_version && part.items.iter().any(other) => Verdict::WrongDigest,
         () if part.paused.is_some() => Verdict::Paused,
@@ -261,7 +275,8 @@ mod tests {
 
     #[test]
     fn each_state_of_a_channel() {
-        let says = |part: &Part| verdict(part, "2-1");
+        let now = Timestamp::UNIX_EPOCH;
+        let says = |part: &Part| verdict(part, "2-1", now);
         assert_eq!(says(&part(Outlet::Github, "2-1", Some("new"))), Verdict::Current);
         assert_eq!(says(&part(Outlet::Github, "1-1", None)), Verdict::Behind);
         assert_eq!(says(&part(Outlet::Github, "2-1", Some("old"))), Verdict::WrongDigest);
@@ -276,5 +291,11 @@ mod tests {
         let mut draft = part(Outlet::Github, "1-1", Some("new"));
         draft.live.release = Some(Stage::Draft);
         assert_eq!(says(&draft), Verdict::Behind);
+        // All is there, and apt will soon not believe it.
+        let mut index = part(Outlet::Repositories, "2-1", Some("new"));
+        for (days, wanted) in [(5, Verdict::Current), (4, Verdict::Behind), (-1, Verdict::Behind)] {
+            index.live.valid_until = Some(now + SignedDuration::from_hours(24 * days));
+            assert_eq!(says(&index), wanted, "{days}");
+        }
     }
 }

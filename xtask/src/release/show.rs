@@ -1,5 +1,7 @@
 //! Plans and states as people read them.
 
+use jiff::Timestamp;
+
 use super::live::word;
 use super::plan_file::{Part, Plan, Stage, Verdict, short};
 use crate::table;
@@ -32,7 +34,13 @@ pub(super) fn plan(plan: &Plan) -> String {
 }
 
 /// One line of `release status`.
-pub(super) fn state(part: &Part, verdict: Verdict, trouble: Option<&str>, version: &str) -> Vec<String> {
+pub(super) fn state(
+    part: &Part,
+    verdict: Verdict,
+    trouble: Option<&str>,
+    version: &str,
+    now: Timestamp,
+) -> Vec<String> {
     let newest = part.live.newest.clone().unwrap_or_else(|| "nothing".into());
     let (right, all) = (
         part.items.iter().filter(|item| item.live.as_ref() == Some(&item.content)).count(),
@@ -42,6 +50,10 @@ pub(super) fn state(part: &Part, verdict: Verdict, trouble: Option<&str>, versio
     let note = match verdict {
         Verdict::Current => format!("{all} of {all} with the right digest"),
         Verdict::Paused => paused.unwrap_or_default(),
+        Verdict::Behind if part.live.is_ending(now) => {
+            let end = part.live.valid_until.unwrap_or_default();
+            format!("apt believes the index until {end} only: `cargo xtask repo sign`")
+        }
         Verdict::Behind if part.live.release == Some(Stage::Draft) => format!("{version} is a draft"),
         Verdict::Behind => format!("{right} of {all} of {version}"),
         Verdict::WrongDigest => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::http::{Http, Patience, Token};
@@ -123,9 +124,10 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
 
 /// Prints the table, and says by an error whether something is not current.
 pub(super) fn judge(asked: &[Asked], version: &str) -> Result<()> {
+    let now = Timestamp::now();
     let rows = asked.iter().map(|(part, trouble)| {
         let text = trouble.as_ref().map(|error| format!("{error:#}"));
-        show::state(part, of(part, trouble.is_some(), version), text.as_deref(), version)
+        show::state(part, of(part, trouble.is_some(), version), text.as_deref(), version, now)
     });
     anstream::print!("{}", table::render(&show::STATE, rows));
     ended(asked, version)
@@ -136,7 +138,7 @@ fn of(part: &Part, trouble: bool, version: &str) -> Verdict {
         // Closed is a reason not to answer.
         true if part.paused.is_some() => Verdict::Paused,
         true => Verdict::Unreachable,
-        false => verdict(part, version),
+        false => verdict(part, version, Timestamp::now()),
     }
 }
 

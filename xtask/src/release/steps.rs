@@ -17,7 +17,7 @@ use crate::repo::{self, Facts, Site};
 use crate::{Refused, digest, ui};
 
 const ADD: &str = "repositories add";
-const DEPLOY: &str = "repositories deploy";
+pub(super) const DEPLOY: &str = "repositories deploy";
 const NO_FOLDER: &str = "the repositories have to change, and no folder was named\nhelp: cargo xtask release apply PLAN --repositories DIR --key FINGERPRINT";
 
 /// A plan that is being done.
@@ -150,7 +150,10 @@ impl Release<'_> {
                     notes.push(format!("the token of GitHub: {}", github.credentials()?));
                     github.commit(&self.plan.tag, &self.plan.commit)?;
                 }
-                Outlet::Repositories => {}
+                // `look` has refused to go on without a folder.
+                Outlet::Repositories => {
+                    notes.extend(self.job.folder.as_ref().map(|folder| folder.try_key()).transpose()?);
+                }
                 channel => {
                     let taken = self.asker.remote(channel, &part.at).would_take();
                     taken.with_context(|| {
@@ -285,7 +288,7 @@ impl Release<'_> {
 }
 
 /// What it says goes where this program's own words go, as it may take minutes.
-fn deploy(command: &str, dir: &Path) -> Result<String> {
+pub(super) fn deploy(command: &str, dir: &Path) -> Result<String> {
     let mut sh = Command::new("sh");
     sh.args(["-euc", command]).current_dir(dir).stdin(Stdio::null()).stdout(std::io::stderr());
     // The token for the GitHub release is not for it.

@@ -12,6 +12,7 @@ use super::journal::{Journal, is_open};
 use super::live::{Asker, CHANNELS, word};
 use super::plan::Places;
 use super::plan_file::{Stage, is_recipe};
+use super::steps::{DEPLOY, deploy};
 use crate::manifest::{self, Outlet};
 use crate::repo::{self, Facts, Key, Site, served};
 use crate::tools::Tools;
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// The key that signs them: its fingerprint, in gpg's key ring (GNUPGHOME)
     #[arg(long, value_name = "FINGERPRINT")]
     key: Option<String>,
+    /// What brings the folder to where it is served: run by sh in DIR after it has changed, and once more where that was cut off
+    #[arg(long, value_name = "COMMAND", requires = "repositories")]
+    deploy: Option<String>,
     #[command(flatten)]
     places: Places,
 }
@@ -60,6 +64,13 @@ pub(super) struct Job<'a> {
 }
 
 pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".~+-".contains(c);
+    if !args.version.contains('-') || !args.version.chars().all(plain) {
+        bail!(
+            "`{}` is no version with its revision\nhelp: cargo xtask release status",
+            args.version.escape_default()
+        );
+    }
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let package = manifest::load(workspace, &workspace.manifest())?;
     let work = workspace.target.join("xtask/release");
@@ -67,7 +78,8 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let _lock = apply::lock(&workspace.target.join("xtask/release.lock"))?;
     let folder = match (&args.repositories, &args.key) {
         (Some(dir), Some(key)) => {
-            Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None, deploy: None })
+            let deploy = args.deploy.clone();
+            Some(Folder { dir: here.join(dir), key: Key::of_ring(key)?, date: None, deploy })
         }
         _ => None,
     };
@@ -124,16 +136,25 @@ pub(super) fn yank(job: &Job<'_>) -> Result<()> {
         }
         return Ok(());
     }
+    if let Some(folder) = &job.folder {
+        folder.try_key()?;
+    }
     let mut journal = Journal::open(job.journal, "journal.jsonl")?;
-    // Nobody may be served it any more while what the index before named is not yet written down.
+    // Nobody may be served it any more while what the index before named is not yet written down, or not all of it is deployed.
     for (channel, at) in job.at.iter().filter(|(channel, _)| *channel == Outlet::Repositories) {
-        let open =
-            is_open(&journal.lines, &step(*channel)) && !serving.iter().any(|(other, _)| other == channel);
-        serving.extend(open.then_some((*channel, at.as_str())));
+        let open = [step(*channel).as_str(), DEPLOY].iter().any(|step| is_open(&journal.lines, step));
+        let served = serving.iter().any(|(other, _)| other == channel);
+        serving.extend((open && !served).then_some((*channel, at.as_str())));
     }
     for (channel, at) in &serving {
         let note = journal.step(&step(*channel), || job.withdraw(*channel, at))?;
         ui::verb("Withdrew", format_args!("{} from {}: {note}", job.version, word(*channel)));
+        if *channel == Outlet::Repositories
+            && let Some(folder) = &job.folder
+            && let Some(command) = &folder.deploy
+        {
+            journal.step(DEPLOY, || deploy(command, &folder.dir))?;
+        }
     }
     journal.step("check", || {
         for (channel, at) in &job.at {

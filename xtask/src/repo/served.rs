@@ -5,8 +5,9 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
 use flate2::read::GzDecoder;
+use jiff::Timestamp;
 
-use super::apt::release::parse as parse_release;
+use super::apt::release::{Release, parse as parse_release};
 use super::apt::stanza;
 use super::names;
 use crate::digest;
@@ -77,9 +78,18 @@ fn text(bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).context("an index is not UTF-8")
 }
 
+fn release(get: Get<'_>) -> Result<Option<Release>> {
+    let inline = get("apt/dists/stable/InRelease")?;
+    inline.map(|inline| parse_release(&text(inline)?)).transpose()
+}
+
+/// How long apt believes its index; none: there is no index.
+pub(crate) fn valid_until(get: Get<'_>) -> Result<Option<Timestamp>> {
+    Ok(release(get)?.map(|release| release.valid_until))
+}
+
 fn apt(get: Get<'_>) -> Result<Vec<String>> {
-    let Some(inline) = get("apt/dists/stable/InRelease")? else { return Ok(Vec::new()) };
-    let release = parse_release(&text(inline)?)?;
+    let Some(release) = release(get)? else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for (path, (sha256, _)) in &release.files {
         let Some(folder) = path.strip_suffix("/Packages") else { continue };

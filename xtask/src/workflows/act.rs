@@ -63,6 +63,8 @@ impl World {
         fs::write(checkout.join(".gitignore"), "/target\n/dist\n").unwrap();
         fs::write(checkout.join("packaging/mathesar.toml"), include_str!("../testdata/mathesar.toml"))
             .unwrap();
+        fs::create_dir_all(checkout.join("xtask/src/workflows")).unwrap();
+        fs::write(checkout.join("xtask/src/workflows/pages.sh"), include_str!("pages.sh")).unwrap();
         commit(&checkout);
         fs::write(at("seed/README"), "packages\n").unwrap();
         commit(&at("seed"));
@@ -160,6 +162,48 @@ fn what_is_not_what_it_ought_to_be_is_not_published() {
     let (well, told) = world.run("workflow_dispatch", "release", &[], &["--input=version=9-1"]);
     assert!(!well && told.contains("the manifest has 0.12.0-1, and 9-1 was asked for"), "{told}");
     assert_eq!(git(&world.at("packages.git"), &["rev-parse", "main"]), before);
+}
+
+const WITHDRAW: &[&str] = &["--input=version=0.12.0-1", "--input=why=it says \"no\" to $HOME"];
+
+#[test]
+fn a_version_is_withdrawn_when_a_second_person_has_said_so() {
+    let Some(world) = World::new() else { return };
+    let arguments = [WITHDRAW, &RELEASE[1..]].concat();
+    let (well, told) = world.run("workflow_dispatch", "yank", &[], &arguments);
+    assert!(well, "{told}");
+    assert_eq!(told.matches("Job succeeded").count(), 3, "{told}");
+    let called: Vec<&str> = told.lines().filter(|line| line.contains("called: xtask release yank")).collect();
+    assert!(called[0].contains("--why it says \"no\" to $HOME --dry-run"), "{called:?}");
+    let done = called.iter().find(|line| !line.contains("--dry-run")).unwrap();
+    assert!(done.contains("--repositories target/site/docs --key ABCD"), "{called:?}");
+    let pushed = git(&world.at("packages.git"), &["show", "--stat", "main"]);
+    assert!(pushed.contains("docs/apt/dists/stable/InRelease"), "{pushed}");
+    let before = git(&world.at("packages.git"), &["rev-parse", "main"]);
+    let (well, told) = world.run("workflow_dispatch", "yank", &["TAMPER=withdraw xtask"], &arguments);
+    assert!(!well && told.contains("did NOT match"), "{told}");
+    assert_eq!(git(&world.at("packages.git"), &["rev-parse", "main"]), before);
+}
+
+#[test]
+fn indices_are_signed_again_and_pushed_only_if_they_have_changed() {
+    let Some(world) = World::new() else { return };
+    let sign = || world.run("schedule", "sign", &[], &RELEASE[1..]);
+    let (well, told) = sign();
+    assert!(well && told.contains("nothing is published yet"), "{told}");
+    let (well, told) = world.run("workflow_dispatch", "release", &[], RELEASE);
+    assert!(well, "{told}");
+    let head = || git(&world.at("packages.git"), &["rev-parse", "main"]);
+    let before = head();
+    let (well, told) = sign();
+    assert!(well && told.contains("called: xtask repo sign target/site/docs --key ABCD"), "{told}");
+    let signed = head();
+    assert_ne!(signed, before);
+    let (well, told) = sign();
+    assert!(well, "{told}");
+    assert_eq!(head(), signed, "the stand-in signs the same again");
+    let ends = told.find("called: xtask release keys ABCD").unwrap();
+    assert!(told.find("called: xtask repo sign").unwrap() < ends, "{told}");
 }
 
 #[test]

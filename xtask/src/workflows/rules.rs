@@ -81,9 +81,18 @@ const WRITERS: &[(&str, &str, &str)] = &[
     ("release", "publish", "contents"),
     ("release", "publish", "id-token"),
     ("release", "publish", "attestations"),
+    ("yank", "withdraw", "contents"),
     ("drift", "tell", "issues"),
     ("pin", "propose", "contents"),
     ("pin", "propose", "pull-requests"),
+];
+
+/// Who has secrets: workflow, job, environment, and whether a second person has to say yes beforehand.
+const HOLDERS: &[(&str, &str, &str, bool)] = &[
+    ("release", "publish", "release", true),
+    ("yank", "withdraw", "release", true),
+    // Daily, by a clock.
+    ("sign", "sign", "signing", false),
 ];
 
 /// The rules that a workflow breaks.
@@ -106,7 +115,7 @@ fn broken(workflow: &str, text: &str) -> Vec<String> {
         if let Some(uses) = plain.strip_prefix("uses: ") {
             rule(is_pinned(uses), format!("not pinned: {uses}"));
         }
-        let cache = plain.contains("cache") && workflow == "release";
+        let cache = plain.contains("cache") && HOLDERS.iter().any(|(holder, ..)| *holder == workflow);
         rule(!cache, format!("a cache: {plain}"));
     }
     for job in jobs(text) {
@@ -130,17 +139,18 @@ fn broken(workflow: &str, text: &str) -> Vec<String> {
             rule(false, format!("{of_it}: an expression in a script: {}", line.trim()));
         }
         let secret = job.lines.iter().any(|line| line.contains("secrets.") || line.contains("secrets["));
-        let publishes = (workflow, job.name) == ("release", "publish");
-        rule(!secret || publishes, format!("{of_it}: a secret"));
-        if publishes {
+        let holder = HOLDERS.iter().find(|(of, name, ..)| (*of, *name) == (workflow, job.name));
+        rule(!secret || holder.is_some(), format!("{of_it}: a secret"));
+        if let Some((_, _, environment, approved)) = holder {
             let compiles = job
                 .scripts()
                 .iter()
                 .any(|line| ["cargo", "rustup", "make "].iter().any(|word| line.contains(word)));
             rule(!compiles, format!("{of_it}: builds"));
-            rule(job.has("environment: release"), format!("{of_it}: has no environment"));
+            let named = format!("environment: {environment}");
+            rule(job.has(&named), format!("{of_it}: has no environment"));
             let waits = job.lines.iter().any(|line| line.starts_with("    needs:") && line.contains("gate]"));
-            rule(waits, format!("{of_it}: waits for nobody's word"));
+            rule(waits || !approved, format!("{of_it}: waits for nobody's word"));
         }
         if job.name == "gate" {
             rule(job.has("environment: release-gate"), format!("{of_it}: nobody has to approve"));
@@ -199,6 +209,15 @@ fn each_rule_is_broken_by_what_it_is_there_for() {
         ("release", "    environment: release\n", "", "release publish: has no environment"),
         ("release", ", plan, gate]", ", plan]", "release publish: waits for nobody's word"),
         ("release", "    environment: release-gate\n", "", "release gate: nobody has to approve"),
+        ("yank", ", gate]", "]", "yank withdraw: waits for nobody's word"),
+        ("yank", "target/handed/xtask release", "cargo xtask release", "yank withdraw: builds"),
+        ("sign", "    environment: signing\n", "", "sign sign: has no environment"),
+        (
+            "sign",
+            "      contents: read\n    outputs",
+            "      contents: read\n    env:\n      X: ${{ secrets.X }}\n    outputs",
+            "sign build: a secret",
+        ),
         ("drift", "      contents: read\n", "      issues: write\n", "drift status: may write issues"),
         ("pin", "      contents: read\n", "      id-token: write\n", "pin look: may write id-token"),
     ] {

@@ -297,3 +297,84 @@ fn repositories_that_are_served_elsewhere_are_brought_there() {
     world.apply().unwrap();
     assert_eq!(world.journal().matches("\"repositories deploy\"").count(), 4, "nothing is left to bring");
 }
+
+#[test]
+fn an_expired_key_is_told_before_anything_is_changed() {
+    let Some(world) = World::new() else { return };
+    world.write(&world.plan().unwrap());
+    let before = world.facts();
+    // It is one of 30 days.
+    let later = world.of_repo.start + 31 * 24 * 3600;
+    let error = format!("{:#}", world.apply_at(later).unwrap_err());
+    let help = format!("help: cargo xtask release keys {}", world.of_repo.fingerprint);
+    assert!(error.contains("cannot sign\n") && error.contains(&help), "{error}");
+    assert_eq!(world.facts(), before);
+    world.apply().unwrap();
+    assert_eq!(world.verdicts(), [Verdict::Current; 4]);
+}
+
+/// A file system of its own, which is unmounted with its value.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    /// None: it cannot be made here, and that was said.
+    fn new(place: std::path::PathBuf, size: u64) -> Option<Disk> {
+        std::fs::create_dir_all(&place).unwrap();
+        let disk = Disk(place);
+        if !disk.mount(&format!("size={size}")) {
+            eprintln!("not run: no file system can be mounted here, which takes root");
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0);
+        mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    fn grow(&self) {
+        assert!(self.mount("remount,size=64m"));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_it_and_with_room_the_same_command_goes_on() {
+    let Some(world) = World::new() else { return };
+    world.write(&world.plan().unwrap());
+    world.apply().unwrap();
+    let wanted = world.facts();
+    // From where nothing can be written to where all but the last bytes can.
+    let mut seen = std::collections::BTreeSet::new();
+    for pages in [1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64] {
+        world.reset();
+        let deployed = "find ../packages -mindepth 1 -delete; cp -a . ../packages/";
+        let Some(disk) = Disk::new(world.path("folder"), 64 << 20) else { return };
+        world.deploy_by(deployed);
+        world.write(&world.plan().unwrap());
+        let used = rustix::fs::statvfs(&disk.0).unwrap();
+        let used = (used.f_blocks - used.f_bfree) * used.f_frsize;
+        assert!(disk.mount(&format!("remount,size={}", used + pages * 4096)));
+        if let Err(error) = world.apply() {
+            let error = format!("{error:#}");
+            assert!(error.starts_with("not done: repositories"), "{pages}: {error}");
+            seen.insert("full");
+            // What people read is one state or the other, whole.
+            world.check_repositories("folder");
+        } else {
+            seen.insert("enough");
+        }
+        disk.grow();
+        world.apply().unwrap();
+        assert_eq!(world.facts(), wanted, "{pages}");
+        assert_eq!(world.server.changed(), [""; 0], "{pages}");
+    }
+    assert_eq!(Vec::from_iter(seen), ["enough", "full"]);
+}

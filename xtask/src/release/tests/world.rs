@@ -183,7 +183,8 @@ impl World {
 
     /// The folder is not what is served: this command brings it there, from `folder` to `packages`.
     pub(super) fn deploy_by(&self, command: &str) {
-        of_repo::copy(&self.path("packages"), &self.path("folder"));
+        fs::create_dir_all(self.path("folder")).unwrap();
+        of_repo::copy(&self.path("packages").join("."), &self.path("folder"));
         fs::write(self.path("deploy"), command).unwrap();
     }
 
@@ -193,6 +194,12 @@ impl World {
 
     pub(super) fn apply_with(&self, http: &Http, dry_run: bool) -> Result<()> {
         self.paths().apply(&self.of_repo.fingerprint, http, dry_run)
+    }
+
+    /// By the clock of that day, which only signing looks at.
+    pub(super) fn apply_at(&self, moment: i64) -> Result<()> {
+        let paths = Paths { start: moment - 60, ..self.paths() };
+        paths.apply(&self.of_repo.fingerprint, &http(), false)
     }
 
     fn paths(&self) -> Paths {
@@ -252,12 +259,13 @@ impl World {
             work: &work,
             deep: true,
         };
+        let now = Timestamp::from_second(self.of_repo.start).unwrap();
         let of = Version { name: "probe", version: "2-1", tag: "v2-1" };
         let ask = |part: &Part| asker.ask(part.channel, &part.at, &of, &part.items);
         draft
             .channels
             .iter()
-            .map(|part| ask(part).map_or(Verdict::Unreachable, |part| verdict(&part, "2-1")))
+            .map(|part| ask(part).map_or(Verdict::Unreachable, |part| verdict(&part, "2-1", now)))
             .collect()
     }
 }
@@ -275,9 +283,9 @@ impl World {
         repo::served::indexed(&get, "probe").unwrap().into_iter().collect()
     }
 
-    pub(super) fn check_repositories(&self) {
+    pub(super) fn check_repositories(&self, name: &str) {
         let key = ManuallyDrop::new(self.of_repo.key());
-        repo::check(&self.of_repo.site(&key, &[], 120), &self.path("packages")).unwrap();
+        repo::check(&self.of_repo.site(&key, &[], 120), &self.path(name)).unwrap();
     }
 
     pub(super) fn add_to_repositories(&self) -> Result<()> {
@@ -298,13 +306,7 @@ impl Paths {
         let world = self.root.join("world");
         let workspace = Workspace { root: self.root.clone(), target: self.root.join("target") };
         let tools = Tools::new(&workspace);
-        let deploy = fs::read_to_string(world.join("deploy")).ok();
-        let folder = Folder {
-            dir: world.join(if deploy.is_some() { "folder" } else { "packages" }),
-            key: repo::Key::at(&self.root.join("keys"), fingerprint),
-            date: Some(Timestamp::from_second(self.start + 60)?),
-            deploy,
-        };
+        let folder = self.folder(fingerprint, self.start + 60)?;
         // Not dropped: it would end an agent that the others use.
         let (plan, dist) = (world.join("plan.json"), world.join("dist"));
         let lock = self.root.join("release.lock");
@@ -319,6 +321,17 @@ impl Paths {
         });
         apply(&job)
     }
+
+    fn folder(&self, fingerprint: &str, date: i64) -> Result<Folder> {
+        let world = self.root.join("world");
+        let deploy = fs::read_to_string(world.join("deploy")).ok();
+        Ok(Folder {
+            dir: world.join(if deploy.is_some() { "folder" } else { "packages" }),
+            key: repo::Key::at(&self.root.join("keys"), fingerprint),
+            date: Some(Timestamp::from_second(date)?),
+            deploy,
+        })
+    }
 }
 
 impl Paths {
@@ -329,7 +342,6 @@ impl Paths {
         let (plan, _) = read(&world.join("plan.json"))?;
         let (tools, http) = (Tools::new(&workspace), http());
         let (work, journal) = (world.join("work"), world.join("yank.journal"));
-        let key = repo::Key::at(&self.root.join("keys"), fingerprint);
         // Not dropped, as in `apply`.
         let job = ManuallyDrop::new(yank::Job {
             name: "probe",
@@ -344,7 +356,7 @@ impl Paths {
                 deep: false,
             },
             at: plan.channels.iter().map(|part| (part.channel, part.at.clone())).collect(),
-            folder: Some(Folder { dir: world.join("packages"), key, date: Some(now), deploy: None }),
+            folder: Some(self.folder(fingerprint, self.start + 120)?),
             tools: &tools,
             dry_run,
             journal: &journal,
