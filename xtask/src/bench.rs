@@ -1,11 +1,12 @@
-//! `cargo xtask bench`: what our packages cost and weigh beside others' of the same files, and what the launcher
-//! and its care for the data cost beside the same by hand.
+//! `cargo xtask bench`: what our packages cost and weigh beside others' of the same files, and what the launcher, its
+//! care for the data, and publishing cost beside the same by hand.
 
 mod by_hand;
 mod data;
 mod instance;
 mod launcher;
 mod measure;
+mod release;
 mod report;
 mod stage;
 mod subjects;
@@ -36,6 +37,7 @@ enum What {
     Dist(Dist),
     Launcher(launcher::Args),
     Data(data::Args),
+    Release(release::Args),
 }
 
 #[derive(clap::Args)]
@@ -63,6 +65,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         What::Dist(args) => dist(args, workspace),
         What::Launcher(args) => launcher::run(args, workspace),
         What::Data(args) => data::run(args, workspace),
+        What::Release(args) => release::run(args, workspace),
     }
 }
 

@@ -20,10 +20,13 @@ impl Pin {
 
     /// The build of a tool for this machine. The Linux ones need glibc, as the launcher itself does.
     pub fn of(tool: &str) -> Option<&'static Pin> {
-        let fits = |pin: &&Pin| {
-            pin.tool == tool && pin.os == std::env::consts::OS && pin.arch == std::env::consts::ARCH
-        };
-        PINS.iter().find(fits)
+        let here = |pin: &&Pin| pin.is_for(std::env::consts::OS, std::env::consts::ARCH);
+        PINS.iter().find(|pin| pin.tool == tool && here(pin))
+    }
+
+    /// Both as `std::env::consts` name them.
+    pub fn is_for(&self, os: &str, arch: &str) -> bool {
+        self.os == os && self.arch == arch
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the channels pack: the launcher for a target, and everything that is generated around it.
 
 mod build;
+pub(crate) mod crates;
 pub(crate) mod elf;
 mod pages;
 pub(crate) mod release_toml;
 pub(crate) mod texts;
-mod third_party;
+pub(crate) mod third_party;
 
 use std::path::PathBuf;
 

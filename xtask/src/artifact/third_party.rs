@@ -1,71 +1,22 @@
 //! The licences of every crate that the launcher is linked with, in full: most of them ask for that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
 use walkdir::WalkDir;
-use xshell::cmd;
 
+use super::crates::{self, Crate};
 use crate::manifest::Target;
-use crate::shell;
 use crate::workspace::Workspace;
 
-/// The part of `cargo metadata` that is needed here.
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Crate>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Crate {
-    id: String,
-    name: String,
-    version: String,
-    license: Option<String>,
-    repository: Option<String>,
-    /// The library of another language that it brings, or binds.
-    links: Option<String>,
-    manifest_path: PathBuf,
-    targets: Vec<CrateTarget>,
-}
-
-#[derive(Deserialize)]
-struct CrateTarget {
-    kind: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<NodeDep>,
-}
-
-#[derive(Deserialize)]
-struct NodeDep {
-    pkg: String,
-    dep_kinds: Vec<DepKind>,
-}
-
-#[derive(Deserialize)]
-struct DepKind {
-    kind: Option<String>,
-}
-
 /// What a crate carries of others' C and assembly, and compiles in.
-struct Bundled {
+pub(crate) struct Bundled {
     krate: &'static str,
-    name: &'static str,
+    pub name: &'static str,
     /// Where it is offered under several, the one that is chosen.
-    license: &'static str,
-    repository: &'static str,
+    pub license: &'static str,
+    pub repository: &'static str,
     /// The text, below the crate's folder, where it is not beside its Cargo.toml.
     text: &'static str,
 }
@@ -91,8 +42,7 @@ const BUNDLED: [Bundled; 2] = [
 
 /// A text: each crate with its licence, then each distinct licence text with the crates that it belongs to.
 pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
-    let metadata = metadata(workspace, target)?;
-    let linked = linked(&metadata)?;
+    let linked = crates::linked(&workspace.root, target)?.crates;
     let mut text = String::from(
         "The launcher is linked with these libraries. Each stands with its version, its licence as an SPDX expression and its\nsource; the texts of the licences follow.\n\n",
     );
@@ -136,7 +86,7 @@ pub(crate) fn notices(workspace: &Workspace, target: Target) -> Result<String> {
 }
 
 /// Cargo does not know the licences of what a crate carries, only that it carries something.
-fn bundled(library: &Crate) -> Result<Vec<&'static Bundled>> {
+pub(crate) fn bundled(library: &Crate) -> Result<Vec<&'static Bundled>> {
     let found: Vec<_> = BUNDLED.iter().filter(|bundled| bundled.krate == library.name).collect();
     if let (Some(links), true) = (&library.links, found.is_empty()) {
         bail!(
@@ -146,45 +96,6 @@ fn bundled(library: &Crate) -> Result<Vec<&'static Bundled>> {
         );
     }
     Ok(found)
-}
-
-fn metadata(workspace: &Workspace, target: Target) -> Result<Metadata> {
-    let shell = shell::at(&workspace.root)?;
-    let (cargo, triple) = (shell::cargo(), target.triple());
-    let json = cmd!(shell, "{cargo} metadata --format-version 1 --locked --filter-platform {triple}")
-        .quiet()
-        .read()
-        .context("cannot ask cargo for the crates of the launcher")?;
-    serde_json::from_str(&json).context("cannot read what cargo metadata printed")
-}
-
-/// The crates whose code is in the binary: normal dependencies, without macros and what only macros need.
-fn linked(metadata: &Metadata) -> Result<Vec<&Crate>> {
-    let crates: BTreeMap<&str, &Crate> =
-        metadata.packages.iter().map(|found| (found.id.as_str(), found)).collect();
-    let nodes: BTreeMap<&str, &Node> =
-        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-    let launcher = metadata
-        .packages
-        .iter()
-        .find(|found| found.name == "mathesar")
-        .context("cargo metadata does not know the package `mathesar`")?;
-    let mut open = vec![launcher.id.as_str()];
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        for dep in nodes.get(id).into_iter().flat_map(|node| &node.deps) {
-            let normal = dep.dep_kinds.iter().any(|kind| kind.kind.is_none());
-            let is_macro = crates.get(dep.pkg.as_str()).is_some_and(|found| {
-                found.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro"))
-            });
-            if normal && !is_macro && seen.insert(&dep.pkg) {
-                open.push(&dep.pkg);
-            }
-        }
-    }
-    let mut linked: Vec<&Crate> = seen.into_iter().filter_map(|id| crates.get(id).copied()).collect();
-    linked.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-    Ok(linked)
 }
 
 /// The licence files beside a crate's Cargo.toml.
@@ -213,14 +124,12 @@ mod tests {
 
     fn library(name: &str, links: Option<&str>) -> Crate {
         Crate {
-            id: name.into(),
             name: name.into(),
             version: "1.0.0".into(),
             license: None,
             repository: None,
             links: links.map(str::to_owned),
-            manifest_path: PathBuf::new(),
-            targets: Vec::new(),
+            manifest_path: std::path::PathBuf::new(),
         }
     }
 

@@ -65,11 +65,12 @@ pub(crate) struct Cost {
     pub size: u64,
 }
 
+/// Of a program that makes no one file.
 #[derive(Deserialize)]
-struct Used {
+pub(super) struct Used {
     code: i32,
-    wall: f64,
-    cpu: f64,
+    pub wall: f64,
+    pub cpu: f64,
     peak_kib: f64,
 }
 
@@ -80,32 +81,37 @@ pub(super) fn once(subject: &Subject) -> Result<Cost> {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let used = used(&subject.name, &subject.command)?;
+    Ok(Cost { cpu: used.cpu, wall: used.wall, peak: used.peak_kib / 1024.0, size: subject.output.size()? })
+}
+
+/// Runs a command once, which has to succeed.
+pub(super) fn used(name: &str, command: &Command) -> Result<Used> {
     let Some(python) = tools::on_path("python3") else {
         bail!("python3 is not on PATH, so nothing can be measured\nhelp: apt-get install python3");
     };
     let mut wrapped = Command::new(python);
-    wrapped.args(["-I", "-c", PROGRAM]).arg(subject.command.get_program()).args(subject.command.get_args());
-    for (name, value) in subject.command.get_envs() {
+    wrapped.args(["-I", "-c", PROGRAM]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
         match value {
             Some(value) => wrapped.env(name, value),
             None => wrapped.env_remove(name),
         };
     }
-    if let Some(folder) = subject.command.get_current_dir() {
+    if let Some(folder) = command.get_current_dir() {
         wrapped.current_dir(folder);
     }
-    let output =
-        wrapped.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", subject.name))?;
+    let output = wrapped.stdin(Stdio::null()).output().with_context(|| format!("cannot run {name}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("{} cannot be measured: {}", subject.name, said.trim());
+        bail!("{name} cannot be measured: {}", said.trim());
     }
-    let used: Used = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("cannot read what {} used", subject.name))?;
+    let used: Used =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("cannot read what {name} used"))?;
     if used.code != 0 {
-        bail!("{} ended with {}: {}", subject.name, used.code, said.trim());
+        bail!("{name} ended with {}: {}", used.code, said.trim());
     }
-    Ok(Cost { cpu: used.cpu, wall: used.wall, peak: used.peak_kib / 1024.0, size: subject.output.size()? })
+    Ok(used)
 }
 
 /// `runs` runs of each, in turn, so that a busy moment hits all alike; the median of each number.

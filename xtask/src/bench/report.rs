@@ -35,6 +35,11 @@ impl Row {
         Row { aim: format!("at most {most}"), verdict, ..row }
     }
 
+    /// As `ratio`, where nothing is aimed at.
+    pub(super) fn plain(what: &'static str, ours: &[f64], theirs: &[f64]) -> Row {
+        Row { aim: String::new(), verdict: "", ..Row::ratio(what, ours, theirs, f64::INFINITY) }
+    }
+
     pub(super) fn median(what: &'static str, ours: &[f64], most: Option<f64>) -> Row {
         let row = Row::limit(what, median(ours.to_vec()), most, 2);
         Row { ours: format!("{} ({})", row.ours, range(ours)), ..row }

@@ -7,6 +7,7 @@ pub(crate) mod flatpak;
 pub(crate) mod homebrew;
 pub(crate) mod pacman;
 pub(crate) mod rpm;
+pub(crate) mod sbom;
 pub(crate) mod srcinfo;
 pub(crate) mod stage;
 pub(crate) mod tarball;
@@ -56,4 +57,5 @@ pub(crate) const ALL: &[&Channel] = &[
     &pacman::CHANNEL,
     &flatpak::CHANNEL,
     &homebrew::CHANNEL,
+    &sbom::CHANNEL,
 ];

@@ -56,6 +56,7 @@ enum ChannelName {
     Flatpak,
     Homebrew,
     Tarball,
+    Sbom,
 }
 
 impl ChannelName {
@@ -68,6 +69,7 @@ impl ChannelName {
             ChannelName::Flatpak => &channel::flatpak::CHANNEL,
             ChannelName::Homebrew => &channel::homebrew::CHANNEL,
             ChannelName::Tarball => &channel::tarball::CHANNEL,
+            ChannelName::Sbom => &channel::sbom::CHANNEL,
         }
     }
 }

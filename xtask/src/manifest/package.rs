@@ -53,6 +53,11 @@ impl Package {
         format!("{}-{}-{}.pkg.tar.zst", self.name(), self.full_version(), target.cpu())
     }
 
+    /// The bill of materials: of a target, as its crates and the binary's digest are.
+    pub(crate) fn sbom_file(&self, target: Target) -> String {
+        format!("{}.cdx.json", self.tarball_stem(target))
+    }
+
     /// Top folder of the binary tarball, and its file name without `.tar.gz`.
     pub(crate) fn tarball_stem(&self, target: Target) -> String {
         format!("{}-{}-{}-linux-gnu", self.name(), self.full_version(), target.cpu())

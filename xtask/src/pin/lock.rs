@@ -33,7 +33,7 @@ pub(crate) fn without_hash(lock: &str) -> Vec<String> {
 }
 
 /// The requirements, each with its continuation lines.
-fn requirements(lock: &str) -> impl Iterator<Item = String> {
+pub(crate) fn requirements(lock: &str) -> impl Iterator<Item = String> {
     lock.replace("\\\n", " ")
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

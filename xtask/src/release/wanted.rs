@@ -83,6 +83,7 @@ mod tests {
             "homebrew/mathesar.rb",
             "mathesar-0.12.0-1.x86_64.rpm",
             "mathesar-0.12.0-1-src.tar.gz",
+            "mathesar-0.12.0-1-x86_64-linux-gnu.cdx.json",
             "mathesar_0.12.0-1_amd64.deb",
         ]
         .map(str::to_owned)
@@ -95,6 +96,7 @@ mod tests {
             [
                 "mathesar-0.12.0-1.x86_64.rpm",
                 "mathesar-0.12.0-1-src.tar.gz",
+                "mathesar-0.12.0-1-x86_64-linux-gnu.cdx.json",
                 "mathesar_0.12.0-1_amd64.deb",
                 SUMS
             ]

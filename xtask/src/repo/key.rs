@@ -26,7 +26,6 @@ impl Key {
     }
 
     /// One that `throw_away` has made.
-    #[cfg(test)]
     pub(crate) fn at(home: &Path, fingerprint: &str) -> Key {
         Key { home: Some(home.to_owned()), fingerprint: fingerprint.to_owned() }
     }
