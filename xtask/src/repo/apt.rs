@@ -3,6 +3,7 @@
 //! Whoever reads while it changes: InRelease is one file, replaced whole and last; what it names lies under its digest (by-hash,
 //! <https://wiki.debian.org/DebianRepository/Format>) and stays there for a while after it is superseded.
 
+mod keyring;
 pub(super) mod release;
 pub(super) mod stanza;
 
@@ -16,6 +17,7 @@ use flate2::{Compression, GzBuilder};
 use xshell::cmd;
 
 use super::folder::{files, place, publish, replace, same};
+use super::key::Ring;
 use super::{Problems, Site, names};
 use crate::{digest, shell};
 
@@ -63,13 +65,15 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
         site.keep,
     );
     stanzas.retain(|_, stanza| kept.contains(&stanza.named));
+    keyring::add(site, folder, &mut stanzas, scratch)?;
     sign(site, folder, &stanzas, present.as_ref(), scratch)
 }
 
 /// The present indices, with another date and signature.
 pub(super) fn resign(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let Some(present) = Release::read(&suite(folder))? else { return Ok(false) };
-    let stanzas = stanzas(&suite(folder), &present)?;
+    let mut stanzas = stanzas(&suite(folder), &present)?;
+    keyring::add(site, folder, &mut stanzas, scratch)?;
     sign(site, folder, &stanzas, Some(&present), scratch)
 }
 
@@ -146,10 +150,11 @@ fn sign(
                 release.date
             );
         }
-        if !site.again && present.files == release.files && present.is_fresh(site) {
+        let same = present.files == release.files && site.is_signed(&suite.join("InRelease"), None);
+        if !site.again && same && present.is_fresh(site) {
             // A killed run may have left other ones.
             contents.iter().try_for_each(|(path, content)| replace(&suite.join(path), content))?;
-            return Ok(false);
+            return tell(site, folder, &architectures).map(|()| false);
         }
     }
     for (path, content) in &contents {
@@ -172,12 +177,17 @@ fn sign(
     site.key.sign(&["--clear-sign"], &text, &inline, site.now)?;
     place(&beside, &suite.join("Release.gpg"))?;
     place(&text, &suite.join("Release"))?;
-    let public = site.key.public()?;
-    replace(&folder.join(format!("{}.asc", site.name)), &public)?;
-    let all: Vec<&str> = architectures.iter().copied().collect();
-    replace(&folder.join(format!("{}.sources", site.name)), sources(site.url, &all, &public))?;
     // From here on everybody reads the new one.
-    place(&inline, &suite.join("InRelease")).map(|()| true)
+    place(&inline, &suite.join("InRelease"))?;
+    // Last: a new key was in it before, and a withdrawn one is so until nothing of it is read.
+    tell(site, folder, &architectures).map(|()| true)
+}
+
+/// The files by which a machine comes to know the repository.
+fn tell(site: &Site<'_>, folder: &Path, architectures: &BTreeSet<&str>) -> Result<()> {
+    replace(&folder.join(format!("{}.asc", site.name)), Ring::armored(&site.announced()?)?)?;
+    let all: Vec<&str> = architectures.iter().copied().collect();
+    replace(&folder.join(format!("{}.sources", site.name)), sources(site, &all))
 }
 
 fn gzip(text: &str) -> Result<Vec<u8>> {
@@ -225,33 +235,19 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
             problems.of(super::is(file, digest, Some(*size)));
         }
     }
-    for stanza in stanzas(&suite, &release)?.values() {
+    let stanzas = stanzas(&suite, &release)?;
+    for stanza in stanzas.values() {
         problems.of(super::is(&folder.join(&stanza.file), &stanza.sha256, Some(stanza.size)));
     }
-    Ok(())
+    keyring::check(site, folder, &stanzas, problems)
 }
 
-/// For /etc/apt/sources.list.d, the key in it (deb822: sources.list(5), "Signed-By").
-fn sources(url: &str, architectures: &[&str], public: &str) -> String {
-    let key: String = public
-        .lines()
-        .map(|line| if line.is_empty() { "  .\n".to_owned() } else { format!("  {line}\n") })
-        .collect();
+/// For /etc/apt/sources.list.d (deb822: sources.list(5)). The keys are named and not in it: a package replaces them.
+fn sources(site: &Site<'_>, architectures: &[&str]) -> String {
     format!(
-        "Types: deb\nURIs: {url}/apt\nSuites: {SUITE}\nComponents: main\nArchitectures: {}\nSigned-By:\n{key}",
-        architectures.join(" ")
+        "Types: deb\nURIs: {}/apt\nSuites: {SUITE}\nComponents: main\nArchitectures: {}\nSigned-By: /{}\n",
+        site.url,
+        architectures.join(" "),
+        keyring::place(site)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_key_is_a_field_of_several_lines() {
-        let text = super::sources(
-            "https://example.org",
-            &["amd64", "arm64"],
-            "-----BEGIN-----\n\nabc\n-----END-----\n",
-        );
-        insta::assert_snapshot!(text);
-    }
 }

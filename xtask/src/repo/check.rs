@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{KINDS, Site};
+use super::{Facts, KINDS, Site};
 use crate::{digest, ui};
 
 /// What is wrong, in words.
@@ -38,6 +38,8 @@ pub(super) fn is(file: &Path, sha256: &str, size: Option<u64>) -> Result<()> {
 }
 
 pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
+    let keys = Facts::read(dir)?.map(|facts| facts.keys).unwrap_or_default();
+    let site = &Site { keys, ..site.clone() };
     let mut problems = Problems::default();
     let mut seen = Vec::new();
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use super::folder::{conflict, files, place, replace, sync_parent};
+use super::key::Ring;
 use super::{Problems, Site, names};
 use crate::{digest, shell};
 
@@ -66,6 +67,15 @@ fn listed(generation: &Path) -> Result<BTreeSet<String>> {
 
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let shell = shell::at(folder)?;
+    let (name, url) = (site.name, site.url);
+    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
+    replace(
+        &folder.join(format!("{name}.repo")),
+        format!(
+            "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
+             gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
+        ),
+    )?;
     let before = present(folder)?;
     let mut packages = match &before {
         Some(generation) => listed(generation)?,
@@ -82,18 +92,10 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     let kept =
         names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keep);
     packages.retain(|path| named(path).is_some_and(|one| kept.contains(&one)));
-    let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.key.public()?)?;
-    replace(
-        &folder.join(format!("{name}.repo")),
-        format!(
-            "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
-             gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
-        ),
-    )?;
     if let Some(before) = &before
         && !site.again
         && listed(before)? == packages
+        && site.is_signed(&before.join("repodata/repomd.xml.asc"), Some(&before.join("repodata/repomd.xml")))
     {
         return Ok(false);
     }
@@ -155,7 +157,10 @@ fn index(
     let data = fresh.join("repodata");
     let index = data.join("repomd.xml");
     site.key.sign(&["--armor", "--detach-sign"], &index, &data.join("repomd.xml.asc"), site.now)?;
-    let name = digest::file(&index)?[..16].to_owned();
+    // The same packages at the same time and another key are another one.
+    let mut named = fs::read(&index).with_context(|| format!("cannot read {}", index.display()))?;
+    named.extend(site.key.fingerprint.as_bytes());
+    let name = digest::bytes(&named)[..16].to_owned();
     let to = folder.join("index").join(&name);
     if to.exists() {
         // The same index, from a run that was killed before it named it.
@@ -230,7 +235,7 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
         problems.add(format!("{} names other packages than it was made of", primary.display()));
     }
     let rpms: Vec<PathBuf> = indexed.iter().map(|file| folder.join(file)).collect();
-    problems.of(site.key.verify_rpms(&rpms));
+    problems.of(Ring::verify_rpms(&site.published()?, &rpms));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::keys::Keys;
 use crate::digest;
 use crate::files::{remove, replace_bytes};
 
@@ -60,6 +61,8 @@ pub(crate) struct Facts {
     /// Versions that no index names again, and that nobody publishes again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub withdrawn: BTreeSet<String>,
+    #[serde(default)]
+    pub keys: Keys,
 }
 
 impl Facts {
@@ -211,6 +214,7 @@ mod tests {
             tap: None,
             superseded: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            keys: Keys::default(),
         };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         fs::write(&old, "").unwrap();

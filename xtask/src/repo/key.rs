@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use xshell::cmd;
 
 use crate::shell;
@@ -17,12 +19,35 @@ pub(crate) struct Key {
 impl Key {
     /// One of the user's own.
     pub(crate) fn of_ring(fingerprint: &str) -> Result<Key> {
-        let key = Key { home: None, fingerprint: fingerprint.to_owned() };
-        let listed = key.gpg(&["--with-colons", "--list-secret-keys", fingerprint]);
-        if listed.is_err() {
-            bail!("gpg has no secret key {fingerprint}\nhelp: gpg --list-secret-keys");
+        match Key::listed("--list-secret-keys", fingerprint) {
+            Ok((key, _)) => Ok(key),
+            Err(_) => bail!("gpg has no secret key {fingerprint}\nhelp: gpg --list-secret-keys"),
+        }
+    }
+
+    /// One that will sign: its secret may be elsewhere.
+    pub(crate) fn of_next(fingerprint: &str) -> Result<Key> {
+        let Ok((key, listed)) = Key::listed("--list-keys", fingerprint) else {
+            bail!("gpg has no key {fingerprint}\nhelp: gpg --import FILE");
+        };
+        let field = |number: usize| listed.split(':').nth(number - 1).unwrap_or_default();
+        // doc/DETAILS of GnuPG: field 12 has a capital S where any part of the key can sign, field 2 what is wrong with it.
+        if !field(12).contains('S') || ["r", "e", "d", "i"].contains(&field(2)) {
+            bail!(crate::Refused(format!(
+                "the key {fingerprint} cannot sign: it is revoked, expired, or has no part for it\nhelp: gpg --list-keys {fingerprint}"
+            )));
         }
         Ok(key)
+    }
+
+    /// In the user's own ring; the line that gpg has about it.
+    fn listed(how: &str, fingerprint: &str) -> Result<(Key, String)> {
+        let mut key = Key { home: None, fingerprint: String::new() };
+        let listed = key.gpg(&["--with-colons", how, fingerprint])?;
+        // However it was written, and of whichever part: the certifying key's comes first.
+        key.fingerprint = first_fingerprint(&listed)?;
+        let line = listed.lines().find(|line| line.starts_with("sec:") || line.starts_with("pub:"));
+        Ok((key, line.unwrap_or_default().to_owned()))
     }
 
     /// One that `throw_away` has made.
@@ -32,17 +57,12 @@ impl Key {
 
     /// One that is made now, in a folder of its own: for what is thrown away afterwards.
     pub(crate) fn throw_away(home: &Path, name: &str) -> Result<Key> {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
-        std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot set the mode of {}", home.display()))?;
+        private(home)?;
         let mut key = Key { home: Some(home.to_owned()), fingerprint: String::new() };
         let user = format!("{name} <throw-away@localhost>");
         key.gpg(&["--passphrase", "", "--quick-generate-key", &user, "ed25519", "sign", "30d"])?;
         let listed = key.gpg(&["--with-colons", "--list-secret-keys"])?;
-        let line = listed.lines().find_map(|line| line.strip_prefix("fpr:"));
-        let fingerprint = line.and_then(|line| line.split(':').find(|field| !field.is_empty()));
-        key.fingerprint = fingerprint.context("gpg lists no fingerprint")?.to_owned();
+        key.fingerprint = first_fingerprint(&listed)?;
         Ok(key)
     }
 
@@ -85,15 +105,82 @@ impl Key {
         Ok(())
     }
 
+    /// The public half.
+    pub(crate) fn public(&self) -> Result<Public> {
+        Ok(Public { fingerprint: self.fingerprint.clone(), armored: self.export(&[&self.fingerprint])? })
+    }
+
+    fn export(&self, fingerprints: &[&str]) -> Result<String> {
+        let mut arguments = vec!["--armor", "--export-options", "export-minimal", "--export"];
+        arguments.extend(fingerprints);
+        Ok(format!("{}\n", self.gpg(&arguments)?.trim_end()))
+    }
+}
+
+/// From gpg's list with colons.
+fn first_fingerprint(listed: &str) -> Result<String> {
+    let line = listed.lines().find_map(|line| line.strip_prefix("fpr:"));
+    let fingerprint = line.and_then(|line| line.split(':').find(|field| !field.is_empty()));
+    Ok(fingerprint.context("gpg lists no fingerprint")?.to_owned())
+}
+
+/// The public half of a key, as it is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Public {
+    pub fingerprint: String,
+    pub armored: String,
+}
+
+/// Nothing but these keys, in a ring of their own: gpg then believes what a reader would.
+pub(super) struct Ring {
+    key: Key,
+    folder: TempDir,
+}
+
+impl Ring {
+    pub(super) fn of(keys: &[Public]) -> Result<Ring> {
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let home = folder.path().join("gnupg");
+        private(&home)?;
+        let file = folder.path().join("keys.asc");
+        let ring = Ring { key: Key { home: Some(home), fingerprint: String::new() }, folder };
+        for key in keys {
+            std::fs::write(&file, &key.armored).context("cannot write a key")?;
+            ring.key.gpg(&["--import", text(&file)?])?;
+        }
+        Ok(ring)
+    }
+
+    /// All of them in one block: apt's older gpgv method decodes no second one.
+    pub(super) fn armored(keys: &[Public]) -> Result<String> {
+        match keys {
+            [one] => Ok(one.armored.clone()),
+            several => {
+                let names: Vec<&str> = several.iter().map(|key| key.fingerprint.as_str()).collect();
+                Ring::of(several)?.key.export(&names)
+            }
+        }
+    }
+
+    pub(super) fn verify(&self, signature: &Path, data: &Path) -> Result<()> {
+        self.key
+            .gpg(&["--verify", text(signature)?, text(data)?])
+            .with_context(|| {
+                format!("{} is no good signature of a key that is published", signature.display())
+            })
+            .map(drop)
+    }
+
     /// The same for packages that carry theirs, by rpm itself.
-    pub(crate) fn verify_rpms(&self, rpms: &[PathBuf]) -> Result<()> {
+    pub(super) fn verify_rpms(keys: &[Public], rpms: &[PathBuf]) -> Result<()> {
         if rpms.is_empty() {
             return Ok(());
         }
-        let ring = tempfile::tempdir().context("cannot create a temporary folder")?;
-        let shell = shell::at(ring.path())?;
-        std::fs::write(ring.path().join("key.asc"), self.public()?).context("cannot write a key")?;
-        let database = ring.path().join("rpm");
+        let ring = Ring::of(&[])?;
+        let shell = shell::at(ring.folder.path())?;
+        std::fs::write(ring.folder.path().join("key.asc"), Ring::armored(keys)?)
+            .context("cannot write a key")?;
+        let database = ring.folder.path().join("rpm");
         cmd!(shell, "rpmkeys --dbpath {database} --import key.asc").quiet().run()?;
         let said =
             cmd!(shell, "rpmkeys --dbpath {database} --checksig {rpms...}").quiet().ignore_status().read()?;
@@ -101,13 +188,14 @@ impl Key {
         anyhow::ensure!(bad.is_empty() && said.lines().count() == rpms.len(), "rpm says: {}", bad.join("; "));
         Ok(())
     }
+}
 
-    /// The public half, as text.
-    pub(crate) fn public(&self) -> Result<String> {
-        let text =
-            self.gpg(&["--armor", "--export-options", "export-minimal", "--export", &self.fingerprint])?;
-        Ok(format!("{}\n", text.trim_end()))
-    }
+/// A folder that gpg takes as its home.
+fn private(home: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("cannot set the mode of {}", home.display()))
 }
 
 /// gpg's clock, standing still at this moment.

@@ -1,10 +1,12 @@
 //! `cargo xtask repo`: signed static repositories of packages, which any web server can serve, also while they change.
 
 mod apt;
+mod asked;
 mod check;
 mod dnf;
 mod folder;
 mod key;
+mod keys;
 mod names;
 mod pacman;
 mod page;
@@ -18,13 +20,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
 
 use crate::files::remove;
-use crate::tools::Tools;
 use crate::ui;
-use crate::workspace::Workspace;
 
+pub(crate) use asked::{Args, run};
 pub(crate) use check::Problems;
 use check::is;
 #[cfg(test)]
@@ -32,147 +32,6 @@ pub(crate) use check::run as check;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
 pub(crate) use site::Site;
-use site::{KEEP, VALID_DAYS};
-
-/// Make, extend, check and re-sign repositories that apt, dnf and pacman install from
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(clap::Subcommand)]
-enum What {
-    Build(Build),
-    Add(Add),
-    Sign(Sign),
-    Check(Check),
-}
-
-/// Make signed repositories of the packages that are in a folder
-///
-/// DIR gets one folder for each package manager, with the packages, the signed index, the public key and the lines of configuration that
-/// name it, and a page for people. It is made beside and renamed: who reads it sees the old one or the new one. A package manager whose
-/// index this machine cannot make is left out, and that is said.
-#[derive(clap::Args)]
-struct Build {
-    /// Where to; what is there is replaced if `repo build` has made it
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    #[command(flatten)]
-    how: How,
-    /// The address that DIR will be served at
-    #[arg(long, value_name = "URL")]
-    url: String,
-}
-
-/// Add the packages that are in a folder to repositories that people read from meanwhile
-///
-/// Packages come first, then the index, and last the one file that names it: a reader at any instant sees the old state or the new one, whole.
-/// A file that was published once is never changed; another one of its name is refused before anything is written. Of each package the newest
-/// versions stay in the index; what no index names any more is removed a day later. Killed at any moment, it is run again.
-#[derive(clap::Args)]
-struct Add {
-    /// What `repo build` has made
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    #[command(flatten)]
-    how: How,
-}
-
-/// Sign the indices that are there again, before they expire
-///
-/// apt believes an index until its Valid-Until. To be run daily: it does nothing as long as more than half of the time is left.
-#[derive(clap::Args)]
-struct Sign {
-    /// What `repo build` has made
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// The key to sign with: its fingerprint, in gpg's key ring (GNUPGHOME)
-    #[arg(long, value_name = "FINGERPRINT")]
-    key: String,
-    /// Also where it is not time yet; with a new key, all of it
-    #[arg(long)]
-    again: bool,
-}
-
-/// Check every signature, digest and date that a package manager would look at
-///
-/// Ends with exit code 1 where something is wrong, each finding a line.
-#[derive(clap::Args)]
-struct Check {
-    /// What `repo build` has made
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// The key that has to have signed it: its fingerprint, in gpg's key ring (GNUPGHOME)
-    #[arg(long, value_name = "FINGERPRINT")]
-    key: String,
-}
-
-#[derive(clap::Args)]
-struct How {
-    /// Where the packages are, as `cargo xtask dist` leaves them
-    #[arg(long, value_name = "DIR", default_value = "dist")]
-    dist: PathBuf,
-    /// The key to sign with: its fingerprint, in gpg's key ring (GNUPGHOME)
-    #[arg(long, value_name = "FINGERPRINT")]
-    key: String,
-    /// How many versions of each package the index keeps; pacman's has the newest alone
-    #[arg(long, value_name = "NUMBER", default_value_t = KEEP)]
-    keep: usize,
-    /// For how many days apt believes the index
-    #[arg(long, value_name = "DAYS", default_value_t = VALID_DAYS)]
-    valid_days: i64,
-    /// The time of publication instead of now, as `2026-11-26T12:00:00Z`: the same time gives the same bytes, but for signatures
-    #[arg(long, value_name = "TIME")]
-    date: Option<Timestamp>,
-}
-
-pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
-    let tools = Tools::new(workspace);
-    let given = |how: &How| match how.dist.as_os_str() == "dist" {
-        true => workspace.root.join("dist"),
-        false => here.join(&how.dist),
-    };
-    match &args.what {
-        What::Build(args) => {
-            let packages = packages(&given(&args.how))?;
-            let key = Key::of_ring(&args.how.key)?;
-            let manifest = crate::manifest::load(workspace, &workspace.manifest())?;
-            let site = Site {
-                packages: &packages,
-                tap: Some(manifest.manifest.homebrew.tap.as_str()),
-                ..Site::new(&key, args.url.trim_end_matches('/'), manifest.name(), &tools)
-            };
-            build(&args.how.apply(site), &here.join(&args.dir))
-        }
-        What::Add(args) => {
-            let dir = here.join(&args.dir);
-            let (packages, key, facts) =
-                (packages(&given(&args.how))?, Key::of_ring(&args.how.key)?, made(&dir)?);
-            let site = Site { packages: &packages, ..Site::new(&key, &facts.url, &facts.name, &tools) };
-            add(&args.how.apply(site), &dir)
-        }
-        What::Sign(args) => {
-            let dir = here.join(&args.dir);
-            let (key, facts) = (Key::of_ring(&args.key)?, made(&dir)?);
-            sign(&Site { again: args.again, ..Site::new(&key, &facts.url, &facts.name, &tools) }, &dir)
-        }
-        What::Check(args) => {
-            let dir = here.join(&args.dir);
-            let (key, facts) = (Key::of_ring(&args.key)?, made(&dir)?);
-            check::run(&Site::new(&key, &facts.url, &facts.name, &tools), &dir)
-        }
-    }
-}
-
-impl How {
-    fn apply<'a>(&self, site: Site<'a>) -> Site<'a> {
-        let now = self.date.unwrap_or(site.now);
-        Site { keep: self.keep, valid_days: self.valid_days, now, ..site }
-    }
-}
 
 fn made(dir: &Path) -> Result<Facts> {
     Facts::read(dir)?.with_context(|| {
@@ -267,6 +126,7 @@ pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
         tap: site.tap.map(str::to_owned),
         superseded: Default::default(),
         withdrawn: Default::default(),
+        keys: Default::default(),
     }
     .write(&fresh)?;
     add(site, &fresh)?;
@@ -283,7 +143,8 @@ pub(crate) fn add(site: &Site<'_>, dir: &Path) -> Result<()> {
     change(site, dir, |kind| kind.add, |kind| site.packages.iter().any(|path| kind.takes(path)))
 }
 
-fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
+/// The present indices, signed again, or by the key that was announced.
+pub(crate) fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
     change(site, dir, |kind| kind.sign, |kind| dir.join(kind.name).is_dir())
 }
 
@@ -309,23 +170,37 @@ fn change(
     let mut facts = made(dir)?;
     let known = facts.withdrawn.len();
     facts.withdrawn.extend(site.withdrawn.iter().cloned());
-    let site = &Site { withdrawn: facts.withdrawn.clone(), ..site.clone() };
+    let keys = facts.keys.turned(site, dir)?;
+    let site = &Site { withdrawn: facts.withdrawn.clone(), keys: keys.clone(), ..site.clone() };
     refuse_withdrawn(site)?;
     if facts.withdrawn.len() > known {
         // Decided: whatever changes an index from here on does it.
         facts.write(dir)?;
     }
-    let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| wanted(kind)).collect();
-    let able = |kind: &&&Kind| {
+    let mut kinds = Vec::new();
+    for kind in &KINDS {
+        let all = keys.are_changing() && dir.join(kind.name).is_dir();
         let able = site.tools.find(kind.program).is_some();
-        if !able {
-            ui::warning(format!("not made: {}: {} is not on PATH", kind.name, kind.program));
+        match (able, all || wanted(kind)) {
+            (_, false) => {}
+            (true, true) => kinds.push(kind),
+            (false, true) if all => bail!(
+                "the keys change, and {} cannot be told: {} is not on PATH\nhelp: cargo xtask tools",
+                kind.name,
+                kind.program
+            ),
+            (false, true) => {
+                ui::warning(format!("not made: {}: {} is not on PATH", kind.name, kind.program));
+            }
         }
-        able
-    };
-    let kinds: Vec<&Kind> = kinds.iter().filter(able).copied().collect();
+    }
     for kind in &kinds {
         (kind.conflicts)(site, &dir.join(kind.name))?;
+    }
+    if keys != facts.keys {
+        // Before the first signature by another key: a run that follows a kill knows what is whose.
+        facts.keys = keys;
+        facts.write(dir)?;
     }
     let scratch = folder::scratch(dir)?;
     for kind in &kinds {
@@ -343,7 +218,6 @@ fn change(
             format_args!("the repository for {}", kind.name),
         );
     }
-    page::write(site, dir)?;
     drop(scratch);
     let (mut all, mut named) = (Vec::new(), BTreeSet::new());
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
@@ -351,7 +225,17 @@ fn change(
         all.extend(there);
         named.extend(of_it);
     }
-    folder::sweep(dir, &mut facts, &all, &named, site.now, site.grace)
+    folder::sweep(dir, &mut facts, &all, &named, site.now, site.grace)?;
+    let mut site = site.clone();
+    if facts.keys.forget(dir) {
+        site.keys = facts.keys.clone();
+        facts.write(dir)?;
+        for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir() && kind.name != "apt") {
+            let file = dir.join(kind.name).join(format!("{}.asc", site.name));
+            folder::replace(&file, site.published_text()?)?;
+        }
+    }
+    page::write(&site, dir)
 }
 
 fn refuse_withdrawn(site: &Site<'_>) -> Result<()> {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use super::folder::{files, place, publish, replace, same, sync_parent};
+use super::key::Ring;
 use super::names::Named;
 use super::{Problems, Site, names};
 use crate::archive::{Content, Tree};
@@ -55,7 +56,7 @@ pub(super) fn conflicts(site: &Site<'_>, folder: &Path) -> Result<()> {
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let mut changed = false;
     let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.key.public()?)?;
+    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
     replace(
         &folder.join(format!("{name}.conf")),
         format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n"),
@@ -120,7 +121,7 @@ fn database(site: &Site<'_>, folder: &Path, mut added: Vec<PathBuf>, scratch: &P
         let bytes = again(&made)?;
         if !site.again
             && fs::read(&to).is_ok_and(|now| now == bytes)
-            && site.key.verify(&signature(&to), Some(&to)).is_ok()
+            && site.is_signed(&signature(&to), Some(&to))
         {
             continue;
         }
@@ -239,6 +240,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
 
 /// Everything that pacman would look at.
 pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> Result<()> {
+    let ring = Ring::of(&site.published()?)?;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
         let folder = entry.path();
         for end in ["db", "files"] {
@@ -257,7 +259,7 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
             let package = folder.join(field("FILENAME")?);
             let size = field("CSIZE")?.parse().ok();
             problems.of(super::is(&package, &field("SHA256SUM")?, size));
-            problems.of(site.key.verify(&signature(&package), Some(&package)));
+            problems.of(ring.verify(&signature(&package), &package));
         }
     }
     Ok(())

@@ -30,12 +30,13 @@ struct Block {
 pub(super) fn write(site: &Site<'_>, dir: &Path) -> Result<()> {
     let tap = Facts::read(dir)?.and_then(|facts| facts.tap);
     let there = |kind: &str| dir.join(kind).is_dir();
+    let keys: Vec<String> = site.published()?.into_iter().map(|key| key.fingerprint).collect();
     let page = Page {
         name: site.name,
         url: site.url,
         version: newest(site, dir)?,
         fingerprint: &site.key.fingerprint,
-        blocks: blocks(site.name, site.url, &site.key.fingerprint, there, tap.as_deref()),
+        blocks: blocks(site.name, site.url, &keys, there, tap.as_deref()),
     };
     let path = "xtask/src/repo/page/index.html.hbs";
     replace(&dir.join("index.html"), template::render(path, include_str!("page/index.html.hbs"), &page)?)
@@ -53,7 +54,13 @@ fn newest(site: &Site<'_>, dir: &Path) -> Result<String> {
     Ok(versions.pop().unwrap_or_default())
 }
 
-fn blocks(name: &str, url: &str, key: &str, there: impl Fn(&str) -> bool, tap: Option<&str>) -> Vec<Block> {
+fn blocks(
+    name: &str,
+    url: &str,
+    keys: &[String],
+    there: impl Fn(&str) -> bool,
+    tap: Option<&str>,
+) -> Vec<Block> {
     let mut blocks = Vec::new();
     if there("apt") {
         blocks.push(Block {
@@ -61,7 +68,9 @@ fn blocks(name: &str, url: &str, key: &str, there: impl Fn(&str) -> bool, tap: O
             title: "Debian, Ubuntu and what is made of them",
             agents: "debian ubuntu mint linux",
             lines: format!(
-                "sudo curl -fsSLo /etc/apt/sources.list.d/{name}.sources {url}/apt/{name}.sources\nsudo apt update\nsudo apt install {name}"
+                "sudo curl -fsSLo /usr/share/keyrings/{name}-archive-keyring.asc {url}/apt/{name}.asc\n\
+                 sudo curl -fsSLo /etc/apt/sources.list.d/{name}.sources {url}/apt/{name}.sources\n\
+                 sudo apt update\nsudo apt install {name} {name}-archive-keyring"
             ),
         });
     }
@@ -76,12 +85,13 @@ fn blocks(name: &str, url: &str, key: &str, there: impl Fn(&str) -> bool, tap: O
         });
     }
     if there("pacman") {
+        let trust: String = keys.iter().map(|key| format!("sudo pacman-key --lsign-key {key}\n")).collect();
         blocks.push(Block {
             id: "pacman",
             title: "Arch Linux",
             agents: "arch manjaro",
             lines: format!(
-                "curl -fsSL {url}/pacman/{name}.asc | sudo pacman-key --add -\nsudo pacman-key --lsign-key {key}\n\
+                "curl -fsSL {url}/pacman/{name}.asc | sudo pacman-key --add -\n{trust}\
                  curl -fsSL {url}/pacman/{name}.conf | sudo tee -a /etc/pacman.conf\nsudo pacman -Sy {name}"
             ),
         });
@@ -104,7 +114,7 @@ mod tests {
     #[test]
     fn a_block_for_each_system_that_has_one() {
         let of = |there: &[&str], tap| -> Vec<&str> {
-            blocks("mathesar", "https://p.example", "AB12", |kind| there.contains(&kind), tap)
+            blocks("mathesar", "https://p.example", &["AB12".into()], |kind| there.contains(&kind), tap)
                 .iter()
                 .map(|block| block.id)
                 .collect()
@@ -124,7 +134,7 @@ mod tests {
             blocks: blocks(
                 "mathesar",
                 url,
-                "0123456789ABCDEF0123456789ABCDEF01234567",
+                &["0123456789ABCDEF0123456789ABCDEF01234567".into()],
                 |_| true,
                 Some("a/b"),
             ),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
+use super::keys::Keys;
 use super::{Key, names};
 use crate::tools::Tools;
 
@@ -21,6 +22,10 @@ pub(crate) struct Site<'a> {
     /// The packages that are new, of one or several versions.
     pub packages: &'a [PathBuf],
     pub key: &'a Key,
+    /// The key that is to be announced, if another one than is so already.
+    pub next: Option<&'a Key>,
+    /// As the repository's facts have them.
+    pub keys: Keys,
     /// Without a slash at its end.
     pub url: &'a str,
     /// Of the package, and of the repository.
@@ -46,6 +51,8 @@ impl<'a> Site<'a> {
         Site {
             packages: &[],
             key,
+            next: None,
+            keys: Keys::default(),
             url,
             name,
             tap: None,

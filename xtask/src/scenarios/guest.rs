@@ -15,6 +15,8 @@ use crate::ui;
 pub(crate) struct Guest<'a> {
     pub system: &'a System,
     pub packages: &'a Packages,
+    /// Whether its repositories tell of a key before it signs.
+    pub announces: bool,
     machine: Rc<Machine>,
     /// A tree in the machine that everything is run in; the machine itself, if there is none.
     root: Option<&'static str>,
@@ -33,6 +35,8 @@ pub(super) const ASSUMED: &str = "--assume-installed glibc=2.41 --assume-install
                        --assume-installed ca-certificates --assume-installed python=3.13";
 /// What Arch's own hooks of systemd do after every transaction.
 pub(super) const HOOKS: &str = "systemd-sysusers >/dev/null 2>&1; systemd-tmpfiles --create mathesar.conf 2>/dev/null || :; systemctl daemon-reload";
+/// Where apt's keys are.
+pub(super) const KEYRING: &str = "/usr/share/keyrings/mathesar-archive-keyring.asc";
 const ANSWERS: &str = "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold";
 
 /// What a package manager is asked for.
@@ -63,7 +67,7 @@ impl<'a> Guest<'a> {
         // Only Flatpak's machine changes what outlives it.
         let writable = if system.manager == Manager::Flatpak { writable.as_slice() } else { &[] };
         let machine = Rc::new(Machine::boot_with(base, &packages.store, &binds, writable)?);
-        let guest = Guest { system, packages, machine, root: None };
+        let guest = Guest { system, packages, announces: true, machine, root: None };
         if system.has_dnf5() {
             // Debian's has a plug-in on that makes a repository of what was installed, and fails.
             guest.sh("find /etc/dnf/libdnf5-plugins -name local.conf -exec sed -i 's/^enabled.*/enabled = 0/' {} +")?;
@@ -77,6 +81,7 @@ impl<'a> Guest<'a> {
         Guest {
             system: self.system,
             packages: self.packages,
+            announces: self.announces,
             machine: Rc::clone(&self.machine),
             root: Some(root),
         }
@@ -92,7 +97,7 @@ impl<'a> Guest<'a> {
         self.until("the repository is served", || {
             // Some have one package manager's alone.
             let key = |kind: &str| format!("curl -sf -o /dev/null {URL}/{kind}/mathesar.asc");
-            Ok(self.try_sh(&format!("{} || {}", key("apt"), key("dnf")))?.code == Some(0))
+            Ok(self.try_sh(&["apt", "dnf", "pacman"].map(key).join(" || "))?.code == Some(0))
         })
     }
 
@@ -145,6 +150,9 @@ impl<'a> Guest<'a> {
             }
         };
         self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
+        if self.system.manager == Manager::Apt {
+            self.sh(&format!("curl -sf -o {KEYRING} {URL}/apt/mathesar.asc"))?;
+        }
         self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
     }
 

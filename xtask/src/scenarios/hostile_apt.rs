@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::Scenario;
-use super::guest::{Act, Guest, holds};
+use super::guest::{Act, Guest, KEYRING, holds};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a tampered package", run: tampered_package },
@@ -21,6 +21,12 @@ fn served(guest: &Guest<'_>, change: &str, look: impl FnOnce() -> Result<()>) ->
     guest.serve("/srv/repositories")?;
     guest.sh("apt-get clean; rm -rf /var/lib/apt/lists/*127.0.0.1*")?;
     looked
+}
+
+/// The key that is trusted is the true one, whoever serves what.
+fn trust(guest: &Guest<'_>) -> Result<()> {
+    let from = "/srv/repositories/apt/mathesar";
+    guest.sh(&format!("cp {from}.asc {KEYRING}; cp {from}.sources /etc/apt/sources.list.d/")).map(drop)
 }
 
 fn not_installed(guest: &Guest<'_>) -> Result<()> {
@@ -43,7 +49,7 @@ fn tampered_package(guest: &Guest<'_>) -> Result<()> {
 fn tampered_index(guest: &Guest<'_>) -> Result<()> {
     let change = "cd dists/stable/main/binary-$(dpkg --print-architecture); sed -i 's/^Depends: .*/Depends: busybox/' Packages; gzip -kf9 Packages; xz -kf Packages; rm -rf by-hash";
     served(guest, change, || {
-        guest.sh("cp /srv/copy/apt/mathesar.sources /etc/apt/sources.list.d/")?;
+        trust(guest)?;
         let ran = guest.refresh()?;
         // apt keeps what it had, which is nothing.
         let known = guest.sh("apt-cache policy mathesar")?;
@@ -54,7 +60,7 @@ fn tampered_index(guest: &Guest<'_>) -> Result<()> {
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
     served(guest, "rm -r ../apt/*; cp -R /srv/strangers/apt/* .", || {
-        guest.sh("cp /srv/repositories/apt/mathesar.sources /etc/apt/sources.list.d/")?;
+        trust(guest)?;
         let ran = guest.refresh()?;
         ensure!(!guest.sh("apt-cache policy mathesar")?.contains("1.0.0-1"), "taken: {}", ran.told());
         holds(&ran.out, guest.system.says_unknown_key())
@@ -64,7 +70,7 @@ fn another_key(guest: &Guest<'_>) -> Result<()> {
 fn tampered_signature(guest: &Guest<'_>) -> Result<()> {
     let change = "rm dists/stable/Release.gpg; sed -i 's/^Date: .*/Date: Thu, 01 Jan 2026 00:00:00 UTC/' dists/stable/InRelease";
     served(guest, change, || {
-        guest.sh("cp /srv/copy/apt/mathesar.sources /etc/apt/sources.list.d/")?;
+        trust(guest)?;
         let ran = guest.refresh()?;
         ensure!(!guest.sh("apt-cache policy mathesar")?.contains("1.0.0-1"), "taken: {}", ran.told());
         holds(&ran.out, guest.system.says_bad_signature())
@@ -73,7 +79,7 @@ fn tampered_signature(guest: &Guest<'_>) -> Result<()> {
 
 fn unsigned(guest: &Guest<'_>) -> Result<()> {
     served(guest, "rm dists/stable/Release.gpg dists/stable/InRelease", || {
-        guest.sh("cp /srv/copy/apt/mathesar.sources /etc/apt/sources.list.d/")?;
+        trust(guest)?;
         let ran = guest.refresh()?;
         ensure!(!guest.sh("apt-cache policy mathesar")?.contains("1.0.0-1"), "taken: {}", ran.told());
         holds(&ran.out, "is not signed")

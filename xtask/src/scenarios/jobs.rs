@@ -10,7 +10,7 @@ use super::system::{self, Manager, System, Tree};
 use super::{Args, Scenario, Story, Subject};
 use super::{
     checkers, embedded, flatpak, hostile_apt, hostile_dnf, hostile_pacman, image, life, makepkg,
-    next_release, piuparts, published, troubles,
+    next_release, piuparts, published, rotation, troubles,
 };
 
 /// What one machine is for.
@@ -38,6 +38,7 @@ fn stories(system: &System) -> Vec<Story> {
             all.extend([
                 usual(true, hostile_apt::SCENARIOS),
                 usual(once, published::SCENARIOS),
+                usual(true, rotation::SCENARIOS),
                 usual(false, embedded::SCENARIOS),
                 usual(false, image::SCENARIOS),
                 usual(once, piuparts::SCENARIOS),
@@ -47,12 +48,17 @@ fn stories(system: &System) -> Vec<Story> {
         Manager::Dnf => all.extend([
             usual(true, hostile_dnf::SCENARIOS),
             usual(true, published::SCENARIOS),
+            usual(true, rotation::SCENARIOS),
             usual(false, image::SCENARIOS),
             usual(false, checkers::RPMLINT),
         ]),
         Manager::Flatpak => {}
         Manager::Pacman => {
-            all.extend([usual(true, hostile_pacman::SCENARIOS), usual(true, makepkg::SCENARIOS)]);
+            all.extend([
+                usual(true, hostile_pacman::SCENARIOS),
+                usual(true, rotation::SCENARIOS),
+                usual(true, makepkg::SCENARIOS),
+            ]);
         }
     }
     all

@@ -239,7 +239,7 @@ fn purge(guest: &Guest<'_>) -> Result<()> {
     holds(&said, "to delete it for good: rm -r /var/lib/mathesar/")?;
     guest.sh("test -e /var/lib/mathesar/database/data/PG_VERSION")?;
     let find = "find / -xdev -iname '*mathesar*' ! -path '/var/lib/mathesar*' ! -path '/proc/*' ! -path '/srv/*' ! -path '/usr/share/mathesar*' \
-                ! -path '/var/log/journal/*' ! -path '/tmp/*' ! -name 'mathesar.sources' ! -path '/var/lib/apt/*' ! -path '/var/cache/apt/*' 2>/dev/null";
+                ! -path '/var/log/journal/*' ! -path '/tmp/*' ! -name 'mathesar.sources' ! -name 'mathesar-archive-keyring.asc' ! -path '/var/lib/apt/*' ! -path '/var/cache/apt/*' 2>/dev/null";
     let left = guest.sh(find)?;
     ensure!(left.is_empty(), "left behind: {left}");
     let units = guest.sh(

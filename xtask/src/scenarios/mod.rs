@@ -21,6 +21,7 @@ mod published;
 mod queue;
 pub(crate) mod record;
 mod report;
+mod rotation;
 mod system;
 mod troubles;
 

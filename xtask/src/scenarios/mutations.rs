@@ -8,7 +8,7 @@ use super::guest::Guest;
 use super::packages::{Change, Packages};
 use super::report::{Ended, Row};
 use super::system::{Manager, System, Tree};
-use super::{Scenario, flatpak, life, makepkg, piuparts};
+use super::{Scenario, flatpak, life, makepkg, piuparts, rotation};
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -103,6 +103,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         REVISED,
         "it was not restarted",
     ),
+    apt("the next key's announcement", Change::Announcement, &["keys rotate"], "Missing key"),
     Mutation {
         name: "the Flatpak's digest",
         manager: Manager::Flatpak,
@@ -162,7 +163,8 @@ pub(super) fn run(mutation: &Mutation, workspace: &Workspace, packages: &Package
 fn caught(mutation: &Mutation, workspace: &Workspace, packages: &Packages) -> Result<(&'static str, String)> {
     let system = System::of(mutation.manager, SUITE).context("no such system")?;
     let folder = packages.mutated(workspace, &mutation.change)?;
-    let guest = Guest::boot(system, Tree::Usual, packages, &folder.path().join("repositories"))?;
+    let mut guest = Guest::boot(system, Tree::Usual, packages, &folder.path().join("repositories"))?;
+    guest.announces = !matches!(mutation.change, Change::Announcement);
     let (last, before) = mutation.scenarios.split_last().context("a mutation without scenarios")?;
     for name in before {
         (find(name)?.run)(&guest).with_context(|| format!("caught too early, by {name}"))?;
@@ -181,6 +183,7 @@ fn caught(mutation: &Mutation, workspace: &Workspace, packages: &Packages) -> Re
 
 fn find(name: &str) -> Result<&'static Scenario> {
     let more = makepkg::SCENARIOS.iter().chain(piuparts::SCENARIOS).chain(flatpak::SCENARIOS);
+    let more = more.chain(rotation::SCENARIOS);
     let mut all = life::SCENARIOS.iter().chain(more);
     all.find(|scenario| scenario.name == name).with_context(|| format!("no scenario is named {name}"))
 }

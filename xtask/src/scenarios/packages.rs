@@ -43,6 +43,8 @@ pub(crate) enum Change {
     Package(&'static str),
     /// In the folder of the repositories.
     Repository(&'static str),
+    /// The next key is told of by nobody.
+    Announcement,
 }
 
 /// Folders that machines see, and the key that has signed what is in them.
@@ -129,6 +131,10 @@ impl Packages {
         let folder = machines::scratch(&self.store, "mutation")?;
         let to = folder.path().join("repositories");
         match change {
+            Change::Announcement => {
+                let (shell, from) = (shell::at(folder.path())?, self.repositories());
+                cmd!(shell, "cp -R {from} {to}").quiet().run()?;
+            }
             Change::Repository(script) => {
                 let shell = shell::at(folder.path())?;
                 let from = self.repositories();

@@ -110,8 +110,8 @@ fn reader_once(guest: &Guest<'_>) -> Result<String> {
     })
 }
 
-/// A package of one file.
-fn probe(guest: &Guest<'_>, dir: &Path, version: u32) -> Result<PathBuf> {
+/// A package of next to nothing.
+pub(super) fn probe(guest: &Guest<'_>, dir: &Path, version: u32) -> Result<PathBuf> {
     let work = dir.join("work");
     crate::files::remove(&work)?;
     fs::create_dir_all(work.join("tree/DEBIAN")).context("cannot create a folder for a package")?;
@@ -125,6 +125,15 @@ fn probe(guest: &Guest<'_>, dir: &Path, version: u32) -> Result<PathBuf> {
         let deb = dir.join(format!("probe_{version}-1_all.deb"));
         cmd!(shell, "dpkg-deb --root-owner-group --build tree {deb}").quiet().ignore_stdout().run()?;
         return Ok(deb);
+    }
+    if guest.system.manager == Manager::Pacman {
+        let info = format!(
+            "pkgname = probe\npkgver = {version}-1\npkgdesc = x\nsize = 0\narch = x86_64\nbuilddate = 1\n"
+        );
+        fs::write(work.join(".PKGINFO"), info).context("cannot write a package")?;
+        let package = dir.join(format!("probe-{version}-1-x86_64.pkg.tar.zst"));
+        cmd!(shell, "bsdtar --zstd -cf {package} .PKGINFO").quiet().run()?;
+        return Ok(package);
     }
     let spec = work.join("probe.spec");
     let text = format!(
