@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Keep the clones
     #[arg(long)]
     keep: bool,
+    /// Build in one clone alone, and compare with what lies in dist/, of the newest commit
+    #[arg(long)]
+    once: bool,
 }
 
 /// One of the two surroundings.
@@ -63,26 +66,34 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     let tools = Tools::new(workspace);
     let mut built = Vec::new();
-    for surroundings in &SURROUNDINGS {
+    let mut places = Vec::new();
+    if args.once {
+        let dist = workspace.root.join("dist");
+        built.push(digests(&dist).context("nothing to compare with\nhelp: cargo xtask dist")?);
+        places.push(dist);
+    }
+    // The second one has the more that differs from a usual checkout.
+    for surroundings in SURROUNDINGS.iter().skip(built.len()) {
         let folder = base.join(surroundings.folder);
         clone(workspace, &folder, surroundings)?;
         ui::verb("Building", format_args!("dist/ in {} ({})", folder.display(), surroundings.time_zone));
         build(&folder, surroundings, &tools)?;
         built.push(digests(&folder.join("dist"))?);
+        places.push(folder.join("dist"));
     }
     let differing = compare(&built[0], &built[1]);
     if !differing.is_empty() {
-        let (one, other) = (base.join(SURROUNDINGS[0].folder), base.join(SURROUNDINGS[1].folder));
         for file in &differing {
             anstream::println!("differs: {file}");
         }
-        ui::help(format_args!("diffoscope '{}/dist' '{}/dist'", one.display(), other.display()));
+        ui::help(format_args!("diffoscope '{}' '{}'", places[0].display(), places[1].display()));
         bail!(Refused(format!("{} of {} files differ", differing.len(), built[0].len())));
     }
     for (file, digest) in &built[0] {
         anstream::println!("{digest}  {}", file.display());
     }
-    ui::verb("Identical", format_args!("{} files from two clones", built[0].len()));
+    let from = if args.once { "the checkout and a clone" } else { "two clones" };
+    ui::verb("Identical", format_args!("{} files from {from}", built[0].len()));
     if !args.keep {
         fs::remove_dir_all(&base).with_context(|| format!("cannot remove {}", base.display()))?;
     }

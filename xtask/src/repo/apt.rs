@@ -166,15 +166,19 @@ fn sign(
             place(&fresh, &hashed)?;
         }
     }
-    // For whoever reads without by-hash; apt does not.
-    for (path, content) in &contents {
-        replace(&suite.join(path), content)?;
-    }
     let text = scratch.join("Release");
     fs::write(&text, release.text()).with_context(|| format!("cannot write {}", text.display()))?;
     let (beside, inline) = (scratch.join("Release.gpg"), scratch.join("InRelease"));
     site.key.sign(&["--armor", "--detach-sign"], &text, &beside, site.now)?;
     site.key.sign(&["--clear-sign"], &text, &inline, site.now)?;
+    // For whoever reads without by-hash; apt does not. Written before anything is renamed: a full disk ends it here, or not at all.
+    let mut plain = Vec::new();
+    for (number, (path, content)) in contents.iter().enumerate() {
+        let fresh = scratch.join(format!("index-{number}"));
+        fs::write(&fresh, content).with_context(|| format!("cannot write {}", fresh.display()))?;
+        plain.push((fresh, suite.join(path)));
+    }
+    plain.iter().try_for_each(|(fresh, to)| place(fresh, to))?;
     place(&beside, &suite.join("Release.gpg"))?;
     place(&text, &suite.join("Release"))?;
     // From here on everybody reads the new one.

@@ -353,7 +353,7 @@ fn a_full_disk_ends_it_and_with_room_the_same_command_goes_on() {
     let wanted = world.facts();
     // From where nothing can be written to where all but the last bytes can.
     let mut seen = std::collections::BTreeSet::new();
-    for pages in [1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64] {
+    for pages in [1, 6, 16, 28, 44, 96] {
         world.reset();
         let deployed = "find ../packages -mindepth 1 -delete; cp -a . ../packages/";
         let Some(disk) = Disk::new(world.path("folder"), 64 << 20) else { return };
