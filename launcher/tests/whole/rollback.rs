@@ -224,7 +224,6 @@ fn killed_at_every_named_moment_of_the_way_back() {
 #[test]
 fn a_database_that_runs_alone_ends_first() {
     let Some(home) = Home::prepared() else { return };
-    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
     home.ok(&["start"]);
     fill(&home);
     home.ok(&["stop"]);

@@ -110,7 +110,6 @@ const POINTS: &[&str] =
 #[test]
 fn killed_at_every_named_moment() {
     let Some(mut home) = Home::prepared() else { return };
-    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
     home.ok(&["start"]);
     let table = fill(&home);
     let before = precious(&home);
@@ -145,7 +144,6 @@ fn killed_at_every_named_moment() {
 #[test]
 fn killed_at_random_moments_of_an_upgrade() {
     let Some(home) = Home::prepared() else { return };
-    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
     let mut random = Random::new(3);
     home.ok(&["start"]);
     let table = fill(&home);
@@ -383,7 +381,6 @@ fn another_key_is_refused_before_anything() {
 #[test]
 fn a_copy_of_the_state_serves_elsewhere() {
     let Some(mut home) = Home::prepared() else { return };
-    home.conf("[upgrade]\nhealth-timeout = \"5s\"\n");
     let stopped = home.layout.state.join("stopped");
     home.set_variable("MATHESAR_STOPPED", stopped.clone());
     home.ok(&["start"]);
