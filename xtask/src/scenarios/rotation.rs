@@ -107,7 +107,8 @@ fn upgrade(guest: &Guest<'_>) -> Result<Ran> {
             "{{ apt-get {OURS} update && DEBIAN_FRONTEND=noninteractive apt-get {OURS} -y upgrade; }} 2>&1"
         ),
         Manager::Dnf => format!("{} {DNF} --refresh upgrade probe 2>&1", dnf(guest)),
-        Manager::Pacman => "pacman -Syu --noconfirm 2>&1".to_owned(),
+        // Twice y: pacman knows a database by the second of its time, and here two are published within one.
+        Manager::Pacman => "pacman -Syyu --noconfirm 2>&1".to_owned(),
         Manager::Flatpak => bail!("its repository has another kind of key"),
     })
 }
