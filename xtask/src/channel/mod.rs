@@ -2,6 +2,7 @@
 //! `build` writes, and only below the folders that its context names.
 
 pub(crate) mod aur;
+mod cargo_lock;
 pub(crate) mod deb;
 pub(crate) mod flatpak;
 pub(crate) mod homebrew;

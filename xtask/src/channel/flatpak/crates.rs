@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+use crate::channel::cargo_lock::{CRATES_IO, Lock, Locked};
 
 /// Read as CARGO_HOME's configuration: the path starts at the folder above CARGO_HOME.
 const CONFIG: &str = "\
@@ -16,21 +15,6 @@ replace-with = \"vendored-sources\"
 [source.vendored-sources]
 directory = \"cargo/vendor\"
 ";
-
-#[derive(Deserialize)]
-struct Lock {
-    package: Vec<Locked>,
-}
-
-#[derive(Deserialize)]
-struct Locked {
-    name: String,
-    version: String,
-    source: Option<String>,
-    checksum: Option<String>,
-    #[serde(default)]
-    dependencies: Vec<String>,
-}
 
 /// The sources for the workspace member `root`: everything that its graph in the lock reaches, for all platforms, with
 /// what its own tests need (cargo resolves these too, though it does not build them).

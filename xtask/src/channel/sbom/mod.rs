@@ -12,10 +12,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use mathesar::app::pins::PINS;
-use serde::Deserialize;
 
 use super::{Channel, Context};
 use crate::artifact::crates::{self, Named};
+use crate::channel::cargo_lock::{CRATES_IO, Lock};
 use crate::digest;
 use crate::manifest::Package;
 use crate::pin::lock::SOURCES;
@@ -56,22 +56,8 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-#[derive(Deserialize)]
-struct Lock {
-    package: Vec<Locked>,
-}
-
-#[derive(Deserialize)]
-struct Locked {
-    name: String,
-    version: String,
-    source: Option<String>,
-    checksum: Option<String>,
-}
-
 /// What Cargo.lock says of each crate of crates.io.
 fn checksums(lock: &str) -> Result<BTreeMap<Named, String>> {
-    const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
     let lock: Lock = toml::from_str(lock).context("cannot read Cargo.lock")?;
     let of_it = lock.package.into_iter().filter(|package| package.source.as_deref() == Some(CRATES_IO));
     Ok(of_it.filter_map(|package| Some(((package.name, package.version), package.checksum?))).collect())
