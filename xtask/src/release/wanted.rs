@@ -48,7 +48,7 @@ pub(super) fn of_names(channel: Outlet, paths: &Vec<String>) -> Result<Vec<Wante
 }
 
 fn is_package(path: &str) -> bool {
-    [".deb", ".rpm", ".pkg.tar.zst"].iter().any(|ending| path.ends_with(ending))
+    [".deb", ".rpm", ".pkg.tar.zst", ".flatpak"].iter().any(|ending| path.ends_with(ending))
 }
 
 /// GitHub renames an asset whose name has other characters (`~` becomes `.`), and drops full stops at its ends: every address in a formula

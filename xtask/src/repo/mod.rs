@@ -4,6 +4,7 @@ mod apt;
 mod asked;
 mod check;
 mod dnf;
+mod flatpak;
 mod folder;
 mod key;
 mod keys;
@@ -27,7 +28,6 @@ use crate::ui;
 pub(crate) use asked::{Args, run};
 pub(crate) use check::Problems;
 use check::is;
-#[cfg(test)]
 pub(crate) use check::run as check;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
@@ -49,7 +49,7 @@ pub(crate) fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
     for file in files {
         let file = file.with_context(|| format!("cannot list {}", folder.display()))?;
         let name = file.file_name().to_string_lossy();
-        if [".deb", ".rpm", ".pkg.tar.zst"].iter().any(|ending| name.ends_with(ending)) {
+        if [".deb", ".rpm", ".pkg.tar.zst", ".flatpak"].iter().any(|ending| name.ends_with(ending)) {
             found.push(file.into_path());
         }
     }
@@ -64,7 +64,7 @@ struct Kind {
     name: &'static str,
     ending: &'static str,
     /// Without which its index cannot be made.
-    program: &'static str,
+    programs: &'static [&'static str],
     conflicts: fn(&Site<'_>, &Path) -> Result<()>,
     add: Change,
     /// The present index, signed again.
@@ -73,11 +73,11 @@ struct Kind {
     check: fn(&Site<'_>, &Path, &mut Problems) -> Result<()>,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: "apt",
         ending: ".deb",
-        program: "apt-ftparchive",
+        programs: &["apt-ftparchive"],
         conflicts: apt::conflicts,
         add: apt::add,
         sign: apt::resign,
@@ -87,7 +87,7 @@ const KINDS: [Kind; 3] = [
     Kind {
         name: "dnf",
         ending: ".rpm",
-        program: "createrepo_c",
+        programs: &["createrepo_c"],
         conflicts: dnf::conflicts,
         add: dnf::add,
         sign: dnf::add,
@@ -97,12 +97,22 @@ const KINDS: [Kind; 3] = [
     Kind {
         name: "pacman",
         ending: ".pkg.tar.zst",
-        program: "repo-add",
+        programs: &["repo-add"],
         conflicts: pacman::conflicts,
         add: pacman::add,
         sign: pacman::add,
         named: pacman::named,
         check: pacman::check,
+    },
+    Kind {
+        name: "flatpak",
+        ending: ".flatpak",
+        programs: &["flatpak", "ostree"],
+        conflicts: flatpak::conflicts,
+        add: flatpak::add,
+        sign: flatpak::add,
+        named: flatpak::named,
+        check: flatpak::check,
     },
 ];
 
@@ -180,17 +190,16 @@ fn change(
     let mut kinds = Vec::new();
     for kind in &KINDS {
         let all = keys.are_changing() && dir.join(kind.name).is_dir();
-        let able = site.tools.find(kind.program).is_some();
-        match (able, all || wanted(kind)) {
+        let lacks = kind.programs.iter().find(|program| site.tools.find(program).is_none());
+        match (lacks, all || wanted(kind)) {
             (_, false) => {}
-            (true, true) => kinds.push(kind),
-            (false, true) if all => bail!(
-                "the keys change, and {} cannot be told: {} is not on PATH\nhelp: cargo xtask tools",
-                kind.name,
-                kind.program
+            (None, true) => kinds.push(kind),
+            (Some(program), true) if all => bail!(
+                "the keys change, and {} cannot be told: {program} is not on PATH\nhelp: cargo xtask tools",
+                kind.name
             ),
-            (false, true) => {
-                ui::warning(format!("not made: {}: {} is not on PATH", kind.name, kind.program));
+            (Some(program), true) => {
+                ui::warning(format!("not made: {}: {program} is not on PATH", kind.name));
             }
         }
     }
@@ -230,7 +239,9 @@ fn change(
     if facts.keys.forget(dir) {
         site.keys = facts.keys.clone();
         facts.write(dir)?;
-        for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir() && kind.name != "apt") {
+        for kind in
+            KINDS.iter().filter(|kind| dir.join(kind.name).is_dir() && ["dnf", "pacman"].contains(&kind.name))
+        {
             let file = dir.join(kind.name).join(format!("{}.asc", site.name));
             folder::replace(&file, site.published_text()?)?;
         }

@@ -11,7 +11,7 @@ pub(super) struct Named {
     pub version: String,
 }
 
-/// `name_version_arch.deb`, `name-version-release.arch.rpm`, `name-version-release-arch.pkg.tar.zst`; none: no package is called so.
+/// `name_version_arch.deb`, `name-version-release.arch.rpm`, `name-version-release-arch.pkg.tar.zst` or `.flatpak`; none: no package is called so.
 pub(super) fn parse(file: &str) -> Option<Named> {
     let named = |name: &str, version: String, architecture: &str| {
         let plain = |text: &str| !text.is_empty() && !text.contains(['/', ' ', '\'', '"']);
@@ -28,7 +28,10 @@ pub(super) fn parse(file: &str) -> Option<Named> {
     }
     let (rest, architecture) = match file.strip_suffix(".rpm") {
         Some(stem) => stem.rsplit_once('.')?,
-        None => file.strip_suffix(".pkg.tar.zst")?.rsplit_once('-')?,
+        None => {
+            let stem = file.strip_suffix(".pkg.tar.zst").or_else(|| file.strip_suffix(".flatpak"));
+            stem?.rsplit_once('-')?
+        }
     };
     let (rest, revision) = rest.rsplit_once('-')?;
     let (name, version) = rest.rsplit_once('-')?;
@@ -89,6 +92,7 @@ mod tests {
         assert_eq!(said("mathesar-0.12.0-1.x86_64.rpm").as_deref(), Some("mathesar 0.12.0-1 x86_64"));
         let file = "mathesar-archive-keyring-2026.1-2-any.pkg.tar.zst";
         assert_eq!(said(file).as_deref(), Some("mathesar-archive-keyring 2026.1-2 any"));
+        assert_eq!(said("mathesar-0.12.0-1-x86_64.flatpak").as_deref(), Some("mathesar 0.12.0-1 x86_64"));
         for odd in [
             "mathesar.deb",
             "a_b_c_d.deb",

@@ -96,6 +96,15 @@ fn blocks(
             ),
         });
     }
+    if there("flatpak") {
+        blocks.push(Block {
+            id: "flatpak",
+            title: "Any desktop with Flatpak",
+            // No browser tells of it.
+            agents: "flatpak",
+            lines: format!("flatpak install --user {url}/flatpak/{name}.flatpakref"),
+        });
+    }
     if let Some(tap) = tap {
         blocks.push(Block {
             id: "brew",

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::apt::release::{Release, parse as parse_release};
 use super::apt::stanza;
+use super::flatpak::State;
 use super::names;
 use crate::digest;
 
@@ -23,6 +24,7 @@ pub(crate) fn indexed(get: Get<'_>, name: &str) -> Result<BTreeSet<String>> {
     for architecture in ["x86_64", "aarch64"] {
         all.extend(pacman(get, name, architecture).context("cannot read the repository for pacman")?);
     }
+    all.extend(flatpak(get).context("cannot read the repository for Flatpak")?);
     Ok(all)
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn place(name: &str, file: &str) -> Option<String> {
     match file.rsplit('.').next()? {
         "deb" => Some(format!("apt/pool/main/{name}/{file}")),
         "rpm" => Some(format!("dnf/Packages/{file}")),
+        "flatpak" => Some(format!("flatpak/bundles/{file}")),
         _ if named.architecture == "any" => None,
         _ => Some(format!("pacman/{}/{file}", named.architecture)),
     }
@@ -111,6 +114,15 @@ fn dnf(get: Get<'_>) -> Result<Vec<String>> {
     Ok(text(packages)?.lines().filter_map(|path| path.rsplit('/').next()).map(str::to_owned).collect())
 }
 
+fn flatpak(get: Get<'_>) -> Result<Vec<String>> {
+    let Some(index) = get("flatpak/index.json")? else { return Ok(Vec::new()) };
+    let state = State::parse(&index).context("cannot understand flatpak/index.json")?;
+    let at = "flatpak/repo/summary.idx";
+    let summary = get(at)?.with_context(|| format!("{at} is not there"))?;
+    anyhow::ensure!(digest::bytes(&summary) == state.index, "{at} is not what flatpak/index.json tells of");
+    Ok(state.versions.into_iter().map(|version| version.file).collect())
+}
+
 fn pacman(get: Get<'_>, name: &str, architecture: &str) -> Result<Vec<String>> {
     let Some(database) = get(&format!("pacman/{architecture}/{name}.db"))? else { return Ok(Vec::new()) };
     let mut all = Vec::new();
@@ -145,6 +157,10 @@ mod tests {
         );
         let arch = "mathesar-0.12.0-1-x86_64.pkg.tar.zst";
         assert_eq!(says(arch), Some(format!("pacman/x86_64/{arch}")));
+        assert_eq!(
+            says("mathesar-1-1-x86_64.flatpak"),
+            Some("flatpak/bundles/mathesar-1-1-x86_64.flatpak".into())
+        );
         assert_eq!(says("../x"), None);
         let all = [arch, "mathesar_0.9.0-1_amd64.deb", "other_2-1_all.deb"].map(str::to_owned);
         assert_eq!(newest(&all.into(), "mathesar").as_deref(), Some("0.12.0-1"));

@@ -13,6 +13,7 @@ use crate::shell;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 
+mod flatpak;
 mod rotation;
 
 pub(crate) struct Scene {
@@ -30,9 +31,18 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace { root: folder.path().to_owned(), target: folder.path().join("target") };
         let tools = Tools::new(&workspace);
-        for program in
-            ["gpg", "apt-ftparchive", "dpkg-deb", "rpmbuild", "rpmsign", "createrepo_c", "repo-add", "bsdtar"]
-        {
+        for program in [
+            "gpg",
+            "apt-ftparchive",
+            "dpkg-deb",
+            "rpmbuild",
+            "rpmsign",
+            "createrepo_c",
+            "repo-add",
+            "bsdtar",
+            "flatpak",
+            "ostree",
+        ] {
             if tools.find(program).is_none() {
                 println!("not run: {program} is not on PATH");
                 return None;
@@ -231,7 +241,7 @@ fn everything_that_is_wrong_is_found_at_once() {
     spoil("pacman/x86_64/probe-1-1-x86_64.pkg.tar.zst");
     fs::remove_file(dir.join("apt/dists/stable/Release.gpg")).unwrap();
     let mut problems = Problems::default();
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
         (kind.check)(&scene.site(&key, &[], 0), &dir.join(kind.name), &mut problems).unwrap();
     }
     let all = problems.texts().join("\n");
@@ -278,6 +288,21 @@ fn killed_at_any_moment_it_is_run_again() {
     survives_kills(&scene, &first, ("keys", &key), &two, &|dir| for_readers(&scene.site(&key, &[], 60), dir));
 }
 
+/// The child that adds the second version with this key.
+fn begin(scene: &Scene, (home, key): (&str, &Key), dir: &Path) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "repo::tests::child"])
+        .env("REPO_TEST_FOLDER", scene.folder.path())
+        .env("REPO_TEST_HOME", scene.path(home))
+        .env("REPO_TEST_KEY", &key.fingerprint)
+        .env("REPO_TEST_DIR", dir)
+        .env("REPO_TEST_NOW", (scene.start + 60).to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 /// The second version is added to copies of a folder by a child that is killed; `problems` is what readers of it see.
 fn survives_kills(
     scene: &Scene,
@@ -287,23 +312,10 @@ fn survives_kills(
     problems: &dyn Fn(&Path) -> Vec<String>,
 ) {
     let served = fixed(&tree(first));
-    let begin = |dir: &Path| {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "repo::tests::child"])
-            .env("REPO_TEST_FOLDER", scene.folder.path())
-            .env("REPO_TEST_HOME", scene.path(home))
-            .env("REPO_TEST_KEY", &key.fingerprint)
-            .env("REPO_TEST_DIR", dir)
-            .env("REPO_TEST_NOW", (scene.start + 60).to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    };
     let undisturbed = scene.path("undisturbed");
     copy(first, &undisturbed);
     let begun = std::time::Instant::now();
-    assert!(begin(&undisturbed).wait().unwrap().success());
+    assert!(begin(scene, (home, key), &undisturbed).wait().unwrap().success());
     let whole = begun.elapsed();
     let wanted = tree(&undisturbed);
     let mut seen = 0;
@@ -311,7 +323,7 @@ fn survives_kills(
     for round in 0..KILLS {
         let dir = scene.path(&format!("site-{round}"));
         copy(first, &dir);
-        let mut child = begin(&dir);
+        let mut child = begin(scene, (home, key), &dir);
         std::thread::sleep(whole * (2 * round + 1) / (2 * KILLS));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -351,7 +363,7 @@ fn killed_between_two_databases_it_is_run_again() {
 /// What is wrong for whoever reads: apt reads InRelease and what lies under digests, not the copies for others.
 fn for_readers(site: &Site<'_>, dir: &Path) -> Vec<String> {
     let mut problems = Problems::default();
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
         (kind.check)(site, &dir.join(kind.name), &mut problems).unwrap();
     }
     let copies = |text: &&String| {

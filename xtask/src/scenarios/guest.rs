@@ -96,8 +96,14 @@ impl<'a> Guest<'a> {
         ))?;
         self.until("the repository is served", || {
             // Some have one package manager's alone.
-            let key = |kind: &str| format!("curl -sf -o /dev/null {URL}/{kind}/mathesar.asc");
-            Ok(self.try_sh(&["apt", "dnf", "pacman"].map(key).join(" || "))?.code == Some(0))
+            let there = |file: &str| format!("curl -sf -o /dev/null {URL}/{file}");
+            let files = [
+                "apt/mathesar.asc",
+                "dnf/mathesar.asc",
+                "pacman/mathesar.asc",
+                "flatpak/mathesar.flatpakrepo",
+            ];
+            Ok(self.try_sh(&files.map(there).join(" || "))?.code == Some(0))
         })
     }
 

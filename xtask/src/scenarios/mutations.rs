@@ -107,7 +107,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "the Flatpak's digest",
         manager: Manager::Flatpak,
-        change: Change::Repository("sed -i '0,/sha256: \"...../s//sha256: \"00000/' flatpak/*.yml"),
+        change: Change::Repository("sed -i '0,/sha256: \"...../s//sha256: \"00000/' flatpak-manifest/*.yml"),
         scenarios: &["Flatpak: build"],
         says: "Failed to download sources: module postgresql",
     },
@@ -115,14 +115,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "the Flatpak's network",
         manager: Manager::Flatpak,
-        change: Change::Repository("sed -i 's/--share=network/--share=ipc/' flatpak/*.yml"),
+        change: Change::Repository("sed -i 's/--share=network/--share=ipc/' flatpak-manifest/*.yml"),
         scenarios: &["Flatpak: build", "Flatpak: install"],
         says: "its permissions are [Context] shared=ipc",
     },
     Mutation {
         name: "the Flatpak's crates",
         manager: Manager::Flatpak,
-        change: Change::Repository("sed -i 's/replace-with/replace/' flatpak/cargo-sources.json"),
+        change: Change::Repository("sed -i 's/replace-with/replace/' flatpak-manifest/cargo-sources.json"),
         scenarios: &["Flatpak: build"],
         says: "no matching package named",
     },

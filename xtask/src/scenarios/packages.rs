@@ -104,7 +104,8 @@ impl Packages {
         let shell = shell::at(&first)?;
         fs::create_dir(&to).with_context(|| format!("cannot create {}", to.display()))?;
         cmd!(shell, "sh -euc 'cp aur/* *-linux-gnu.tar.gz \"$0\"' {to}").quiet().run()?;
-        cmd!(shell, "cp -R flatpak {repositories}").quiet().run()?;
+        let manifest = repositories.join("flatpak-manifest");
+        cmd!(shell, "cp -R flatpak {manifest}").quiet().run()?;
         Ok(())
     }
 

@@ -119,6 +119,14 @@ pub(crate) const PROGRAMS: &[Program] = &[
         Some("createrepo_c"),
     ),
     program("rpmsign", "signs the .rpm", "rpm", Some("rpm-sign"), Some("rpm-tools")),
+    program("flatpak", "makes the repository for Flatpak", "flatpak", Some("flatpak"), Some("flatpak")),
+    program(
+        "ostree",
+        "makes and checks the repository for Flatpak",
+        "ostree",
+        Some("ostree"),
+        Some("ostree"),
+    ),
     program("gpg", "signs packages and repositories", "gnupg", Some("gnupg2"), Some("gnupg")),
     // Elsewhere than on Debian it would need apt as well.
     program("mmdebstrap", "makes that machine's tree", "mmdebstrap", None, None),

@@ -84,7 +84,8 @@ const ACTIONS: Actions = Actions {
 const TO_BUILD: &[&str] = &["makepkg", "bsdtar", "fakeroot", "zstd", "xz"];
 const TO_VERIFY: &[&str] = &["systemd-nspawn", "mmdebstrap", "dpkg-deb", "rpm"];
 /// Indices and signatures; no compiler.
-const TO_PUBLISH: &[&str] = &["apt-ftparchive", "createrepo_c", "rpmsign", "gpg", "pacman", "bsdtar", "zstd"];
+const TO_PUBLISH: &[&str] =
+    &["apt-ftparchive", "createrepo_c", "rpmsign", "gpg", "pacman", "bsdtar", "zstd", "flatpak", "ostree"];
 
 impl Facts {
     pub(super) fn of(manifest: &Manifest) -> Result<Facts> {

@@ -3,6 +3,7 @@
 mod sources;
 mod stand_in;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use super::Scenario;
 use super::guest::{Guest, holds};
 use super::life::CATS;
+use super::packages::URL;
+use crate::repo::{self, Key};
 use crate::template;
+use crate::tools::Tools;
 
 pub(super) use sources::gather;
 pub(super) use stand_in::StandIn;
@@ -23,13 +27,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "Flatpak: first start", run: first_start },
     Scenario { name: "Flatpak: SIGTERM", run: sigterm },
     Scenario { name: "Flatpak: second start", run: second_start },
+    Scenario { name: "Flatpak: update, another key", run: update },
+    Scenario { name: "Flatpak: somebody else's repository", run: strangers },
     Scenario { name: "Flatpak: uninstall", run: uninstall },
 ];
 
 /// PostgreSQL and the launcher, compiled on a slow computer with others at work.
 const COMPILING: Duration = Duration::from_secs(3600);
 
-/// Where the machine sees what, besides /srv/repositories/flatpak with the manifest.
+/// Where the machine sees what, besides the manifest.
+pub(super) const MANIFEST: &str = "/srv/repositories/flatpak-manifest";
 pub(super) const RUNTIME: &str = "/srv/flatpak/runtime";
 pub(super) const SOURCES: &str = "/srv/flatpak/sources";
 pub(super) const BUILD: &str = "/srv/flatpak/build";
@@ -86,14 +93,18 @@ done
 # Without FUSE, which a machine has not.
 flatpak-builder --user --force-clean --disable-rofiles-fuse --disable-updates --extra-sources=/srv/flatpak/sources \\
 	--state-dir=state --repo=/srv/repository app $manifest
+flatpak build-bundle /srv/repository made.flatpak $(basename $manifest .yml) master
 ";
+
+/// What of it this computer sees in the same folder.
+const BUNDLE: &str = "made.flatpak";
 
 fn build(guest: &Guest<'_>) -> Result<()> {
     let parts = guest.packages.flatpak.as_ref().context("no Flatpak was prepared")?;
     guest.sh(USERS)?;
     let _alone = parts.stand_in.alone()?;
     let id = id(guest)?;
-    let manifest = format!("/srv/repositories/flatpak/{id}.yml");
+    let manifest = format!("{MANIFEST}/{id}.yml");
     let version = &parts.stand_in.version;
     let script = format!("version={version} manifest={manifest}\n{BUILDING}");
     let builder = format!("runuser -u builder -- sh -euc {} 2>&1", template::sh(&script));
@@ -108,7 +119,7 @@ fn build(guest: &Guest<'_>) -> Result<()> {
 
 /// The application's name is the manifest's.
 fn id(guest: &Guest<'_>) -> Result<String> {
-    guest.sh("basename /srv/repositories/flatpak/*.yml .yml")
+    guest.sh(&format!("basename {MANIFEST}/*.yml .yml"))
 }
 
 /// As the second user, in its session.
@@ -139,17 +150,69 @@ fn mathesar(guest: &Guest<'_>, arguments: &str) -> Result<String> {
     )
 }
 
+/// What is published: by this computer, for a machine with this manifest.
+struct Site {
+    name: String,
+    dir: PathBuf,
+    tools: Tools,
+}
+
+impl Site {
+    fn of(guest: &Guest<'_>) -> Result<Site> {
+        let digest = guest.sh(&format!("cat {MANIFEST}/*.yml {MANIFEST}/*.json | sha256sum | head -c 10"))?;
+        let name = format!("flatpak-{digest}");
+        let dir = guest.packages.published().join(&name);
+        Ok(Site { name, tools: Tools { folder: dir.join("tools") }, dir })
+    }
+
+    /// The bundle that was built last, as this revision.
+    fn bundle(&self, guest: &Guest<'_>, revision: u32) -> Result<PathBuf> {
+        let parts = guest.packages.flatpak.as_ref().context("no Flatpak was prepared")?;
+        let (from, machine) = (parts.stand_in.build().join(BUNDLE), guest.sh("uname -m")?);
+        let to = self.dir.join(format!("mathesar-1.0.0-{revision}-{machine}.flatpak"));
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot create {}", self.dir.display()))?;
+        fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        Ok(to)
+    }
+
+    fn by<'a>(&'a self, key: &'a Key, packages: &'a [PathBuf]) -> repo::Site<'a> {
+        repo::Site { packages, quiet: true, ..repo::Site::new(key, URL, "mathesar", &self.tools) }
+    }
+
+    fn serve(&self, guest: &Guest<'_>, what: &str) -> Result<()> {
+        guest.serve(&format!("/srv/published/{}/{what}", self.name))
+    }
+
+    /// The newest one's commit.
+    fn newest(&self) -> Result<String> {
+        let path = self.dir.join("site/flatpak/index.json");
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let index: serde_json::Value =
+            serde_json::from_slice(&text).context("cannot understand index.json")?;
+        let last =
+            index["versions"].as_array().and_then(|all| all.last()?["commit"].as_str().map(str::to_owned));
+        last.context("index.json has no version")
+    }
+}
+
 fn install(guest: &Guest<'_>) -> Result<()> {
-    let id = id(guest)?;
+    let (id, site) = (id(guest)?, Site::of(guest)?);
+    crate::files::remove(&site.dir)?;
+    repo::build(&site.by(&guest.packages.key, &[site.bundle(guest, 1)?]), &site.dir.join("site"))?;
+    site.serve(guest, "site")?;
+    let parts = guest.packages.flatpak.as_ref().context("no Flatpak was prepared")?;
+    let version = &parts.stand_in.version;
+    // The page's own line but for what asks Flathub for the runtime: there is no network.
     ada(
         guest,
         &format!(
             "cd /
              flatpak remote-add --user --no-gpg-verify stand-in file://{RUNTIME}
-             flatpak remote-add --user --no-gpg-verify mathesar file:///srv/repository
-             flatpak install --user --noninteractive mathesar {id}"
+             flatpak install --user --noninteractive stand-in org.freedesktop.Platform//{version}
+             flatpak install --user --noninteractive --no-deps {URL}/flatpak/mathesar.flatpakref"
         ),
     )?;
+    installed(guest, &site)?;
     let permissions = ada(guest, &format!("flatpak info --user --show-permissions {id}"))?;
     let permissions = permissions.trim().replace('\n', " ");
     ensure!(permissions == "[Context] shared=network;", "its permissions are {permissions}");
@@ -237,6 +300,45 @@ fn second_start(guest: &Guest<'_>) -> Result<()> {
     start(guest)?;
     rows(guest)?;
     sigterm(guest)
+}
+
+/// It is what was published last.
+fn installed(guest: &Guest<'_>, site: &Site) -> Result<()> {
+    let (found, newest) =
+        (ada(guest, &format!("flatpak info --user --show-commit {}", id(guest)?))?, site.newest()?);
+    ensure!(found.trim() == newest, "installed is {found}, and {newest} was published last");
+    Ok(())
+}
+
+/// Two more versions: the next key is announced with the one and signs the other.
+fn update(guest: &Guest<'_>) -> Result<()> {
+    let (site, key) = (Site::of(guest)?, &guest.packages.key);
+    let dir = site.dir.join("site");
+    // gpg's agent listens there, and the path of a socket has to be short.
+    let home = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let next = Key::throw_away(&home.path().join("keys"), "The next key")?;
+    let second = [site.bundle(guest, 2)?];
+    repo::add(&repo::Site { next: Some(&next), ..site.by(key, &second) }, &dir)?;
+    let update = "flatpak update --user --noninteractive 2>&1";
+    ada(guest, update)?;
+    installed(guest, &site)?;
+    repo::add(&site.by(&next, &[site.bundle(guest, 3)?]), &dir)?;
+    repo::check(&site.by(&next, &[]), &dir)?;
+    ada(guest, update)?;
+    installed(guest, &site)?;
+    second_start(guest)
+}
+
+fn strangers(guest: &Guest<'_>) -> Result<()> {
+    let site = Site::of(guest)?;
+    let home = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let stranger = Key::throw_away(&home.path().join("keys"), "Somebody else")?;
+    repo::build(&site.by(&stranger, &[site.bundle(guest, 4)?]), &site.dir.join("strangers"))?;
+    site.serve(guest, "strangers")?;
+    let refused = try_ada(guest, "flatpak update --user --noninteractive 2>&1")?;
+    site.serve(guest, "site")?;
+    holds(&refused.told(), "public key not found")?;
+    installed(guest, &site)
 }
 
 fn uninstall(guest: &Guest<'_>) -> Result<()> {
