@@ -353,7 +353,7 @@ impl Home {
 
     /// Those among them whose command line holds this.
     pub fn pids(&self, command: &str) -> Vec<i32> {
-        self.processes().into_iter().filter(|(_, line)| line.contains(command)).map(|(pid, _)| pid).collect()
+        machine::processes_like(self.folder.path(), command).into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// Waits until something is so.
@@ -362,7 +362,7 @@ impl Home {
         let end = Instant::now() + PATIENCE;
         while !is_so() {
             assert!(Instant::now() < end, "waited in vain: {what}\n{:#?}\n{}", self.processes(), self.log());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -392,7 +392,7 @@ impl Drop for Home {
         // One whose postmaster was killed may have to wait for a busy disk first.
         let end = Instant::now() + Duration::from_secs(60);
         while !self.processes().is_empty() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(50));
         }
         let left = self.processes();
         for (pid, _) in &left {

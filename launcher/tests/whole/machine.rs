@@ -68,6 +68,11 @@ pub fn free_port() -> u16 {
 /// Living processes that have to do with a folder (it stands in their command line or environment, or they are in it), with
 /// their command lines.
 pub fn processes_of(folder: &Path) -> Vec<(i32, String)> {
+    processes_like(folder, "")
+}
+
+/// Those whose command line holds this. Environments and folders of other processes are dear to read, and tests ask often.
+pub fn processes_like(folder: &Path, command_line: &str) -> Vec<(i32, String)> {
     let wanted = folder.as_os_str().as_encoded_bytes();
     let holds = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
     let own = std::process::id().to_string();
@@ -80,11 +85,15 @@ pub fn processes_of(folder: &Path) -> Vec<(i32, String)> {
             let path = entry.path();
             let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
             let command = read("cmdline");
-            let inside = fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
-            if !(inside || holds(&command) || holds(&read("environ"))) || is_dead(pid) {
+            let line = String::from_utf8_lossy(&command).replace('\0', " ");
+            if !line.contains(command_line) {
                 return None;
             }
-            Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
+            let inside = || fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+            if !(holds(&command) || inside() || holds(&read("environ"))) || is_dead(pid) {
+                return None;
+            }
+            Some((pid, line))
         })
         .collect();
     found.sort();

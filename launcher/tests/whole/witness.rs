@@ -109,9 +109,8 @@ impl Witness<'_> {
         let mut before = Vec::new();
         while !self.end.load(Ordering::SeqCst) {
             // One that looks at a copy beside everything is on data of its own.
-            let servers = self.home.processes().into_iter().filter(|(_, line)| {
-                line.contains("/postgres -D ") && !line.contains("cluster_name=mathesar-scratch")
-            });
+            let all = machine::processes_like(self.home.folder(), "/postgres -D ").into_iter();
+            let servers = all.filter(|(_, line)| !line.contains("cluster_name=mathesar-scratch"));
             let mut now: Vec<i32> = servers.map(|(pid, _)| pid).collect();
             // A backend bears its server's name for a moment.
             let all = now.clone();
@@ -120,7 +119,7 @@ impl Witness<'_> {
                 held(&self.trouble).push(format!("servers at the same time: {now:?}"));
             }
             before = now;
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(Duration::from_millis(40));
         }
     }
 
