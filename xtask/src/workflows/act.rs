@@ -135,6 +135,13 @@ fn a_release_is_built_approved_and_published_as_planned() {
     for name in ["./0.deb", "./1.deb", "./aur/.SRCINFO", "target/handed/xtask"] {
         assert!(attested.iter().any(|line| line.ends_with(name)), "{name}: {attested:?}");
     }
+    for cpu in ["x86_64", "aarch64"] {
+        let made_of = |line: &str| {
+            line.contains(&format!("by target/handed/{cpu}.cdx.json"))
+                && line.ends_with(&format!("dist/mathesar-1-1-{cpu}-linux-gnu.tar.gz"))
+        };
+        assert!(attested.iter().any(|line| made_of(line)), "{cpu}: {attested:?}");
+    }
     let pushed = git(&world.at("packages.git"), &["show", "--stat", "--format=%an", "main"]);
     assert!(pushed.starts_with("github-actions[bot]") && pushed.contains("docs/.nojekyll"), "{pushed}");
     assert!(world.at("artifacts/journal-1/1.jsonl").is_file());

@@ -39,6 +39,8 @@ pub(super) struct Facts {
 struct Build {
     id: String,
     cpu: &'static str,
+    /// Debian's name of it.
+    deb: &'static str,
     image: &'static str,
     after: Option<String>,
     last: bool,
@@ -71,10 +73,7 @@ const ACTIONS: Actions = Actions {
         uses: "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c",
         tag: "v8.0.1",
     },
-    attest: Action {
-        uses: "actions/attest-build-provenance@a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32",
-        tag: "v4.1.0",
-    },
+    attest: Action { uses: "actions/attest@1e69f48acb82d1966a394da916b4c1698aa569d6", tag: "v4.2.2" },
     app_token: Action {
         uses: "actions/create-github-app-token@1b10c78c7865c340bc4f6099eb2f838309f1e8c3",
         tag: "v3.1.1",
@@ -144,6 +143,7 @@ fn builds(targets: &[Target]) -> Vec<Build> {
         builds.push(Build {
             id: format!("build-{}", target.cpu()),
             cpu: target.cpu(),
+            deb: target.deb_arch(),
             image: image(*target),
             after: builds.last().map(|before| before.id.clone()),
             last: number + 1 == targets.len(),
