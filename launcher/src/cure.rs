@@ -110,7 +110,7 @@ fn with_options(command: &str, options: &str) -> String {
 }
 
 /// As one word of a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._/+@%:,=-".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

@@ -9,10 +9,14 @@ use crate::app::{self, python, tools};
 use crate::config::{self, Config, Effect, Origin, Outside, SETTINGS, Value};
 use crate::database::{self, Binaries, Search};
 use crate::failure::{Exit, Failure};
+use crate::foreign;
 use crate::layout::{Environment, Layout, Scope};
 use crate::release::Release;
 use crate::secrets::{self, Secret, Secrets};
 use crate::sensitive::{is_public, is_sensitive};
+
+/// In the state folder: the release that the tables were last migrated by, and what was applied then.
+pub const MIGRATED: &str = "migrated.json";
 
 /// Everything that is known before anything is done.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl Installation {
 
     /// The programs for data of this major, or for new ones. None: the embedded build is to be unpacked first.
     pub fn programs(&self, search: &Search, existing: Option<u32>) -> Result<Option<Binaries>, Failure> {
+        self.refuse_foreign()?;
         let Some(major) = existing else { return search.for_new() };
         match search.for_major(major) {
             Ok(binaries) => Ok(Some(binaries)),
@@ -121,10 +126,16 @@ impl Installation {
         if self.is_external() {
             return Ok(None);
         }
+        self.refuse_foreign()?;
         match database::existing_major(&self.database_folder())? {
             Some(major) => self.cluster(self.search().for_major(major)?).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Settings and folders by which somebody else would decide what is run.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), Failure> {
+        foreign::refuse(&self.layout, self.environment.uid)
     }
 
     /// What `config check` says of this machine: more memory than it has, another thing in the place of a socket.
@@ -194,7 +205,38 @@ impl Installation {
 
     /// The key that encrypts stored passwords: the configured one, or ours, made here where there is none.
     pub fn secret_key(&self) -> Result<Secret, Failure> {
+        self.refuse_lost_key()?;
         self.secrets.secret_key(self.configured_key()?.as_ref())
+    }
+
+    /// The same, making nothing: none where there is none yet.
+    pub(crate) fn known_key(&self) -> Result<Option<Secret>, Failure> {
+        self.refuse_lost_key()?;
+        self.secrets.known_key(self.configured_key()?.as_ref())
+    }
+
+    /// Mathesar's tables were made with a key, and nothing of it is left: a new one would be taken for theirs.
+    pub(crate) fn has_lost_key(&self) -> Result<bool, Failure> {
+        Ok(self.layout.state.join(MIGRATED).exists()
+            && self.configured_key()?.is_none()
+            && self.secrets.is_without_key()?)
+    }
+
+    fn refuse_lost_key(&self) -> Result<(), Failure> {
+        if !self.has_lost_key()? {
+            return Ok(());
+        }
+        let folder = self.secrets.folder().display();
+        Err(Failure::new(format!(
+            "the secret key of Mathesar's data is gone from {folder}, with its fingerprint"
+        ))
+        .exit(Exit::Refused)
+        .cause("Mathesar's stored database passwords can be read with that key only")
+        .help("put the folder back from a backup: `mathesar backup list`")
+        .help(
+            "or give these passwords up, and enter them anew in Mathesar: \
+                 `openssl rand -hex 32 | mathesar config set app.secret-key --stdin`",
+        ))
     }
 
     pub(crate) fn configured_key(&self) -> Result<Option<Secret>, Failure> {

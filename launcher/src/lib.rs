@@ -15,6 +15,7 @@ mod cure;
 pub mod database;
 pub mod doctor;
 pub mod failure;
+mod foreign;
 pub mod installation;
 pub mod interrupt;
 pub mod layout;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Whoever is unknown in this user namespace, as in a sandbox: nothing can be told about them.
-const OVERFLOW: u32 = 65534;
+pub(crate) const OVERFLOW: u32 = 65534;
 
 /// A folder above one of ours, in which somebody else may rename and remove.
 #[derive(Debug, Clone, PartialEq, Eq)]

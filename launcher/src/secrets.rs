@@ -182,6 +182,11 @@ impl Secrets {
         })
     }
 
+    /// Neither a key of ours nor the fingerprint of any is there.
+    pub(crate) fn is_without_key(&self) -> Result<bool, Failure> {
+        Ok(self.read(FINGERPRINT)?.is_none() && !self.path(SECRET_KEY).exists())
+    }
+
     /// The fingerprint of the key that the data were made with.
     pub(crate) fn key_fingerprint(&self) -> Result<Option<String>, Failure> {
         Ok(self.read(FINGERPRINT)?.map(|kept| kept.expose().to_owned()))

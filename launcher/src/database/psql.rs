@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use super::SUPERUSER;
+use super::cluster::SUPERUSER_SECRET;
+use crate::cure;
+use crate::failure::{Exit, Failure};
 use crate::process::{Program, User};
 use crate::secrets::{Secret, Secrets, one_line};
 
@@ -36,8 +39,24 @@ pub(super) fn on_guard(major: u32) -> (&'static str, String) {
 impl Psql {
     /// The answer without decoration: fields apart by `|`, one row a line.
     pub fn run(&self, sql: &str) -> Result<String, Failure> {
-        let output = self.program(sql).run()?;
+        let output = self.program(sql).run().map_err(|failure| self.explained(failure))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// Our superuser's password may have been replaced by that of another time, as from a copy of the secrets.
+    fn explained(&self, failure: Failure) -> Failure {
+        let refused = format!("password authentication failed for user \"{SUPERUSER}\"");
+        let Some(passwords) = self.passwords.as_ref().filter(|_| failure.whole().contains(&refused)) else {
+            return failure;
+        };
+        let file = cure::quoted(&passwords.to_string_lossy());
+        let secret = cure::quoted(&passwords.with_file_name(SUPERUSER_SECRET).to_string_lossy());
+        Failure::new("the database refuses the password that the launcher keeps for its superuser")
+            .cause(failure.whole())
+            .exit(Exit::Refused)
+            .help(format!(
+                "let the launcher set another, which needs no password: `rm {secret} {file}`, then `mathesar restart --everything`"
+            ))
     }
 
     pub fn program(&self, sql: &str) -> Program {

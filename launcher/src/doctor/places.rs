@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
+use crate::layout::Scope;
 use crate::parents::{self, Weak};
 
 pub(super) static PLACES: Entry = Entry {
@@ -52,6 +53,8 @@ pub(super) struct Facts {
     pub uid: u32,
     pub places: Vec<Place>,
     pub config: Vec<Place>,
+    /// Whose the settings ought to be.
+    pub owner: u32,
 }
 
 impl Facts {
@@ -76,12 +79,13 @@ impl Facts {
             weak: parents::weak(&path, uid),
             path,
         };
-        let mut config = vec![("settings", layout.config.clone())];
+        let mut config = vec![("settings", layout.config.clone()), ("settings", layout.config_drop_ins())];
         config.extend(look.files.iter().map(|file| ("settings", file.clone())));
         Facts {
             uid,
             places: places.into_iter().map(place).collect(),
             config: config.into_iter().map(place).collect(),
+            owner: if layout.scope == Scope::System { 0 } else { uid },
         }
     }
 }
@@ -202,8 +206,9 @@ fn config(facts: &Facts) -> Check {
             }
             State::There { uid, .. } if *uid != 0 && *uid != facts.uid => {
                 return CONFIG
-                    .warning(format!("{shown} belongs to user {uid}, who is neither root nor Mathesar's"))
-                    .cure(format!("`sudo chown root {shown}`"));
+                    .problem(format!("{shown} belongs to user {uid}, who is neither root nor Mathesar's"))
+                    .cause("who can write the settings runs programs as Mathesar's user")
+                    .cure(format!("see what it holds, then `sudo chown {} {shown}`", facts.owner));
             }
             State::There { .. } if let Some(weak) = weak => {
                 return CONFIG

@@ -29,6 +29,8 @@ pub(super) enum Key {
     NotYet,
     /// A fingerprint, and no key.
     Gone,
+    /// Neither, and data that were made with one.
+    Lost,
     Another,
     /// Somebody's file, which cannot be read or holds no key.
     Unreadable(String),
@@ -120,6 +122,7 @@ fn key(look: &Look) -> Key {
     };
     match (look.key(), known) {
         (Err(failure), _) => told(failure),
+        (Ok(None), None) if look.installation.has_lost_key().unwrap_or(false) => Key::Lost,
         (Ok(None), None) => Key::NotYet,
         (Ok(None), Some(_)) => Key::Gone,
         (Ok(Some(_)), None) => Key::Fits,
@@ -169,6 +172,10 @@ fn secret_key(facts: &Facts) -> Check {
             .problem(format!("it is gone from {}", facts.folder.display()))
             .cause(CAUSE)
             .cure("put the file `secret-key` back from a backup: `mathesar backup list`"),
+        Key::Lost => KEY
+            .problem(format!("it is gone from {}, with its fingerprint", facts.folder.display()))
+            .cause(CAUSE)
+            .cure("put that folder back from a backup: `mathesar backup list`"),
         Key::Another if facts.configured => KEY
             .problem("the settings name another than the data were made with")
             .cause(CAUSE)

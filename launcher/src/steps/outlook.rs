@@ -125,11 +125,12 @@ fn look(step: Step, installation: &Installation, serving: Option<&Serving>) -> R
 
 fn config(installation: &Installation, runs: bool) -> Result<Outlook, Failure> {
     let layout = &installation.layout;
+    installation.refuse_foreign()?;
     if !runs {
         access::refuse_strangers(installation, installation.listen())?;
     }
     installation.refuse_unfit()?;
-    installation.secrets.known_key(installation.configured_key()?.as_ref())?;
+    installation.known_key()?;
     let file = layout.config_file();
     let mut outlook = Outlook::new(Step::Config, State::Done, format!("{} and secrets", file.display()));
     let mut folders =

@@ -12,13 +12,11 @@ use crate::application;
 use crate::config;
 use crate::database::{self, Origin};
 use crate::failure::Failure;
+pub use crate::installation::MIGRATED;
 use crate::installation::private_folder;
 use crate::layout::Scope;
 use crate::parents;
 use crate::progress::Progress;
-
-/// In the state folder: the release that the tables were last migrated by, and what was applied then.
-pub const MIGRATED: &str = "migrated.json";
 
 impl World {
     /// Does one step; true: something was changed.
@@ -41,6 +39,7 @@ impl World {
 
     fn config(&self, progress: &dyn Progress) -> Result<bool, Failure> {
         let layout = &self.installation.layout;
+        self.installation.refuse_foreign()?;
         if !self.for_admin {
             access::refuse_strangers(&self.installation, self.listen())?;
         }

@@ -94,3 +94,46 @@ fn beside_another_launcher_every_command_ends_the_same_way() {
     drop(held);
     home.ok(&["app", "install"]);
 }
+
+/// Whoever has made the folders decides which programs are run.
+#[test]
+fn nothing_is_run_from_settings_of_somebody_elses() {
+    let Some(home) = Home::prepared() else { return };
+    if !rustix::process::geteuid().is_root() {
+        return println!("not run: only root can give files to others");
+    }
+    let programs = home.folder().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let ran = programs.join("ran");
+    for name in ["postgres", "initdb", "pg_ctl", "psql"] {
+        let program = programs.join(name);
+        fs::write(&program, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&programs, fs::Permissions::from_mode(0o777)).unwrap();
+    let drop_in = home.layout.config_drop_ins().join("9.conf");
+    home.write(&drop_in, format!("[database]\nbin = \"{}\"\n", programs.display()));
+    let refused = |what: &str| {
+        for command in [&["plan"][..], &["start"], &["db", "init"], &["db", "start"], &["setup"]] {
+            let output = home.mathesar(command);
+            assert_eq!(output.status, 4, "{what}, {command:?}: {output:?}");
+            assert!(output.stderr.contains(what), "{command:?}: {}", output.stderr);
+            assert!(!ran.exists(), "{what}: {command:?}");
+        }
+    };
+    std::os::unix::fs::chown(&drop_in, Some(4711), None).unwrap();
+    refused("belongs to user 4711");
+    fs::remove_file(&drop_in).unwrap();
+    fs::set_permissions(home.layout.config_drop_ins(), fs::Permissions::from_mode(0o777)).unwrap();
+    refused("everybody can write in the settings");
+    fs::set_permissions(home.layout.config_drop_ins(), fs::Permissions::from_mode(0o755)).unwrap();
+    for folder in [&home.layout.run, &home.layout.state] {
+        let before = fs::metadata(folder).unwrap().permissions();
+        mode(folder, 0o777);
+        std::os::unix::fs::chown(folder, Some(4711), None).unwrap();
+        refused("belongs to user 4711");
+        std::os::unix::fs::chown(folder, home.user.map(|user| user.uid), None).unwrap();
+        fs::set_permissions(folder, before).unwrap();
+    }
+    home.ok(&["start"]);
+}

@@ -64,3 +64,54 @@ fn a_lost_password_of_the_superuser_comes_back_with_the_next_start() {
     assert_eq!(home.sql("mathesar", ROW), "a row");
     assert_eq!(home.get("/auth/login/").0, 302);
 }
+
+/// With the folder of secrets the key to stored passwords is lost: a new one would be taken for it, and nobody would know.
+#[test]
+fn a_lost_secret_key_is_not_replaced_in_silence() {
+    let Some(home) = Home::prepared() else { return };
+    let (secrets, aside) = (home.layout.state.join("secrets"), home.layout.state.join("secrets.aside"));
+    home.ok(&["start"]);
+    home.ok(&["stop"]);
+    fs::rename(&secrets, &aside).unwrap();
+    for command in [&["start"][..], &["plan"], &["migrate"], &["backup", "create"]] {
+        let refused = home.mathesar(command);
+        assert_eq!(refused.status, 4, "{command:?}: {refused:?}");
+        for said in ["with its fingerprint", "mathesar backup list"] {
+            let told = format!("{}{}", refused.stderr, refused.stdout);
+            assert!(told.contains(said), "{command:?}: {told}");
+        }
+    }
+    let doctor = home.mathesar(&["doctor"]);
+    assert!(doctor.stdout.contains("it is gone from") && doctor.status == 1, "{}", doctor.stdout);
+    // Put back, all is as it was.
+    let _ = fs::remove_dir_all(&secrets);
+    fs::rename(&aside, &secrets).unwrap();
+    home.ok(&["start"]);
+    assert_eq!(home.get("/auth/login/").0, 302);
+    home.ok(&["stop"]);
+    // Given up by a person who says so.
+    fs::remove_dir_all(&secrets).unwrap();
+    home.conf("[app]\nsecret-key = \"another-key-of-forty-characters-in-all-xx\"\n");
+    home.ok(&["start"]);
+    assert_eq!(home.get("/auth/login/").0, 302);
+}
+
+/// As after somebody has put a copy of the secrets back that is older than the database's.
+#[test]
+fn another_password_of_the_superuser_is_told_with_what_helps() {
+    let Some(home) = Home::prepared() else { return };
+    let secrets = home.layout.state.join("secrets");
+    let files = [secrets.join("database-superuser"), secrets.join("database-superuser.pgpass")];
+    fs::write(&files[0], "of-another-time\n").unwrap();
+    fs::write(&files[1], "*:*:*:*:of-another-time\n").unwrap();
+    let refused = home.mathesar(&["start"]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    let cure =
+        format!("`rm {} {}`, then `mathesar restart --everything`", files[0].display(), files[1].display());
+    assert!(refused.stderr.contains(&cure), "{}", refused.stderr);
+    for file in &files {
+        fs::remove_file(file).unwrap();
+    }
+    home.ok(&["restart", "--everything"]);
+    assert_eq!(home.get("/auth/login/").0, 302);
+}

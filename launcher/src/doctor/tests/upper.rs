@@ -76,6 +76,7 @@ pub fn places() -> Vec<Broken> {
         uid: 7,
         places: vec![place("state", "/s"), place("cache", "/c")],
         config: vec![place("settings", "/e"), place("settings", "/e/mathesar.conf")],
+        owner: 0,
     };
     break_each(
         &good,
@@ -115,7 +116,7 @@ pub fn places() -> Vec<Broken> {
                 f.config[1].state =
                     State::There { folder: false, uid: 0, mode: 0o666, writable: true, readable: true };
             }),
-            ("config-folder", "it belongs to somebody else", WARNING, |f| {
+            ("config-folder", "it belongs to somebody else", PROBLEM, |f| {
                 f.config[1].state =
                     State::There { folder: false, uid: 8, mode: 0o644, writable: false, readable: true };
             }),
@@ -182,6 +183,7 @@ pub fn secrets() -> Vec<Broken> {
             ("secrets", "chmod 755 secrets", WARNING, |f| f.folder_mode = Some(0o755)),
             ("secrets", "before the first start", NOT_CHECKED, |f| f.folder_mode = None),
             ("secret-key", "removed", PROBLEM, |f| f.key = Key::Gone),
+            ("secret-key", "removed with its fingerprint", PROBLEM, |f| f.key = Key::Lost),
             ("secret-key", "another in the file", PROBLEM, |f| f.key = Key::Another),
             ("secret-key", "another in the settings", PROBLEM, |f| {
                 (f.key, f.configured) = (Key::Another, true)

@@ -1,0 +1,148 @@
+//! Places that somebody else has made, or can write in: what lies there decides which programs are run.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cure;
+use crate::failure::{Exit, Failure};
+use crate::layout::{Layout, Scope};
+use crate::parents::OVERFLOW;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    what: &'static str,
+    path: PathBuf,
+    why: Why,
+    /// Who ought to own it.
+    owner: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Owner(u32),
+    /// Its mode.
+    Everybody(u32),
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Foreign { what, path, .. } = self;
+        match self.why {
+            Why::Owner(uid) => write!(f, "{what} {} belongs to user {uid}", path.display()),
+            Why::Everybody(mode) => {
+                write!(f, "everybody can write in {what} {} (mode {mode:o})", path.display())
+            }
+        }
+    }
+}
+
+impl Foreign {
+    fn cure(&self) -> String {
+        let path = cure::quoted(&self.path.to_string_lossy());
+        match self.why {
+            Why::Owner(_) => format!(
+                "see what it holds, `ls -lR {path}`; if that is right: `sudo chown -R {} {path}`",
+                self.owner
+            ),
+            Why::Everybody(_) => format!("`chmod o-w {path}`"),
+        }
+    }
+}
+
+/// Refuses what one must not go on with.
+pub(crate) fn refuse(layout: &Layout, uid: u32) -> Result<(), Failure> {
+    match find(layout, uid) {
+        None => Ok(()),
+        Some(foreign) => Err(Failure::new(foreign.to_string())
+            .cause("who can write there runs programs as Mathesar's user")
+            .exit(Exit::Refused)
+            .help(foreign.cure())),
+    }
+}
+
+fn find(layout: &Layout, uid: u32) -> Option<Foreign> {
+    let owner_of = |path: &Path| std::fs::metadata(path).ok().map(|found| found.uid());
+    // Programs of the system's installation run as the service user, whoever starts them.
+    let service = (layout.scope == Scope::System && uid == 0).then(|| owner_of(&layout.state)).flatten();
+    let trusted = |owner: u32| [0, uid, OVERFLOW].contains(&owner) || Some(owner) == service;
+    let settings = [layout.config.clone(), layout.config_drop_ins(), layout.config_file()];
+    let drop_ins = std::fs::read_dir(layout.config_drop_ins()).into_iter().flatten().flatten();
+    let drop_ins =
+        drop_ins.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "conf"));
+    let of_settings = settings.into_iter().chain(drop_ins).map(|path| ("the settings", path));
+    let own = [("state", &layout.state), ("run", &layout.run), ("cache", &layout.cache)];
+    let own = own.into_iter().map(|(_, path)| ("the folder", path.clone()));
+    of_settings
+        .map(|(what, path)| (what, path, true))
+        .chain(own.map(|(what, path)| (what, path, false)))
+        .find_map(|(what, path, settings)| {
+            let found = std::fs::metadata(&path).ok()?;
+            let why = match (found.uid(), found.mode() & 0o7777) {
+                (owner, _) if !trusted(owner) => Why::Owner(owner),
+                // A file system that nobody writes to shows such modes, as mounted configuration does.
+                (_, mode) if settings && mode & 0o002 != 0 && !is_read_only(&path) => Why::Everybody(mode),
+                _ => return None,
+            };
+            let owner = if settings && layout.scope == Scope::System { 0 } else { service.unwrap_or(uid) };
+            Some(Foreign { what, path, why, owner })
+        })
+}
+
+fn is_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::layout::{Environment, Options};
+
+    #[test]
+    fn who_else_can_write_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { home: Some(folder.path().into()), instance: None, scope: None };
+        let layout = Layout::new(&Environment::default(), &options).unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        assert_eq!(find(&layout, uid), None, "nothing is there yet");
+        let drop_in = layout.config_drop_ins().join("9.conf");
+        for path in [&layout.state, &layout.run, &layout.cache, &layout.config_drop_ins()] {
+            fs::create_dir_all(path).unwrap();
+        }
+        fs::write(layout.config_file(), "").unwrap();
+        fs::write(&drop_in, "").unwrap();
+        assert_eq!(find(&layout, uid), None);
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for (path, good) in [
+            (&layout.config, 0o755),
+            (&layout.config_drop_ins(), 0o755),
+            (&layout.config_file(), 0o644),
+            (&drop_in, 0o644),
+        ] {
+            mode(path, 0o1777);
+            let found = find(&layout, uid).unwrap_or_else(|| panic!("{}", path.display()));
+            assert_eq!((&found.path, found.why), (path, Why::Everybody(0o1777)));
+            mode(path, good);
+        }
+        // Containers are given such a folder; what is made in it is ours alone.
+        mode(&layout.state, 0o777);
+        assert_eq!(find(&layout, uid), None);
+        // To anybody else all of it is a stranger's.
+        if uid != 0 {
+            let failure = refuse(&layout, uid + 1).unwrap_err();
+            assert!(failure.to_string().contains("belongs to user"), "{failure}");
+        }
+        let owners = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), None);
+        if uid == 0 {
+            for path in [&layout.state, &layout.run, &layout.cache, &layout.config, &drop_in] {
+                owners(path, 4711).unwrap();
+                let found = find(&layout, 0).unwrap_or_else(|| panic!("{}", path.display()));
+                assert_eq!((&found.path, found.why), (path, Why::Owner(4711)));
+                owners(path, 0).unwrap();
+            }
+        }
+    }
+}
