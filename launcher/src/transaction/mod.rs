@@ -14,6 +14,7 @@ mod recover;
 mod restored;
 mod swap;
 mod sweep;
+pub mod uploads;
 
 pub use journal::{Journal, Kind, Stage};
 pub(crate) use journal::{is_taken, new_id};

@@ -131,6 +131,10 @@ pub fn finish(state: &Path, journal: &Journal) -> Result<(), Failure> {
             files::remove_tree(&side.join(rest))?;
         }
     }
+    // What was kept for the case that it fails.
+    for part in Part::ALL.into_iter().filter(|part| !journal.parts.contains(part)) {
+        remove_side(state, part, &journal.id)?;
+    }
     // Of earlier transactions also what this one has not replaced: without its database there is no way back to it.
     for part in Part::ALL {
         for entry in std::fs::read_dir(part.aside(state)).into_iter().flatten().flatten() {

@@ -1,11 +1,11 @@
 //! The steps of the transaction, one after another, and the way back from any of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::script::{self, Database, Request, Sql};
-use super::written::Written;
+use super::written::{Written, listing};
 use super::{Done, Serving, health, preflight, releases};
 use crate::app::files;
 use crate::app::store::Installed;
@@ -17,8 +17,17 @@ use crate::steps::{Step, Watcher, World, stage};
 use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
 use crate::terminal::time;
-use crate::transaction::{self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, point};
+use crate::transaction::{
+    self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, movable, point, uploads,
+};
 use crate::web_settings::gunicorn;
+
+/// Since nobody is served.
+struct Held {
+    since: Instant,
+    /// What uploaded files look like that are not put back.
+    foreign: Option<String>,
+}
 
 /// One upgrade, to a release that is installed completely.
 pub struct Run<'a> {
@@ -51,7 +60,10 @@ impl Run<'_> {
         })?;
         let config = &settings.config;
         let limit = |name: &str, otherwise| config.duration(name).unwrap_or(Duration::from_secs(otherwise));
-        let parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
+        let mut parts: Vec<Part> = cluster.iter().map(|_| Part::Database).collect();
+        if self.own_media().is_some() {
+            parts.push(Part::Media);
+        }
         transaction::sweep(state, &parts, !Lock::is_held(state, transaction::RESTORING));
         let mut journal =
             Journal::new(state, Kind::Upgrade, Some(from.id.clone()), self.target.id.clone(), parts);
@@ -63,7 +75,7 @@ impl Run<'_> {
         let databases = match result {
             Ok(databases) => databases,
             Err(why) => {
-                return Err(self.back(&journal, &from, cluster.as_ref(), held, changed, why));
+                return Err(self.back(&journal, &from, cluster.as_ref(), held.as_ref(), changed, why));
             }
         };
         point("committed");
@@ -79,7 +91,7 @@ impl Run<'_> {
                 .line("launcher", &format!("the upgrade is done, but not tidied up: {}", failure.whole()));
         }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
-        let downtime = held.map(|since: Instant| since.elapsed());
+        let downtime = held.map(|held| held.since.elapsed());
         releases::tidy(&settings, &self.target, &*self.sink);
         Ok(Done { downtime, databases })
     }
@@ -89,7 +101,7 @@ impl Run<'_> {
         &self,
         journal: &mut Journal,
         cluster: Option<&Cluster>,
-        held: &mut Option<Instant>,
+        held: &mut Option<Held>,
         changed: &mut bool,
         limit: &dyn Fn(&str, u64) -> Duration,
     ) -> Result<Vec<Database>, Failure> {
@@ -107,17 +119,30 @@ impl Run<'_> {
             // What is written now need not be written while nobody is served; where it cannot, the end takes longer.
             let _ = cluster.admin("postgres", "CHECKPOINT;");
         }
-        *held = Some(Instant::now());
+        let held = held.insert(Held { since: Instant::now(), foreign: None });
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         point("held");
-        if let Some(seen) = &seen {
-            // Where nobody serves, the walk's own server runs, or one of `mathesar db start`.
-            self.world.postgres.close();
+        let media = self.own_media();
+        if media.is_none() {
+            held.foreign = listing(&self.world.installation.media()).ok();
+        }
+        if seen.is_some() || media.is_some() {
+            if seen.is_some() {
+                // Where nobody serves, the walk's own server runs, or one of `mathesar db start`.
+                self.world.postgres.close();
+            }
             stage(self.watcher, Step::Exact, |progress| {
-                transaction::end_server(state, progress)?;
-                copy::complete(&data, &copy, seen, &self.cancel, progress)?;
+                if let Some(seen) = &seen {
+                    transaction::end_server(state, progress)?;
+                    copy::complete(&data, &copy, seen, &self.cancel, progress)?;
+                }
+                if let Some(media) = &media {
+                    let side = Part::Media.side(state, &journal.id);
+                    uploads::keep(media, &side.join("copy"))?;
+                    files::rename(&side.join("copy"), &side.join("old"))?;
+                }
                 // From here on there is a way back.
-                files::rename(&copy, &old)
+                if seen.is_some() { files::rename(&copy, &old) } else { Ok(()) }
             })?;
         }
         point("exact");
@@ -167,6 +192,8 @@ impl Run<'_> {
         self.check_cancel()?;
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
+            // What people upload from here on stays, also where the data go back by a later `rollback`.
+            journal.parts.retain(|part| *part != Part::Media);
             journal.xid = target.next_transaction();
             journal.written =
                 cluster.and_then(|cluster| Written::of(cluster, None).ok()).map(|now| now.to_json());
@@ -176,6 +203,21 @@ impl Run<'_> {
             Ok(())
         })?;
         Ok(databases)
+    }
+
+    /// Uploaded files that can be exchanged as a whole. Elsewhere, in a folder that somebody has named, nothing is ever replaced.
+    fn own_media(&self) -> Option<PathBuf> {
+        let installation = &self.world.installation;
+        let media = installation.media();
+        let own = media == Part::Media.live(&installation.layout.state) && media.is_dir();
+        (own && movable(&media).is_ok()).then_some(media)
+    }
+
+    /// A release that failed has changed files that are not put back.
+    fn foreign_media_changed(&self, held: Option<&Held>) -> Option<PathBuf> {
+        let before = held?.foreign.as_ref()?;
+        let media = self.world.installation.media();
+        (listing(&media).ok().as_ref() != Some(before)).then_some(media)
     }
 
     fn check_cancel(&self) -> Result<(), Failure> {
@@ -191,13 +233,13 @@ impl Run<'_> {
         journal: &Journal,
         from: &Installed,
         cluster: Option<&Cluster>,
-        since: Option<Instant>,
+        held_since: Option<&Held>,
         changed: bool,
         why: Failure,
     ) -> Failure {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
-        let held = since.is_some();
+        let (held, since) = (held_since.is_some(), held_since.map(|held| held.since));
         // What fails then, fails because everything ends.
         let stopped = self.cancel.cancelled();
         let why = if stopped { Failure::new("it was told to stop") } else { why };
@@ -242,6 +284,12 @@ impl Run<'_> {
             (Ok(()), true) if cluster.is_none() => format!(
                 "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them",
                 from.version
+            ),
+            (Ok(()), true) if let Some(media) = self.foreign_media_changed(held_since) => format!(
+                "application and data are those of Mathesar {} again, as they were when serving stopped; but it has changed \
+                 uploaded files in {}, which are not put back, as `media.path` names a folder of yours",
+                from.version,
+                media.display()
             ),
             (Ok(()), true) => format!(
                 "application and data are those of Mathesar {} again, as they were when serving stopped; nothing is lost",

@@ -92,7 +92,7 @@ impl Written {
     }
 }
 
-fn listing(folder: &Path) -> Result<String, Failure> {
+pub(super) fn listing(folder: &Path) -> Result<String, Failure> {
     let mut hasher = Hasher::default();
     let walked = files::walk(folder, &mut |path, found| {
         if !found.is_dir() {

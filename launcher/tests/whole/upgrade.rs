@@ -11,6 +11,9 @@ use crate::witness::{Random, Witness, held, kills};
 
 /// Everything that has to survive: rows, roles, settings by a table's number, uploaded files.
 pub fn fill(home: &Home) -> Value {
+    for (name, text) in [("20261127/a.csv", "a,b\n1,2\n"), ("20261127/b.csv", "uploaded"), ("c d.csv", "")] {
+        home.write(&home.layout.state.join("media").join(name), text);
+    }
     home.create_admin();
     let table = home.table("people", "cats");
     let (id, oid) = (table["database_id"].clone(), table["table_oid"].clone());
