@@ -4,6 +4,8 @@
 
 mod base;
 mod machine;
+mod way;
 
 pub use base::{Base, Recipe, missing, run_over, scratch, sources};
 pub use machine::{Binds, LIMIT, Machine, Ran, until};
+pub use way::Way;

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::base::{Base, scratch};
+use super::way::Way;
 
 const BOOT: &str = include_str!("boot.sh");
 
@@ -166,6 +169,23 @@ impl Machine {
         match self.run(&["install", "-D", "-m", "644", "/dev/stdin", path], text)?.ok() {
             Ok(_) => Ok(()),
             Err(told) => bail!("cannot write {path} in the machine: {told}"),
+        }
+    }
+
+    /// From an address in the machine to a host and port of this computer's, or beyond it: until the value is gone, or the machine reboots.
+    pub fn way(&self, at: SocketAddr, to: (String, u16)) -> Result<Way> {
+        let network = format!("/proc/{}/ns/net", self.leader.get());
+        // A thread of its own goes there and ends; what it has bound stays in the machine's network.
+        let bound = std::thread::spawn(move || -> Result<TcpListener> {
+            let network = File::open(&network).with_context(|| format!("cannot open {network}"))?;
+            let kind = rustix::thread::LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(network.as_fd(), Some(kind))
+                .context("cannot enter the machine's network")?;
+            TcpListener::bind(at).with_context(|| format!("cannot listen on {at} in the machine"))
+        });
+        match bound.join() {
+            Ok(listener) => Ok(Way::open(listener?, to)),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 
