@@ -77,6 +77,18 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// A command line that asks for what cannot be: exit code 2, as clap has it.
+#[derive(Debug)]
+pub(crate) struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {
@@ -89,6 +101,9 @@ fn main() -> ExitCode {
             ui::error(&error);
             if let Some(state) = error.downcast_ref::<release::NotCurrent>() {
                 return ExitCode::from(state.code);
+            }
+            if error.is::<Usage>() {
+                return ExitCode::from(2);
             }
             match (error.is::<Refused>(), error.is::<scenarios::NotRun>()) {
                 (true, _) => ExitCode::from(4),

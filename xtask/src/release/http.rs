@@ -15,7 +15,7 @@ const LARGEST: u64 = 2 << 30;
 
 /// How often something is tried again, and for how long that may wait.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     pub tries: u32,
     /// Before the second try; doubled each time.
     pub first: Duration,
@@ -38,7 +38,7 @@ impl Default for Patience {
 
 /// Says nothing of itself, wherever it is printed.
 #[derive(Clone)]
-pub(super) struct Token(String);
+pub(crate) struct Token(String);
 
 impl Token {
     pub(super) fn of_environment() -> Option<Token> {
@@ -59,10 +59,12 @@ impl fmt::Debug for Token {
     }
 }
 
-pub(super) struct Http {
+pub(crate) struct Http {
     agent: Agent,
     pub token: Option<Token>,
     pub patience: Patience,
+    /// No more bytes than these are taken of an answer.
+    pub largest: u64,
 }
 
 /// What came back, whatever its status.
@@ -158,7 +160,7 @@ impl fmt::Display for Passing {
 impl std::error::Error for Passing {}
 
 impl Http {
-    pub(super) fn new(token: Option<Token>, patience: Patience) -> Http {
+    pub(crate) fn new(token: Option<Token>, patience: Patience) -> Http {
         // Refused only where something has set one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let agent = Agent::config_builder()
@@ -171,11 +173,11 @@ impl Http {
             // A killed run's, and a server's that has gone, would fail at first.
             .max_idle_connections(0)
             .build();
-        Http { agent: agent.new_agent(), token, patience }
+        Http { agent: agent.new_agent(), token, patience, largest: LARGEST }
     }
 
     /// Without the token: as anybody sees it.
-    pub(super) fn get(&self, url: &str) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn get(&self, url: &str) -> Result<Option<Vec<u8>>> {
         safe(url)?;
         let answer = self.repeated(url, || self.agent.get(url).call())?;
         Ok(answer.map(|answer| answer.body))
@@ -210,7 +212,7 @@ impl Http {
     }
 
     fn judged(&self, what: &str, sent: Result<Response<Body>, ureq::Error>) -> Result<Answer> {
-        let answer = match sent.and_then(read) {
+        let answer = match sent.and_then(|response| read(response, self.largest)) {
             Ok(answer) => answer,
             Err(error) => return Err(failure(what, error)),
         };
@@ -291,9 +293,9 @@ pub(super) fn refused(what: &str, status: u16, why: &str) -> anyhow::Error {
     }
 }
 
-fn read(response: Response<Body>) -> Result<Answer, ureq::Error> {
+fn read(response: Response<Body>, largest: u64) -> Result<Answer, ureq::Error> {
     let (parts, mut body) = response.into_parts();
-    let body = body.with_config().limit(LARGEST).read_to_vec()?;
+    let body = body.with_config().limit(largest).read_to_vec()?;
     Ok(Answer { status: parts.status.as_u16(), headers: headers(&parts.headers), body })
 }
 
@@ -303,15 +305,16 @@ fn headers(map: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn failure(what: &str, error: ureq::Error) -> anyhow::Error {
-    use ureq::Error::{BadUri, Http, RequireHttpsOnly, Tls, TooManyRedirects};
+    use ureq::Error::{BadUri, BodyExceedsLimit, Http, RequireHttpsOnly, Tls, TooManyRedirects};
     match error {
+        BodyExceedsLimit(most) => anyhow!("{what}: there are more than {most} bytes"),
         BadUri(_) | Http(_) | RequireHttpsOnly(_) | Tls(_) | TooManyRedirects => anyhow!("{what}: {error}"),
         error => anyhow!(Passing(format!("{what}: {error}"))),
     }
 }
 
 /// A token over plain http is everybody's; this machine's own is nobody else's.
-pub(super) fn safe(url: &str) -> Result<()> {
+pub(crate) fn safe(url: &str) -> Result<()> {
     let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
     if url.starts_with("https://") || local.iter().any(|start| url.starts_with(start)) {
         return Ok(());

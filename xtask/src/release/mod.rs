@@ -4,7 +4,7 @@ mod apply;
 mod gate;
 mod git;
 mod github;
-mod http;
+pub(crate) mod http;
 mod journal;
 mod keys;
 mod live;

@@ -1,20 +1,22 @@
-//! One machine with a repository at hand, and what scenarios ask of it.
+//! One machine that installs from repositories, and what scenarios ask of it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use machines::{Base, Machine, Ran};
+use machines::{Base, Machine, Ran, Way};
 use serde_json::Value;
 
 use super::packages::{Packages, URL};
 use super::system::{Manager, System, Tree};
 use crate::ui;
 
-pub(crate) struct Guest<'a> {
+/// `P`: where its packages come from; from this checkout, if nothing is said.
+pub(crate) struct Guest<'a, P = &'a Packages> {
     pub system: &'a System,
-    pub packages: &'a Packages,
+    pub packages: P,
     /// Whether its repositories tell of a key before it signs.
     pub announces: bool,
     machine: Rc<Machine>,
@@ -67,11 +69,7 @@ impl<'a> Guest<'a> {
         // Only Flatpak's machine changes what outlives it.
         let writable = if system.manager == Manager::Flatpak { writable.as_slice() } else { &[] };
         let machine = Rc::new(Machine::boot_with(base, &packages.store, &binds, writable)?);
-        let guest = Guest { system, packages, announces: true, machine, root: None };
-        if system.has_dnf5() {
-            // Debian's has a plug-in on that makes a repository of what was installed, and fails.
-            guest.sh("find /etc/dnf/libdnf5-plugins -name local.conf -exec sed -i 's/^enabled.*/enabled = 0/' {} +")?;
-        }
+        let guest = Guest::over(system, machine, packages)?;
         guest.serve("/srv/repositories")?;
         Ok(guest)
     }
@@ -85,6 +83,12 @@ impl<'a> Guest<'a> {
             machine: Rc::clone(&self.machine),
             root: Some(root),
         }
+    }
+
+    /// The same machine, for packages from elsewhere.
+    pub(crate) fn visiting<P>(&self, packages: P) -> Guest<'a, P> {
+        let machine = Rc::clone(&self.machine);
+        Guest { system: self.system, packages, announces: self.announces, machine, root: self.root }
     }
 
     /// A web server on loopback that serves a folder of the machine's, in place of the one before.
@@ -105,6 +109,77 @@ impl<'a> Guest<'a> {
             ];
             Ok(self.try_sh(&files.map(there).join(" || "))?.code == Some(0))
         })
+    }
+
+    pub(crate) fn reboot(&self) -> Result<()> {
+        self.machine.reboot()?;
+        self.serve("/srv/repositories")
+    }
+
+    /// Tells the package manager of our repository, as its page says.
+    pub(crate) fn add_repository(&self) -> Result<()> {
+        if self.system.manager == Manager::Pacman {
+            return self.trust_pacman();
+        }
+        let (from, to) = match self.system.manager {
+            Manager::Apt => ("apt/mathesar.sources", "/etc/apt/sources.list.d/mathesar.sources"),
+            Manager::Dnf | Manager::Pacman | Manager::Flatpak => {
+                ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo")
+            }
+        };
+        self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
+        if self.system.manager == Manager::Apt {
+            self.sh(&format!("curl -sf -o {KEYRING} {URL}/apt/mathesar.asc"))?;
+        }
+        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
+    }
+
+    /// The key, as an administrator takes it.
+    fn trust_pacman(&self) -> Result<()> {
+        self.prepare_pacman()?;
+        self.sh(&format!(
+            "curl -sf {URL}/pacman/mathesar.conf >>/etc/pacman.conf
+             curl -sf -o /tmp/key {URL}/pacman/mathesar.asc
+             pacman-key --add /tmp/key 2>&1
+             pacman-key --lsign-key $(gpg --show-keys --with-colons /tmp/key | sed -n 's/^fpr:*\\([^:]*\\).*/\\1/p' | head -n 1) 2>&1"
+        ))?;
+        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
+    }
+
+    /// Brings a new package of a service that runs into force: with pacman that is the administrator's to do.
+    pub(crate) fn upgraded(&self, said: &str) -> Result<()> {
+        if self.system.manager == Manager::Pacman {
+            holds(said, "When it suits: systemctl restart mathesar.service")?;
+            self.sh("systemctl restart mathesar")?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a, P> Guest<'a, P> {
+    pub(crate) fn over(system: &'a System, machine: Rc<Machine>, packages: P) -> Result<Guest<'a, P>> {
+        let guest = Guest { system, packages, announces: true, machine, root: None };
+        if system.has_dnf5() {
+            // Debian's has a plug-in on that makes a repository of what was installed, and fails.
+            guest.sh("find /etc/dnf/libdnf5-plugins -name local.conf -exec sed -i 's/^enabled.*/enabled = 0/' {} +")?;
+        }
+        Ok(guest)
+    }
+
+    /// What Arch itself brings, as far as it is needed, where pacman is Debian's.
+    pub(crate) fn prepare_pacman(&self) -> Result<()> {
+        self.sh(
+            "mkdir -p /var/lib/pacman /etc/pacman.d
+             ln -sf bash /bin/sh
+             printf '[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nLocalFileSigLevel = Optional\nRemoteFileSigLevel = Required\n\n' >/etc/pacman.conf
+             pacman-key --init 2>&1",
+        )
+        .map(drop)
+    }
+
+    /// From an address in the machine to a host and port as this computer knows them.
+    pub(crate) fn way(&self, at: SocketAddr, to: (String, u16)) -> Result<Way> {
+        self.machine.way(at, to)
     }
 
     pub(crate) fn sh(&self, script: &str) -> Result<String> {
@@ -139,51 +214,14 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    pub(crate) fn reboot(&self) -> Result<()> {
-        self.machine.reboot()?;
-        self.serve("/srv/repositories")
-    }
-
-    /// Tells the package manager of our repository, as its page says.
-    pub(crate) fn add_repository(&self) -> Result<()> {
-        if self.system.manager == Manager::Pacman {
-            return self.trust_pacman();
-        }
-        let (from, to) = match self.system.manager {
-            Manager::Apt => ("apt/mathesar.sources", "/etc/apt/sources.list.d/mathesar.sources"),
-            Manager::Dnf | Manager::Pacman | Manager::Flatpak => {
-                ("dnf/mathesar.repo", "/etc/yum.repos.d/mathesar.repo")
-            }
-        };
-        self.sh(&format!("mkdir -p $(dirname {to}); curl -sf -o {to} {URL}/{from}"))?;
-        if self.system.manager == Manager::Apt {
-            self.sh(&format!("curl -sf -o {KEYRING} {URL}/apt/mathesar.asc"))?;
-        }
-        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
-    }
-
-    /// The key, as an administrator takes it; what the system's own configuration would say besides is not here.
-    fn trust_pacman(&self) -> Result<()> {
-        self.sh(&format!(
-            "mkdir -p /var/lib/pacman /etc/pacman.d
-             ln -sf bash /bin/sh
-             printf '[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nLocalFileSigLevel = Optional\nRemoteFileSigLevel = Required\n\n' >/etc/pacman.conf
-             curl -sf {URL}/pacman/mathesar.conf >>/etc/pacman.conf
-             curl -sf -o /tmp/key {URL}/pacman/mathesar.asc
-             pacman-key --init 2>&1
-             pacman-key --add /tmp/key 2>&1
-             pacman-key --lsign-key $(gpg --show-keys --with-colons /tmp/key | sed -n 's/^fpr:*\\([^:]*\\).*/\\1/p' | head -n 1) 2>&1"
-        ))?;
-        self.refresh()?.ok().map(drop).map_err(anyhow::Error::msg)
-    }
-
-    /// Brings a new package of a service that runs into force: with pacman that is the administrator's to do.
-    pub(crate) fn upgraded(&self, said: &str) -> Result<()> {
-        if self.system.manager == Manager::Pacman {
-            holds(said, "When it suits: systemctl restart mathesar.service")?;
-            self.sh("systemctl restart mathesar")?;
-        }
-        Ok(())
+    /// The version of a package that is installed.
+    pub(crate) fn version_of(&self, package: &str) -> Result<String> {
+        self.sh(&match self.system.manager {
+            Manager::Apt => format!("dpkg-query -W -f '${{Version}}' {package}"),
+            Manager::Dnf => format!("rpm -q --queryformat '%{{VERSION}}-%{{RELEASE}}' {package}"),
+            Manager::Pacman => format!("pacman -Q {package} | cut -d ' ' -f 2"),
+            Manager::Flatpak => bail!("its scenarios ask by themselves"),
+        })
     }
 
     /// Asks our repository for news.

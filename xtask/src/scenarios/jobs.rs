@@ -10,7 +10,7 @@ use super::system::{self, Manager, System, Tree};
 use super::{Args, Scenario, Story, Subject};
 use super::{
     checkers, embedded, flatpak, hostile_apt, hostile_dnf, hostile_pacman, image, life, makepkg,
-    next_release, piuparts, published, rotation, troubles,
+    next_release, piuparts, published, rotation, served, troubles,
 };
 
 /// What one machine is for.
@@ -39,6 +39,7 @@ fn stories(system: &System) -> Vec<Story> {
                 usual(true, hostile_apt::SCENARIOS),
                 usual(once, published::SCENARIOS),
                 usual(true, rotation::SCENARIOS),
+                usual(system.suite == "bookworm", served::itself::SCENARIOS),
                 usual(false, embedded::SCENARIOS),
                 usual(false, image::SCENARIOS),
                 usual(once, piuparts::SCENARIOS),
@@ -49,6 +50,7 @@ fn stories(system: &System) -> Vec<Story> {
             usual(true, hostile_dnf::SCENARIOS),
             usual(true, published::SCENARIOS),
             usual(true, rotation::SCENARIOS),
+            usual(false, served::itself::SCENARIOS),
             usual(false, image::SCENARIOS),
             usual(false, checkers::RPMLINT),
         ]),
@@ -57,6 +59,7 @@ fn stories(system: &System) -> Vec<Story> {
             all.extend([
                 usual(true, hostile_pacman::SCENARIOS),
                 usual(true, rotation::SCENARIOS),
+                usual(false, served::itself::SCENARIOS),
                 usual(true, makepkg::SCENARIOS),
             ]);
         }
@@ -103,7 +106,7 @@ fn wanted(scenarios: &'static [Scenario], only: &[String]) -> &'static [Scenario
 }
 
 /// Nothing asked for: everything.
-fn is_named(name: &str, only: &[String]) -> bool {
+pub(super) fn is_named(name: &str, only: &[String]) -> bool {
     only.is_empty() || only.iter().any(|text| name.contains(text))
 }
 
@@ -149,7 +152,13 @@ mod tests {
 
     fn args(what: &[Subject], on: &[&str], only: Option<&str>) -> Args {
         let on = on.iter().map(|suite| (*suite).to_owned()).collect();
-        Args { what: what.to_vec(), on, only: only.map(str::to_owned).into_iter().collect(), jobs: None }
+        Args {
+            what: what.to_vec(),
+            on,
+            only: only.map(str::to_owned).into_iter().collect(),
+            jobs: None,
+            served: served::Wanted::default(),
+        }
     }
 
     fn count(what: &[Subject], on: &[&str], only: Option<&str>) -> (usize, usize) {

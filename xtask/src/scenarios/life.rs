@@ -149,7 +149,8 @@ fn data(guest: &Guest<'_>) -> Result<()> {
 }
 
 fn next_revision(guest: &Guest<'_>) -> Result<()> {
-    guest.sh(&format!("echo '{EDIT}' >>{CONF}; mathesar config set server.workers 1"))?;
+    edit(guest)?;
+    guest.sh("mathesar config set server.workers 1")?;
     let edited =
         guest.sh(&format!("sha256sum {CONF} /etc/mathesar/conf.d/* 2>/dev/null || sha256sum {CONF}"))?;
     let before = guest.property("InvocationID")?;
@@ -223,8 +224,13 @@ fn install_again(guest: &Guest<'_>) -> Result<()> {
     rows(guest)
 }
 
+/// As an administrator does it, who expects to find it again.
+pub(super) fn edit<P>(guest: &Guest<'_, P>) -> Result<()> {
+    guest.sh(&format!("echo '{EDIT}' >>{CONF}")).map(drop)
+}
+
 /// Where the package manager puts it when it removes the package: rpm's lies beside.
-fn edited_file_is_kept(guest: &Guest<'_>) -> Result<()> {
+pub(super) fn edited_file_is_kept<P>(guest: &Guest<'_, P>) -> Result<()> {
     let ending = match guest.system.manager {
         Manager::Apt | Manager::Flatpak => "",
         Manager::Dnf => ".rpmsave",

@@ -22,6 +22,7 @@ mod queue;
 pub(crate) mod record;
 mod report;
 mod rotation;
+mod served;
 mod system;
 mod troubles;
 
@@ -45,6 +46,7 @@ use system::{Manager, System, Tree};
 /// Packages of this checkout, around the sample application of the launcher's tests, in several versions, in signed repositories; each
 /// system is a Debian tree, kept for a week, and each story a machine over it that is booted and thrown away. Root is needed, and no
 /// network once the trees are there. Flatpak gets a stand-in for its runtime, kept likewise, and compiles PostgreSQL at the first time.
+/// With --from it is what repositories at an address serve, entered as their page says it; machines then reach that address and nothing else.
 /// Exits with 77 where this computer cannot boot a machine, or make a sandbox, or has no brew, and nothing else was asked for.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -60,6 +62,8 @@ pub(crate) struct Args {
     /// Machines at the same time; as many as this computer has cores, if it is not said
     #[arg(long, value_name = "NUMBER")]
     jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    served: served::Wanted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,6 +126,9 @@ struct Story {
 }
 
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
+    if served::asked(args, workspace)? {
+        return Ok(());
+    }
     if args.what == [Subject::Depends] {
         return depends::run(workspace);
     }
@@ -180,7 +187,10 @@ fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
     };
     let at_once = args.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let mut rows = queue::run(&jobs, at_once, &|job| match job {
-        Job::Story(system, story) => tell(system, story, &packages),
+        Job::Story(system, story) => {
+            let scenarios: Vec<_> = story.scenarios.iter().map(|one| (one.name, one.run)).collect();
+            tell(system, &scenarios, || Guest::boot(system, story.tree, &packages, &packages.repositories()))
+        }
         Job::Mutation(mutation) => vec![mutations::run(mutation, workspace, &packages)],
     });
     rows.extend(impossible);
@@ -206,35 +216,38 @@ fn finish(rows: &[Row], begun: Instant) -> Result<()> {
 }
 
 /// Boots a machine and goes through its scenarios. None of them runs after one that has failed.
-fn tell(system: &System, story: &Story, packages: &Packages) -> Vec<Row> {
+fn tell<'a, P>(
+    system: &'a System,
+    scenarios: &[(&'static str, impl Fn(&Guest<'a, P>) -> Result<()>)],
+    boot: impl FnOnce() -> Result<Guest<'a, P>>,
+) -> Vec<Row> {
     let mut rows = Vec::new();
     let begun = Instant::now();
-    let guest = Guest::boot(system, story.tree, packages, &packages.repositories());
-    let guest = guest.with_context(|| format!("cannot boot {}", system.name()));
+    let guest = boot().with_context(|| format!("cannot boot {}", system.name()));
     let guest = guest.inspect(|_| {
         ui::verb("Booted", format_args!("{} in {:.1} s", system.name(), begun.elapsed().as_secs_f64()));
     });
     let guest = guest.map_err(|error| ui::error(&error)).ok();
     let mut broken = guest.is_none();
-    for scenario in story.scenarios {
+    for &(scenario, ref run) in scenarios {
         let begun = Instant::now();
         let ended = match guest.as_ref().filter(|_| !broken) {
             None => Ended::NotRun,
-            Some(guest) => match (scenario.run)(guest) {
+            Some(guest) => match run(guest) {
                 Ok(()) => {
                     let took = begun.elapsed().as_secs_f64();
-                    ui::verb("Passed", format_args!("{}: {} in {took:.1} s", system.name(), scenario.name));
+                    ui::verb("Passed", format_args!("{}: {scenario} in {took:.1} s", system.name()));
                     Ended::Well
                 }
                 Err(error) => {
-                    ui::error(&error.context(format!("{}: {}", system.name(), scenario.name)));
+                    ui::error(&error.context(format!("{}: {scenario}", system.name())));
                     anstream::eprintln!("{}", guest.evidence());
                     broken = true;
                     Ended::Badly
                 }
             },
         };
-        rows.push(Row { system: system.name(), scenario: scenario.name, ended, took: begun.elapsed() });
+        rows.push(Row { system: system.name(), scenario, ended, took: begun.elapsed() });
     }
     rows
 }

@@ -198,7 +198,7 @@ impl Packages {
         self.folder.path().join("wheels")
     }
 
-    fn dist(&self) -> PathBuf {
+    pub(super) fn dist(&self) -> PathBuf {
         self.folder.path().join("dist")
     }
 
@@ -291,8 +291,7 @@ fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
 }
 
 /// A package with the names that Fedora's have, for a system whose files are Debian's.
-fn stubs(dist: &Path) -> Result<()> {
-    const SPEC: &str = "\
+pub(super) const NAMES_OF_FEDORA: &str = "\
 Name: fedora-names
 Version: 1
 Release: 1
@@ -305,9 +304,12 @@ Provides: libc.so.6(GLIBC_2.34)(64bit), libgcc_s.so.1()(64bit)
 Nothing.
 %files
 ";
+
+/// It, made.
+fn stubs(dist: &Path) -> Result<()> {
     let work = TempDir::new().context("cannot create a temporary folder")?;
     let spec = work.path().join("fedora-names.spec");
-    fs::write(&spec, SPEC).context("cannot write a spec file")?;
+    fs::write(&spec, NAMES_OF_FEDORA).context("cannot write a spec file")?;
     let shell = shell::at(work.path())?;
     let (top, out) = (format!("_topdir {}", work.path().display()), format!("_rpmdir {}", dist.display()));
     cmd!(shell, "rpmbuild -bb --quiet --define {top} --define {out} {spec}").quiet().ignore_stderr().run()?;

@@ -123,12 +123,8 @@ fn upgraded(guest: &Guest<'_>, to: u32) -> Result<()> {
 
 /// The version that is installed.
 fn has(guest: &Guest<'_>, version: u32) -> Result<()> {
-    let found = guest.sh(match guest.system.manager {
-        Manager::Apt => "dpkg-query -W -f '${Version}' probe",
-        Manager::Dnf => "rpm -q --queryformat '%{VERSION}-%{RELEASE}' probe",
-        _ => "pacman -Q probe | cut -d ' ' -f 2",
-    })?;
-    ensure!(found.trim() == format!("{version}-1"), "version {found} is installed, not {version}-1");
+    let found = guest.version_of("probe")?;
+    ensure!(found == format!("{version}-1"), "version {found} is installed, not {version}-1");
     Ok(())
 }
 
