@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 /// No package is larger, nor is an index.
@@ -170,6 +171,8 @@ impl Http {
             .timeout_recv_response(Some(patience.silence))
             .timeout_per_read(Some(patience.silence))
             .timeout_per_write(Some(patience.silence))
+            // As this computer trusts; ureq's own default is not built in, and it panics without.
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             // A killed run's, and a server's that has gone, would fail at first.
             .max_idle_connections(0)
             .build();
@@ -354,6 +357,20 @@ mod tests {
         let exists = answer(422, &[], exists);
         assert!(exists.exists_already());
         assert_eq!(exists.meaning(now), Meaning::Refused("422 (Validation Failed already_exists)".into()));
+    }
+
+    #[test]
+    fn who_does_not_speak_tls_is_told_of() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        let http = Http::new(None, Patience { tries: 1, ..Patience::default() });
+        let said = http.get(&url).unwrap_err().to_string();
+        assert!(said.starts_with(&url), "{said}");
+        answering.join().unwrap();
     }
 
     #[test]
