@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::address::Address;
 use super::page::Block;
@@ -70,7 +70,7 @@ impl AtHome {
     fn change(&self, file: &str, from: &str, to: &str) -> Result<()> {
         let path = self.folder.join(file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::ensure!(text.contains(from), "{} does not hold {from}", path.display());
+        ensure!(text.contains(from), "{} does not hold {from}", path.display());
         fs::write(&path, text.replace(from, to)).with_context(|| format!("cannot write {}", path.display()))
     }
 }

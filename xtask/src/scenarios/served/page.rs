@@ -86,6 +86,7 @@ mod tests {
         );
         assert_eq!(of("pacman").last().unwrap(), "sudo pacman -Sy mathesar");
         assert_eq!(of("brew")[0], "brew install a/b/mathesar");
+        assert_eq!(of("flatpak").len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a visitor of the repositories does, in a machine that reaches nothing else: the page's own lines, and what comes after them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use machines::Way;
@@ -11,6 +11,7 @@ use crate::scenarios::guest::{ASSUMED, Act, Guest, HOOKS, holds};
 use crate::scenarios::life;
 use crate::scenarios::system::Manager;
 use crate::template::sh;
+use crate::ui;
 
 pub(super) const NAME: &str = "mathesar";
 
@@ -70,9 +71,12 @@ pub(super) fn install(guest: &Guest<'_, Served>) -> Result<()> {
     );
     prepare(guest)?;
     for line in lines {
+        let begun = Instant::now();
         let script = format!("PATH={BEFORE}:$PATH exec bash -o pipefail -c {} 2>&1", sh(line));
         let ran = guest.try_long(LONG, &script)?;
         ensure!(ran.code == Some(0), "`{line}`: {}", ran.told());
+        let took = begun.elapsed().as_secs_f64();
+        ui::verb("Entered", format_args!("{}: {line} ({took:.1} s)", guest.system.name()));
         // dnf says "Complete!" all the same.
         ensure!(!ran.out.contains("scriptlet failed"), "`{line}`: {}", ran.told());
     }
@@ -111,10 +115,14 @@ fn prepare(guest: &Guest<'_, Served>) -> Result<()> {
     }
     guest.sh(&script)?;
     match guest.system.manager {
-        Manager::Apt if guest.packages.at.tls => {
-            guest.sh("DEBIAN_FRONTEND=noninteractive apt-get -y install ca-certificates 2>&1")?;
+        Manager::Apt => {
+            // Debian's own archive is not reached, and it is as well not to wait before that is tried again.
+            guest.sh("echo 'Acquire::Retries::Delay \"false\";' >/etc/apt/apt.conf.d/99visitor")?;
+            if guest.packages.at.tls {
+                guest.sh("DEBIAN_FRONTEND=noninteractive apt-get -y install ca-certificates 2>&1")?;
+            }
         }
-        Manager::Apt | Manager::Flatpak => {}
+        Manager::Flatpak => {}
         Manager::Dnf => {
             // As Fedora has them, where the files are Debian's.
             guest.sh(&format!(
