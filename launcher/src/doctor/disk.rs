@@ -22,7 +22,7 @@ pub(super) static LOGS: Entry = Entry {
     id: "log-size",
     group: Group::Places,
     title: "size of the logs",
-    doc: "The log folder has no more than `log.max-size` and `log.keep` allow.",
+    doc: "The log folder has no more than `log.max-size` and `log.keep` allow, and has the log while Mathesar runs.",
 };
 pub(super) static CLOCK: Entry = Entry {
     id: "clock",
@@ -53,6 +53,8 @@ pub(super) struct Facts {
     pub disks: Vec<Disk>,
     /// Folder, its size, and what the settings allow; none: the journal.
     pub logs: Option<(PathBuf, u64, u64)>,
+    /// Mathesar runs, and its log is not there.
+    pub log_gone: bool,
     pub now: SystemTime,
     pub newest: Option<(PathBuf, SystemTime)>,
 }
@@ -79,8 +81,10 @@ impl Facts {
             let found = folder_size(&folder, 0);
             (folder, found, max.saturating_mul(keep + 1))
         });
+        let there = |logs: &PathBuf| logs.join("mathesar.log").exists();
         Facts {
             disks: disks(&folders),
+            log_gone: look.running() && !layout.logs.as_ref().is_none_or(there),
             logs,
             now: SystemTime::now(),
             newest: newest(&[
@@ -205,6 +209,12 @@ fn logs(facts: &Facts) -> Check {
             .warning(format!("{text}, and the settings allow {}", size(*allowed)))
             .cause("other files lie there, or `log.keep` was larger before")
             .cure(format!("`ls -lS {}`", folder.display()));
+    }
+    if facts.log_gone {
+        return LOGS
+            .warning(format!("mathesar.log is not in {}, although Mathesar runs", folder.display()))
+            .cause("somebody has removed or renamed it; what is said next is written into a new one")
+            .cure("where none comes: `mathesar restart`, and then `mathesar logs`");
     }
     LOGS.ok(text)
 }

@@ -136,6 +136,7 @@ pub fn disk() -> Vec<Broken> {
     let good = disk::Facts {
         disks: vec![disk(&["state", "media"], 50 * GB), disk(&["temporary files"], GB / 5)],
         logs: Some(("/l".into(), 30_000_000, 60_000_000)),
+        log_gone: false,
         now,
         newest: Some(("/s/lock".into(), now - Duration::from_secs(5))),
     };
@@ -154,6 +155,7 @@ pub fn disk() -> Vec<Broken> {
             ("log-size", "other files in the log folder", WARNING, |f| {
                 f.logs = Some(("/l".into(), GB, 60_000_000))
             }),
+            ("log-size", "no log while it runs", WARNING, |f| f.log_gone = true),
             ("log-size", "the journal", NOT_CHECKED, |f| f.logs = None),
             ("clock", "1970", PROBLEM, |f| f.now = SystemTime::UNIX_EPOCH),
             ("clock", "an hour before the newest file", PROBLEM, |f| f.now -= Duration::from_secs(3600)),
