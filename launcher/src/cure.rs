@@ -50,6 +50,11 @@ pub(crate) fn addressed(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same in every line of a report by itself: an odd backquote in a name leads no other line astray.
+pub(crate) fn addressed_lines(report: &str) -> String {
+    report.split_inclusive('\n').map(addressed).collect()
+}
+
 /// The same in every text of an answer for scripts.
 pub(crate) fn addressed_value(value: Value) -> Value {
     match value {

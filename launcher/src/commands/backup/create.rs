@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let made = made?;
     match args.json {
         true => crate::commands::print_json(&to_json(&made)),
-        false => crate::commands::print(&text(&made)),
+        false => crate::commands::print_report(&text(&made)),
     }
 }
 
