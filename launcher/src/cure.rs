@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -114,8 +115,13 @@ fn with_options(command: &str, options: &str) -> String {
     whole
 }
 
+/// A path in a command, as one word of a shell.
+pub(crate) fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
 /// As one word of a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._/+@%:,=-".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

@@ -1,9 +1,12 @@
 //! The folders of the installation.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
+use crate::cure;
+use crate::failure::denied;
 use crate::parents::{self, Weak};
 
 pub(super) static PLACES: Entry = Entry {
@@ -30,6 +33,10 @@ pub(super) enum State {
         mode: u32,
         writable: bool,
         readable: bool,
+    },
+    /// Whatever there is: this folder above it lets nobody of us through.
+    Hidden {
+        by: PathBuf,
     },
     /// Nothing yet; whether it could be made.
     Missing {
@@ -101,6 +108,9 @@ fn state(path: &Path) -> State {
                 readable: may(path, Access::READ_OK | enter),
             }
         }
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            State::Hidden { by: denied::culprit(path).unwrap_or_else(|| path.to_owned()) }
+        }
         Err(_) => {
             let parent = path.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("/"));
             State::Missing {
@@ -121,6 +131,10 @@ fn places(facts: &Facts) -> Check {
     for Place { name, path, state, .. } in &facts.places {
         let shown = path.display();
         match state {
+            State::Hidden { by } => wrong.push((
+                format!("{name} folder {shown} cannot be looked at: {} is closed to this user", by.display()),
+                format!("run it as the user whose it is: `ls -ld {}`", cure::path(by)),
+            )),
             State::Missing { writable: true, .. } => {}
             // systemd makes the run folder at every start.
             State::Missing { parent, .. } if path.starts_with("/run") && parent == Path::new("/run") => {}
@@ -210,6 +224,11 @@ fn config(facts: &Facts) -> Check {
                     .warning(format!("{weak}, and may exchange {shown}"))
                     .cause("who can exchange the settings runs programs as Mathesar's user")
                     .cure(weak.cure(facts.uid));
+            }
+            State::Hidden { by } => {
+                return CONFIG
+                    .problem(format!("{shown} cannot be looked at: {} is closed to this user", by.display()))
+                    .cure(format!("run it as the user whose it is: `ls -ld {}`", cure::path(by)));
             }
             State::There { .. } | State::Missing { .. } => {}
         }

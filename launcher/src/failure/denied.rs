@@ -26,7 +26,7 @@ pub(crate) fn help(path: &Path) -> Option<String> {
 }
 
 /// The outermost folder that cannot be passed, else what cannot be read or written.
-fn culprit(path: &Path) -> Option<PathBuf> {
+pub(crate) fn culprit(path: &Path) -> Option<PathBuf> {
     let folders: Vec<&Path> =
         path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
     let closed =

@@ -101,6 +101,12 @@ pub fn places() -> Vec<Broken> {
             ("places", "missing below a folder of root's", PROBLEM, |f| {
                 f.places[0].state = State::Missing { parent: "/".into(), writable: false };
             }),
+            ("places", "another user asks", PROBLEM, |f| {
+                f.places[0].state = State::Hidden { by: "/h".into() }
+            }),
+            ("config-folder", "another user asks", PROBLEM, |f| {
+                f.config[0].state = State::Hidden { by: "/h".into() };
+            }),
             ("places", "chmod 777", WARNING, |f| {
                 f.places[0].state =
                     State::There { folder: true, uid: 7, mode: 0o777, writable: true, readable: true };
