@@ -74,7 +74,11 @@ fn warn_of_no_record(context: &Context) {
 fn leftover(context: &Context) -> Result<bool, Failure> {
     let state = &context.layout.state;
     if let Some(holder) = Lock::holder(state) {
-        return Err(control::silent(&holder).help(holder.cure(state, "kill")));
+        return Err(match holder.serves() {
+            true => control::silent(&holder).help(holder.cure(state, "kill")),
+            false => control::at_work(&holder)
+                .help(format!("wait until it is done, or {}", holder.cure(state, "kill"))),
+        });
     }
     let data = state.join("database/data");
     if Web::leftovers(state) == 0 && database::adopt(&data).is_none() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Entry, Group, Look};
+use crate::cure;
 use crate::terminal::size;
 
 pub(super) static SPACE: Entry = Entry {
@@ -171,7 +172,7 @@ fn space(facts: &Facts) -> Check {
         (None, Some(first)) => (SPACE.warning(all(&lower)), first),
         (None, None) => return SPACE.ok(all(&facts.disks.iter().collect::<Vec<_>>())),
     };
-    let path = first.path.display();
+    let path = cure::path(&first.path);
     check
         .cure(format!("see what needs it: `du -xh {path} | sort -h | tail`"))
         .cure("remove releases that are not needed: `mathesar app prune`")
@@ -190,7 +191,7 @@ fn inodes(facts: &Facts) -> Check {
         worst.path.display()
     );
     let cure =
-        format!("see where many files are: `du --inodes -x {} | sort -n | tail`", worst.path.display());
+        format!("see where many files are: `du --inodes -x {} | sort -n | tail`", cure::path(&worst.path));
     match worst.free_inodes {
         0..1_000 => INODES.problem(text).cure(cure),
         1_000..30_000 => INODES.warning(text).cure(cure),
@@ -208,7 +209,7 @@ fn logs(facts: &Facts) -> Check {
         return LOGS
             .warning(format!("{text}, and the settings allow {}", size(*allowed)))
             .cause("other files lie there, or `log.keep` was larger before")
-            .cure(format!("`ls -lS {}`", folder.display()));
+            .cure(format!("`ls -lS {}`", cure::path(folder)));
     }
     if facts.log_gone {
         return LOGS

@@ -37,6 +37,7 @@ pub(super) enum State {
     /// Whatever there is: this folder above it lets nobody of us through.
     Hidden {
         by: PathBuf,
+        cure: String,
     },
     /// Nothing yet; whether it could be made.
     Missing {
@@ -109,7 +110,9 @@ fn state(path: &Path) -> State {
             }
         }
         Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
-            State::Hidden { by: denied::culprit(path).unwrap_or_else(|| path.to_owned()) }
+            let by = denied::culprit(path).unwrap_or_else(|| path.to_owned());
+            let cure = format!("run it as the user whose it is: `ls -ld {}`", cure::path(&by));
+            State::Hidden { by, cure: denied::help(path).unwrap_or(cure) }
         }
         Err(_) => {
             let parent = path.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("/"));
@@ -129,39 +132,39 @@ fn places(facts: &Facts) -> Check {
     let mut wrong: Vec<(String, String)> = Vec::new();
     let mut open: Vec<(String, String)> = Vec::new();
     for Place { name, path, state, .. } in &facts.places {
-        let shown = path.display();
+        let (shown, quoted) = (path.display(), cure::path(path));
         match state {
-            State::Hidden { by } => wrong.push((
+            State::Hidden { by, cure } => wrong.push((
                 format!("{name} folder {shown} cannot be looked at: {} is closed to this user", by.display()),
-                format!("run it as the user whose it is: `ls -ld {}`", cure::path(by)),
+                cure.clone(),
             )),
             State::Missing { writable: true, .. } => {}
             // systemd makes the run folder at every start.
             State::Missing { parent, .. } if path.starts_with("/run") && parent == Path::new("/run") => {}
             State::Missing { parent, .. } => wrong.push((
                 format!("{name} folder {shown} is missing, and {} cannot be written", parent.display()),
-                format!("`sudo install -d -m 700 -o {} {shown}`{}", facts.uid, or_another(name)),
+                format!("`sudo install -d -m 700 -o {} {quoted}`{}", facts.uid, or_another(name)),
             )),
             State::There { folder: false, .. } => wrong.push((
                 format!("{name}: {shown} is no folder"),
-                format!("put it aside: `mv {shown} {shown}.old`"),
+                format!("put it aside: `mv {quoted} {quoted}.old`"),
             )),
             State::There { uid, .. } if *uid != facts.uid && !may_be_foreign(name) => wrong.push((
                 format!("{name} folder {shown} belongs to user {uid}, and Mathesar runs as {}", facts.uid),
-                format!("`sudo chown -R {} {shown}`", facts.uid),
+                format!("`sudo chown -R {} {quoted}`", facts.uid),
             )),
             State::There { uid, writable: false, .. } if *uid != facts.uid => wrong.push((
                 format!("{name} folder {shown} belongs to user {uid}, and Mathesar cannot write there"),
-                format!("`sudo chown -R {} {shown}`{}", facts.uid, or_another(name)),
+                format!("`sudo chown -R {} {quoted}`{}", facts.uid, or_another(name)),
             )),
             State::There { writable: false, .. } => wrong.push((
                 format!("{name} folder {shown} cannot be written"),
-                format!("`chmod u+rwx {shown}`; or its disk is read-only: `findmnt -T {shown}`"),
+                format!("`chmod u+rwx {quoted}`; or its disk is read-only: `findmnt -T {quoted}`"),
             )),
             // Sticky ones, as /tmp, are meant to be shared.
             State::There { mode, .. } if mode & 0o022 != 0 && mode & 0o1000 == 0 => open.push((
                 format!("{name} folder {shown} can be written by others (mode {mode:o})"),
-                format!("`chmod go-w {shown}`"),
+                format!("`chmod go-w {quoted}`"),
             )),
             State::There { .. } => {}
         }
@@ -183,7 +186,11 @@ fn places(facts: &Facts) -> Check {
         (false, _) => PLACES.problem(lines(&wrong)),
         (true, false) => PLACES.warning(lines(&open)),
     };
-    wrong.into_iter().chain(open).fold(check, |check, (_, cure)| check.cure(cure))
+    wrong.into_iter().chain(open).fold(check, |check, (_, cure)| match check.cures.contains(&cure) {
+        // One closed folder hides all that lie below it.
+        true => check,
+        false => check.cure(cure),
+    })
 }
 
 /// A person may give a folder of a bigger disk, writable by its group.
@@ -225,10 +232,10 @@ fn config(facts: &Facts) -> Check {
                     .cause("who can exchange the settings runs programs as Mathesar's user")
                     .cure(weak.cure(facts.uid));
             }
-            State::Hidden { by } => {
+            State::Hidden { by, cure } => {
                 return CONFIG
                     .problem(format!("{shown} cannot be looked at: {} is closed to this user", by.display()))
-                    .cure(format!("run it as the user whose it is: `ls -ld {}`", cure::path(by)));
+                    .cure(cure);
             }
             State::There { .. } | State::Missing { .. } => {}
         }

@@ -1,5 +1,6 @@
 //! Commands that are named anywhere, pasted as they stand, mean the installation that was meant.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -71,16 +72,74 @@ const COMMANDS: &[&[&str]] = &[
     &["uninstall", "--yes"],
 ];
 
+/// Folders of a user who is not root, who would be refused at once, or allowed everything.
+struct Place {
+    folder: tempfile::TempDir,
+    user: Option<u32>,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { user: rustix::process::geteuid().is_root().then_some(65534), folder };
+        // That user need not reach the folder of the build.
+        let (built, program) = (env!("CARGO_BIN_EXE_mathesar"), place.folder.path().join("mathesar"));
+        std::fs::hard_link(built, &program).or_else(|_| std::fs::copy(built, &program).map(drop)).unwrap();
+        place.give(place.folder.path());
+        place
+    }
+
+    fn give(&self, path: &Path) {
+        std::os::unix::fs::chown(path, self.user, self.user).unwrap();
+    }
+
+    /// Standard output and error.
+    fn said(&self, home: &Path, args: &[&str]) -> [String; 2] {
+        let mut command = Command::new(self.folder.path().join("mathesar"));
+        self.user.map(|user| command.uid(user).gid(user));
+        command.env_clear().env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        let output = command.arg("--home").arg(home).args(args).output().unwrap();
+        [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap())
+    }
+}
+
+/// Commands that would fall apart in a shell.
+fn unquoted(text: &str, home: &str) -> Vec<String> {
+    let commands = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let bare =
+        |command: &&str| command.replace(&format!("'{home}"), "").contains(home) && command.contains(' ');
+    commands.filter(|command| !command.starts_with('/')).filter(bare).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_closed_is_named_as_a_shell_reads_it() {
+    let place = Place::new();
+    let home = place.folder.path().join("it is closed");
+    for (closed, args) in [
+        ("config", &["config", "show"][..]),
+        ("config", &["config", "check"]),
+        ("config", &["plan"]),
+        ("log", &["logs"]),
+        ("state", &["doctor"]),
+    ] {
+        let folder = home.join(closed);
+        std::fs::create_dir_all(folder.join("conf.d")).unwrap();
+        place.give(&home);
+        place.give(&folder);
+        let mode = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0);
+        let said = place.said(&home, args).concat();
+        mode(0o700);
+        assert!(said.contains(&format!("`chmod u+rwx '{}'`", folder.display())), "{args:?}: {said}");
+        assert!(!said.contains("has not run here") && !said.contains("is missing"), "{args:?}: {said}");
+    }
+}
+
 #[test]
 fn every_command_bears_the_options() {
-    let folder = tempfile::tempdir().unwrap();
-    // As root much is refused at once; this user need not reach the folder of the build.
-    let user = rustix::process::geteuid().is_root().then_some(65534);
-    let give = |path: &Path| std::os::unix::fs::chown(path, user, user).unwrap();
-    let program = folder.path().join("mathesar");
-    let built = env!("CARGO_BIN_EXE_mathesar");
-    std::fs::hard_link(built, &program).or_else(|_| std::fs::copy(built, &program).map(drop)).unwrap();
-    give(folder.path());
+    let place = Place::new();
+    let folder = &place.folder;
     let mut seen = 0;
     for (name, conf) in [
         ("an empty one", ""),
@@ -91,21 +150,17 @@ fn every_command_bears_the_options() {
         if !conf.is_empty() {
             std::fs::create_dir_all(home.join("config")).unwrap();
             std::fs::write(home.join("config/mathesar.conf"), conf).unwrap();
-            give(&home);
-            give(&home.join("config"));
-            give(&home.join("config/mathesar.conf"));
+            place.give(&home);
+            place.give(&home.join("config"));
+            place.give(&home.join("config/mathesar.conf"));
         }
         let options = format!("--home '{}' ", home.display());
         for args in COMMANDS {
-            let mut command = Command::new(&program);
-            user.map(|user| command.uid(user).gid(user));
-            command.env_clear().env("HOME", folder.path()).env("PATH", std::env::var_os("PATH").unwrap());
-            command.current_dir(folder.path()).stdin(Stdio::null());
-            let output = command.arg("--home").arg(&home).args(*args).output().unwrap();
-            for said in [output.stdout, output.stderr] {
-                let said = String::from_utf8(said).unwrap();
+            for said in place.said(&home, args) {
                 let lacking = unaddressed(&said, &options);
                 assert!(lacking.is_empty(), "{args:?} in {name}: {lacking:#?}\n{said}");
+                let open = unquoted(&said, &home.display().to_string());
+                assert!(open.is_empty(), "{args:?} in {name}: {open:#?}\n{said}");
                 seen += said.matches(&format!("mathesar {options}")).count();
             }
         }

@@ -109,6 +109,11 @@ fn beside_another_launcher_every_command_ends_the_same_way() {
         let words: Vec<&str> = command.split(' ').collect();
         refused(&home, &words, 4, &["another launcher is at work here: `mathesar upgrade`", "help: "]);
     }
+    // Nobody answers, as that command answers nobody: it is to be ended by its number.
+    for command in ["stop", "setup"] {
+        let said = home.mathesar(&[command]).stderr;
+        assert!(!said.contains("does not answer") && !said.contains("`mathesar stop`"), "{said}");
+    }
     drop(held);
     home.ok(&["app", "install"]);
 }

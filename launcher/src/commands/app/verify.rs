@@ -95,7 +95,7 @@ fn failure(release: &Installed, differences: &Differences, damaged: &Damaged) ->
     }
     .help(format!(
         "see who may write there: `ls -ld {}`",
-        release.path.join(if count > 0 { "tree" } else { "venv" }).display()
+        crate::cure::path(&release.path.join(if count > 0 { "tree" } else { "venv" }))
     ))
 }
 

@@ -157,7 +157,7 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     if !folder.is_dir() {
         return Err(Failure::new(format!("{} is no folder", folder.display()))
             .exit(Exit::Usage)
-            .help(format!("make it: `install -d -m 700 {}`", folder.display())));
+            .help(format!("make it: `install -d -m 700 {}`", crate::cure::path(folder))));
     }
     // The service's user writes it down under this name; a second archive of the same second is named otherwise.
     let version = crate::commands::status::current(&context.layout).map(|(version, _)| version);

@@ -102,10 +102,10 @@ pub fn places() -> Vec<Broken> {
                 f.places[0].state = State::Missing { parent: "/".into(), writable: false };
             }),
             ("places", "another user asks", PROBLEM, |f| {
-                f.places[0].state = State::Hidden { by: "/h".into() }
+                f.places[0].state = State::Hidden { by: "/h".into(), cure: "`ls`".to_owned() }
             }),
             ("config-folder", "another user asks", PROBLEM, |f| {
-                f.config[0].state = State::Hidden { by: "/h".into() };
+                f.config[0].state = State::Hidden { by: "/h".into(), cure: "`ls`".to_owned() };
             }),
             ("places", "chmod 777", WARNING, |f| {
                 f.places[0].state =
