@@ -178,7 +178,7 @@ fn is_own_folder(folder: &Path) -> Result<bool, Failure> {
         Failure::new(format!("{} {why}", folder.display()))
             .cause("nothing was removed")
             .exit(Exit::Refused)
-            .help(format!("see what it is: `ls -ld {}`", folder.display()))
+            .help(format!("see what it is: `ls -ld {}`", crate::cure::path(folder)))
     };
     match folder.symlink_metadata() {
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -48,6 +49,11 @@ pub(crate) fn addressed(text: &str) -> Cow<'_, str> {
         Some(options) => Cow::Owned(with(text, options)),
         None => Cow::Borrowed(text),
     }
+}
+
+/// The same in every line of a report by itself: an odd backquote in a name leads no other line astray.
+pub(crate) fn addressed_lines(report: &str) -> String {
+    report.split_inclusive('\n').map(addressed).collect()
 }
 
 /// The same in every text of an answer for scripts.
@@ -107,6 +113,11 @@ fn with_options(command: &str, options: &str) -> String {
     }
     whole.push_str(rest);
     whole
+}
+
+/// A path in a command, as one word of a shell.
+pub(crate) fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
 }
 
 /// As one word of a shell.

@@ -130,13 +130,13 @@ pub fn report(error: &anyhow::Error) -> (Exit, String) {
         return (failure.exit, cure::addressed_helps(&failure.message).into_owned());
     }
     // Names of files and words of programs stand in it.
-    let harmless = |text: &dyn fmt::Display| crate::careful::harmless(&text.to_string());
+    let harmless = |text: &dyn fmt::Display| crate::careful::harmless(&cure::addressed(&text.to_string()));
     let mut text = format!("{ERROR}error{ERROR:#}: {}\n", harmless(&error));
     for cause in error.chain().skip(1) {
         text.push_str(&format!("  caused by: {}\n", harmless(&cause)));
     }
     for help in failure.map(|failure| failure.help.as_slice()).unwrap_or_default() {
-        text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(&cure::addressed(help))));
+        text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(&help)));
     }
     (failure.map_or(Exit::Failed, |failure| failure.exit), text)
 }

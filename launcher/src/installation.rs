@@ -168,15 +168,15 @@ impl Installation {
 
     fn media_refused(&self, cause: std::io::Error) -> Failure {
         let (media, set) = (self.media(), self.set_by_someone("media.path"));
-        let shown = media.display();
+        let (shown, quoted) = (media.display(), crate::cure::path(&media));
         let help = match cause.kind() {
-            ErrorKind::NotADirectory => format!("see what is in its place: `ls -ld {shown}`"),
-            ErrorKind::ReadOnlyFilesystem => format!("let its disk be written to: `findmnt -T {shown}`"),
+            ErrorKind::NotADirectory => format!("see what is in its place: `ls -ld {quoted}`"),
+            ErrorKind::ReadOnlyFilesystem => format!("let its disk be written to: `findmnt -T {quoted}`"),
             _ if media.is_dir() => {
-                format!("let Mathesar's user write there: `sudo chown -R {} {shown}`", self.environment.uid)
+                format!("let Mathesar's user write there: `sudo chown -R {} {quoted}`", self.environment.uid)
             }
             _ => format!(
-                "make it for Mathesar's user: `sudo install -d -m 700 -o {} {shown}`",
+                "make it for Mathesar's user: `sudo install -d -m 700 -o {} {quoted}`",
                 self.environment.uid
             ),
         };

@@ -93,8 +93,9 @@ impl Logbook {
         Ok(parts)
     }
 
-    pub fn exists(&self) -> bool {
-        self.names().is_ok_and(|names| !names.is_empty())
+    /// Not: it may lie where one may not look.
+    pub fn exists(&self) -> io::Result<bool> {
+        self.names().map(|names| !names.is_empty())
     }
 
     /// Shows what is there: the last so many lines that are wanted, or all of them. The follower shows what comes after.

@@ -38,7 +38,7 @@ impl fmt::Display for Weak {
 
 impl Weak {
     pub fn cure(&self, uid: u32) -> String {
-        let folder = self.folder.display();
+        let folder = crate::cure::path(&self.folder);
         match self.why {
             Why::Owner(_) => format!("`sudo chown {uid} {folder}`, or choose another place for it"),
             Why::Everybody(_) => format!("`chmod o-w {folder}`, or choose another place for it"),

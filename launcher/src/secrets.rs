@@ -287,7 +287,7 @@ pub fn read_file(path: &Path) -> Result<Option<Secret>, Failure> {
     let secret = one_line(&text).ok_or_else(|| {
         Failure::new(format!("{} must hold one line: the secret", path.display()))
             .exit(Exit::Refused)
-            .help(format!("look at it: `ls -l {}`", path.display()))
+            .help(format!("see how many it has: `wc -l {}`", crate::cure::path(path)))
     })?;
     Ok(Some(secret))
 }

@@ -24,7 +24,7 @@ use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor};
 use present::Present;
-pub use shown::refused_over_the_wire;
+pub use shown::{RUNS_ON, refused_over_the_wire};
 use shown::{Shown, Watchers};
 use tasks::Tasks;
 

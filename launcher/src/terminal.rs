@@ -19,7 +19,7 @@ const FRAME: Duration = Duration::from_millis(250);
 
 /// `     Changed server.listen`, on standard error.
 pub fn verb(verb: &str, what: impl std::fmt::Display) {
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {}", harmless(&what.to_string()));
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {}", harmless(&crate::cure::addressed(&what.to_string())));
 }
 
 /// `note: …`, on standard error.
@@ -220,7 +220,7 @@ fn speed(done: u64, before: u64, first: Instant) -> Option<String> {
 
 /// The first word stands right-aligned, as the verb that it is.
 fn line(text: &str, took: Option<Duration>, style: Style) {
-    let text = harmless(text);
+    let text = harmless(&crate::cure::addressed(text));
     let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
     let took = took.map(|took| format!(" in {}", time(took))).unwrap_or_default();
     anstream::eprintln!("{style}{verb:>12}{style:#} {rest}{took}");

@@ -251,7 +251,7 @@ impl<'a> Fetching<'a> {
             }
             self.file.write_all(&buffer[..count]).map_err(|cause| {
                 let failure = Failure::io("write", self.partial, cause);
-                failure.help(format!("look for room: `df -h {}`", self.partial.display()))
+                failure.help(format!("look for room: `df -h {}`", crate::cure::path(self.partial)))
             })?;
             self.hasher.update(&buffer[..count]);
             self.done += count as u64;

@@ -249,7 +249,11 @@ impl Builder<'_> {
                 .help("the disk may be failing: `dmesg` shows what the system knows of it")
                 .help(format!(
                     "what was kept of packages can go: `rm -r {}`",
-                    self.settings.cache.join(if self.uv.is_some() { "uv" } else { "pip" }).display()
+                    crate::cure::path(&self.settings.cache.join(if self.uv.is_some() {
+                        "uv"
+                    } else {
+                        "pip"
+                    }))
                 )));
         }
         Ok(second)
@@ -336,9 +340,9 @@ fn explain(failure: Failure, python: &Python, requirements: &Requirements, setti
     if said.contains("No space left") {
         return explained.help(format!(
             "look for room: `df -h {} {} {}`",
-            settings.store.display(),
-            settings.cache.display(),
-            std::env::temp_dir().display()
+            crate::cure::path(&settings.store),
+            crate::cure::path(&settings.cache),
+            crate::cure::path(&std::env::temp_dir())
         ));
     }
     if settings.network.offline {

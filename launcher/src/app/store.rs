@@ -293,9 +293,10 @@ impl Store {
         }
         let link = self.folder.join("current");
         files::switch_link(&link, Path::new(&release.id)).map_err(|failure| match link.symlink_metadata() {
-            Ok(found) if found.is_dir() => {
-                failure.help(format!("it is to be a link; put it aside: `mv {0} {0}.old`", link.display()))
-            }
+            Ok(found) if found.is_dir() => failure.help(format!(
+                "it is to be a link; put it aside: `mv {0} {0}.old`",
+                crate::cure::path(&link)
+            )),
             _ => failure,
         })
     }

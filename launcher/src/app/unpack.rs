@@ -94,7 +94,7 @@ fn read(
             Problem::Failed(path, cause) => match cause.downcast::<Failure>() {
                 Ok(failure) => failure.exit(Exit::Refused),
                 Err(cause) => Failure::io("write", &path, cause)
-                    .help(format!("look for room: `df -h {}`", into.display())),
+                    .help(format!("look for room: `df -h {}`", crate::cure::path(into))),
             },
         })?;
     }

@@ -49,13 +49,15 @@ pub(super) fn find(
         Err(failure) if failure.exit == Exit::Refused => Err(failure),
         // On a full disk pip would fail too, and say less.
         Err(failure) if is_full(&failure) => {
-            Err(failure.help(format!("look for room: `df -h {}`", settings.cache.display())))
+            Err(failure.help(format!("look for room: `df -h {}`", crate::cure::path(&settings.cache))))
         }
         Err(failure) => {
             let why = failure.whole();
             // pip would need more of it.
             if why.contains("No space left") {
-                return Err(failure.help(format!("look for room: `df -h {}`", settings.cache.display())));
+                return Err(
+                    failure.help(format!("look for room: `df -h {}`", crate::cure::path(&settings.cache)))
+                );
             }
             progress.note(&format!("pip does what uv would do, slower: {why}"));
             Ok(None)

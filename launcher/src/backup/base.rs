@@ -162,7 +162,7 @@ fn explained(failure: Failure, folder: &Path) -> Failure {
             .help("make the backup again: `mathesar backup create`");
     }
     if said.contains("No space left") || crate::failure::little_room(folder).is_some() {
-        return failure.help(format!("look for room: `df -h {}`", folder.display()));
+        return failure.help(format!("look for room: `df -h {}`", crate::cure::path(folder)));
     }
     failure
 }

@@ -155,7 +155,8 @@ fn elsewhere(failure: Failure, folder: &Path) -> Failure {
     let root = rustix::process::geteuid().is_root();
     // Of one that is missing, the one that it would be made in.
     let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(folder);
-    let failure = failure.exit(Exit::Refused).help(format!("look at it: `ls -ld {}`", there.display()));
+    let failure =
+        failure.exit(Exit::Refused).help(format!("look at it: `ls -ld {}`", crate::cure::path(there)));
     if root { failure } else { failure.help(ANOTHER) }
 }
 

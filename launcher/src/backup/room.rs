@@ -49,7 +49,7 @@ fn check_for(needs: &[Need<'_>], help: &str) -> Result<(), Failure> {
                 need.folder.display()
             ))
             .exit(Exit::Refused)
-            .help(format!("see how: `findmnt --target {}`", need.folder.display())));
+            .help(format!("see how: `findmnt --target {}`", crate::cure::path(need.folder))));
         }
         let same: Vec<&Need<'_>> = needs
             .iter()
@@ -72,7 +72,7 @@ fn too_little(folder: &Path, needed: u64, free: u64, needs: &[&Need<'_>]) -> Fai
     Failure::new(format!("there is too little room on the disk of {}", folder.display()))
         .cause(format!("about {} are needed and {} are free: {}", size(needed), size(free), parts.join(", ")))
         .exit(Exit::Refused)
-        .help(format!("look for room: `df -h {}`", folder.display()))
+        .help(format!("look for room: `df -h {}`", crate::cure::path(folder)))
 }
 
 /// The disk of a folder, or of the nearest one above that exists, with its free bytes for whoever is not root.

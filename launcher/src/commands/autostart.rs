@@ -76,7 +76,7 @@ fn status(args: &Args, context: &Context) -> anyhow::Result<()> {
         json!({ "on": on == Some(true), "file": file, "lingering": lingers.then(service::is_lingering) });
     match args.json {
         true => super::print_json(&status)?,
-        false => super::print(&text(&status, on.is_some()))?,
+        false => super::print_report(&text(&status, on.is_some()))?,
     }
     match on {
         Some(true) => Ok(()),

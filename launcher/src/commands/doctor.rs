@@ -58,8 +58,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let look = Look::new(&context.environment, &context.layout, status, root)?;
     let checks = doctor::examine(&look);
     match &args.bundle {
-        None if args.json => super::print_json(&crate::cure::addressed_value(doctor::to_json(&checks)))?,
-        None => super::print(&doctor::text(&checks))?,
+        None if args.json => super::print_json_report(doctor::to_json(&checks))?,
+        None => super::print_report(&doctor::text(&checks))?,
         Some(path) => {
             let archive = bundle::archive(&look, &checks, &reports(&look))?;
             match to_file {

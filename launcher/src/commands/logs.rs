@@ -90,12 +90,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     };
     let book = Logbook::new(&logs.join("mathesar.log"));
     let words = last_words(context);
-    let none = !book.exists();
+    let none = !book.exists().map_err(|cause| Failure::io("read", logs, cause))?;
     if none && words.is_none() && !(args.follow && logs.is_dir()) {
-        return Err(Failure::new(format!("there is no log yet: {} does not exist", book.path().display()))
-            .exit(Exit::NotRunning)
-            .help("Mathesar has not run here: `mathesar start`; where things live: `mathesar layout`")
-            .into());
+        return Err(no_log(&book, context).into());
     }
     let paper = Paper::new();
     let select = Select { source: args.source, since: args.since.clone() };
@@ -111,6 +108,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         follower.follow(&select, stdout.as_fd(), &mut |line| paper.show(line)).map_err(failed)?;
     }
     Ok(())
+}
+
+fn no_log(book: &Logbook, context: &Context) -> Failure {
+    let path = book.path().display();
+    let runs =
+        Lock::holder(&context.layout.state).is_some_and(|holder| holder.verb.as_deref() == Some("run"));
+    match runs {
+        // It is begun anew with the next line.
+        true => Failure::new(format!("there is no log now: {path} does not exist"))
+            .cause("Mathesar runs, and somebody has removed or renamed it; what is said next is written into a new one")
+            .help("hear what comes: `mathesar logs -f`; how it is: `mathesar status`"),
+        false => Failure::new(format!("there is no log yet: {path} does not exist"))
+            .exit(Exit::NotRunning)
+            .help("Mathesar has not run here: `mathesar start`; where things live: `mathesar layout`"),
+    }
 }
 
 /// The error of the last start, where that failed and nothing was done since: it need not stand in the log.

@@ -112,6 +112,16 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A report of this program's own words, with cures in it.
+fn print_report(text: &str) -> anyhow::Result<()> {
+    print(&crate::cure::addressed_lines(text))
+}
+
+/// The same for scripts.
+fn print_json_report(value: serde_json::Value) -> anyhow::Result<()> {
+    print_json(&crate::cure::addressed_value(value))
+}
+
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
     print(&format!("{value:#}\n"))
 }

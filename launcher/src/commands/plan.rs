@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{Context, PATIENCE};
 use crate::control;
-use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 use crate::steps::{self, Download, Outlook, Serving, State};
@@ -33,8 +32,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     let plan = now(&installation);
     match args.json {
-        true => super::print_json(&cure::addressed_value(Value::Array(plan.iter().map(to_json).collect())))?,
-        false => super::print(&plan.iter().map(text).collect::<String>())?,
+        true => super::print_json_report(Value::Array(plan.iter().map(to_json).collect()))?,
+        false => super::print_report(&plan.iter().map(text).collect::<String>())?,
     }
     match plan.iter().find(|outlook| outlook.state == State::Refused) {
         Some(refused) => Err(Failure::new(format!("`mathesar start` would be refused: {}", refused.text))
@@ -73,7 +72,7 @@ pub(super) fn text(outlook: &Outlook) -> String {
         download.sha256.iter().for_each(|digest| more("", format!("SHA-256 {digest}")));
     }
     outlook.writes.iter().for_each(|path| more("write", path.display().to_string()));
-    outlook.notes.iter().for_each(|note| more("note", cure::addressed(note).into_owned()));
+    outlook.notes.iter().for_each(|note| more("note", note.clone()));
     text
 }
 

@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::layout::{Layout, Scope};
 use crate::server::Listener;
 use crate::service_manager::Manager;
-use crate::serving::refused_over_the_wire;
+use crate::serving::{RUNS_ON, refused_over_the_wire};
 use crate::steps::refused_elsewhere;
 use crate::supervise::Request;
 
@@ -54,9 +54,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                     _ => super::start::start(context),
                 };
             }
-            Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => return Err(refusal.into()),
+            Err(failure) if let Some(refusal) = refused_elsewhere(&failure) => {
+                return Err(runs_on(refusal, layout).into());
+            }
             Err(failure) if failure.to_string().contains("a restart of everything") => note(failure),
-            Err(failure) => return Err(understood(failure).into()),
+            Err(failure) => return Err(runs_on(understood(failure), layout).into()),
         }
     } else {
         prove(layout)?;
@@ -85,7 +87,7 @@ fn prove(layout: &Layout) -> Result<(), Failure> {
     if let Err(failure) = control::ask_here(layout, Request::TryOut, TO_TRY)
         && is_refusal(&failure.to_string())
     {
-        return Err(understood(failure));
+        return Err(runs_on(understood(failure), layout));
     }
     let answer = control::ask_here(layout, Request::Status, super::PATIENCE);
     if !answer.is_ok_and(|answer| answer.value["state"] == "running") {
@@ -101,12 +103,35 @@ fn prove(layout: &Layout) -> Result<(), Failure> {
                 || said.contains("did not answer")
             {
                 true => Ok(()),
-                false if is_refusal(&said) => Err(understood(failure)),
-                false => Err(Failure::new(format!("not restarted, it runs on as before: {said}"))
-                    .help("what happened: `mathesar logs`, `mathesar doctor`")),
+                false => Err(runs_on(understood(failure), layout)),
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// With the good news first, where that is so: whatever failed, the one before goes on.
+fn runs_on(failure: Failure, layout: &Layout) -> Failure {
+    let said = failure.to_string();
+    let known = said.starts_with(RUNS_ON) || said.starts_with("it is ") || control::is_silent(&failure);
+    let runs = || {
+        let answer = control::ask_here(layout, Request::Status, super::PATIENCE);
+        answer.is_ok_and(|answer| matches!(answer.value["state"].as_str(), Some("running" | "degraded")))
+    };
+    match () {
+        () if known || !runs() => failure,
+        // Rendered already, and all of it.
+        () if is_of_settings(&said) => {
+            note(RUNS_ON.trim_end_matches([':', ' ']));
+            failure
+        }
+        () => {
+            let told = Failure::new(format!("{RUNS_ON}{said}")).exit(failure.exit);
+            match failure.helps() {
+                [] => told.help("what happened: `mathesar logs`, `mathesar doctor`"),
+                helps => helps.iter().fold(told, |told, help| told.help(help)),
+            }
+        }
     }
 }
 

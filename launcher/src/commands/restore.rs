@@ -211,9 +211,10 @@ fn confirm(args: &Args, created: &str, version: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("the present data would be replaced by those of {created} (Mathesar {version})");
-    let refused = Failure::new(format!("nothing was done: {what}"))
-        .exit(Exit::Refused)
-        .help(format!("say that this is meant: `mathesar restore --yes {}`", args.backup.display()));
+    let refused = Failure::new(format!("nothing was done: {what}")).exit(Exit::Refused).help(format!(
+        "say that this is meant: `mathesar restore --yes {}`",
+        crate::cure::path(&args.backup)
+    ));
     // With the archive as standard input, nobody can answer.
     match args.on_stdin {
         true => Err(refused),

@@ -10,7 +10,6 @@ use crate::backup::manifest::MadeBy;
 use crate::careful;
 use crate::config::{Outside, Severity};
 use crate::control::{self, Lock};
-use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::layout::Layout;
 use crate::service_manager;
@@ -40,8 +39,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let status = status(context)?;
     match args.json {
-        true => super::print_json(&cure::addressed_value(Value::Object(status.clone())))?,
-        false => super::print(&text(&status))?,
+        true => super::print_json_report(Value::Object(status.clone()))?,
+        false => super::print_report(&text(&status))?,
     }
     match status["state"].as_str() {
         Some("running") => Ok(()),
@@ -214,7 +213,7 @@ fn text(status: &Map<String, Value>) -> String {
         (Some("running"), _) | (_, None) => {}
         // What it was before is no reason.
         (_, Some(message)) if matches!(&*message, "running" | "degraded" | "preparing" | "starting") => {}
-        (_, Some(message)) => line("because", cure::addressed(&message).into_owned()),
+        (_, Some(message)) => line("because", message),
     }
     let transaction = &status["transaction"];
     if transaction["under_way"] == true {
@@ -228,7 +227,7 @@ fn text(status: &Map<String, Value>) -> String {
     }
     line("version", word("version").unwrap_or_else(|| "none is installed".to_owned()));
     for pending in status.get("pending").and_then(Value::as_array).into_iter().flatten() {
-        line("pending", careful::harmless(&cure::addressed(pending.as_str().unwrap_or_default())));
+        line("pending", careful::harmless(pending.as_str().unwrap_or_default()));
     }
     let database = &status["database"];
     let version = database["postgresql"].as_str().map(|version| format!(" {}", careful::harmless(version)));

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Context, verb};
+use super::{Context, note, verb};
 use crate::control::{self, Lock};
+use crate::cure;
 use crate::database;
 use crate::failure::{Exit, Failure};
 use crate::server::Web;
@@ -25,8 +26,11 @@ pub(super) const LONGEST: Duration = Duration::from_secs(330);
 const DATABASE: Duration = Duration::from_secs(240);
 
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<()> {
+    // One on a server of the user's has no database of its own, nor has one that was still being prepared.
+    let with_database = database::adopt(&context.layout.state.join("database/data")).is_some();
     match stop(context)? {
-        true => verb("Stopped", "Mathesar and its database"),
+        true if with_database => verb("Stopped", "Mathesar and its database"),
+        true => verb("Stopped", "Mathesar"),
         false => verb("Unchanged", "Mathesar does not run"),
     }
     Ok(())
@@ -37,6 +41,7 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
     let manager = Manager::of(&context.layout, &context.environment);
     if manager.is_active() {
         manager.stop()?;
+        warn_of_no_record(context);
         return Ok(true);
     }
     let answer = match control::ask_here(&context.layout, Request::Stop, super::PATIENCE) {
@@ -47,14 +52,33 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
     if !answer.wait_for_end(LONGEST) {
         return Err(Failure::new("Mathesar still runs").help("see what it does: `mathesar logs`"));
     }
+    warn_of_no_record(context);
     Ok(true)
+}
+
+/// Or else `status` would speak of a launcher that was killed, and nobody would know why.
+fn warn_of_no_record(context: &Context) {
+    let state = &context.layout.state;
+    if Lock::holder(state).is_none() && last::is_unfinished(state) {
+        let path = state.join(last::LAST_RUN);
+        note(format_args!(
+            "it ended in good order, which could not be written into {}: `mathesar status` will say that it was killed; see why: `ls -ld {} {}`",
+            path.display(),
+            cure::path(state),
+            cure::path(&path),
+        ));
+    }
 }
 
 /// Nobody answers: a launcher that was killed may have left its children, or one hangs.
 fn leftover(context: &Context) -> Result<bool, Failure> {
     let state = &context.layout.state;
     if let Some(holder) = Lock::holder(state) {
-        return Err(control::silent(&holder).help(holder.cure(state, "kill")));
+        return Err(match holder.serves() {
+            true => control::silent(&holder).help(holder.cure(state, "kill")),
+            false => control::at_work(&holder)
+                .help(format!("wait until it is done, or {}", holder.cure(state, "kill"))),
+        });
     }
     let data = state.join("database/data");
     if Web::leftovers(state) == 0 && database::adopt(&data).is_none() {

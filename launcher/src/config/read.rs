@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
+use crate::cure;
 use crate::layout::Layout;
 
 /// More is no configuration, but a mistaken path.
@@ -22,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Box<Problem>> {
             let Ok(target) = fs::read_link(path) else { return Ok(None) };
             let target = target.display();
             return Err(cannot(&format!("it is a link to {target}, which does not exist"))
-                .help(Some(format!("make {target}, or remove the link: rm '{}'", path.display())))
+                .help(Some(format!("make {target}, or remove the link: `rm {}`", cure::path(path))))
                 .into());
         }
         Err(cause) => return Err(denied(path, &cause).into()),
@@ -58,14 +59,16 @@ fn denied(path: &Path, cause: &std::io::Error) -> Problem {
 pub(crate) fn who_may(path: &Path, as_root: &str) -> String {
     match path.starts_with("/etc") {
         true => as_root.to_owned(),
-        false => format!("see who may: ls -ld '{}'", path.display()),
+        // Often it is a folder above that is closed, and beyond it nobody could look.
+        false => crate::failure::denied::help(path)
+            .unwrap_or_else(|| format!("see who may: `ls -ld {}`", cure::path(path))),
     }
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Box<Problem>> {
     let iconv = |from: &str| {
-        let shown = path.display();
-        Some(format!("iconv -f {from} -t UTF-8 '{shown}' > new.conf, look at it, and put it in place"))
+        let path = cure::path(path);
+        Some(format!("`iconv -f {from} -t UTF-8 {path} > new.conf`, look at it, and put it in place"))
     };
     let says = |what: String| Problem::error(format!("{}{what}", path.display())).in_file(path);
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

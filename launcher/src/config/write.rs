@@ -118,7 +118,12 @@ fn refused(verb: &str, path: &Path, cause: std::io::Error) -> Failure {
     let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
     let failure = Failure::io(verb, path, cause);
     let help = || super::read::who_may(path, "run it as root: `sudo mathesar config …`");
-    if denied { failure.help(help()) } else { failure }
+    // For one's own, what stands in the way was told already.
+    if denied && (path.starts_with("/etc") || failure.helps().is_empty()) {
+        failure.help(help())
+    } else {
+        failure
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +139,7 @@ mod tests {
         assert!(help("/etc/mathesar/conf.d/90-local.conf").contains("`sudo mathesar config …`"));
         let own = help("/home/ann/.config/mathesar/mathesar.conf");
         assert!(
-            own.contains("ls -ld '/home/ann/.config/mathesar/mathesar.conf'") && !own.contains("sudo"),
+            own.contains("ls -ld /home/ann/.config/mathesar/mathesar.conf`") && !own.contains("sudo"),
             "{own}"
         );
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::careful;
+use crate::cure;
 use crate::failure::{Exit, Failure};
 
 /// One that was killed, or has said its last word, holds the lock for a moment more.
@@ -38,11 +39,24 @@ impl fmt::Display for Holder {
 }
 
 impl Holder {
+    /// How to end it in good order: one that serves is asked to, and the others listen to nothing but a signal.
+    pub fn end(&self, state: &Path) -> String {
+        match self.serves() {
+            true => "end it: `mathesar stop`".to_owned(),
+            false => self.cure(state, "kill"),
+        }
+    }
+
+    /// It has a control socket.
+    pub fn serves(&self) -> bool {
+        self.verb.as_deref() == Some("run")
+    }
+
     /// How to end it. Anybody may have written the number: it counts where that process is a launcher of whom the state belongs to.
     pub fn cure(&self, state: &Path, kill: &str) -> String {
         match self.pid.filter(|pid| is_launcher(*pid, state)) {
             Some(pid) => format!("end it: `{kill} {pid}`"),
-            None => format!("see which process it is: `fuser -v {}`", state.join("lock").display()),
+            None => format!("see which process it is: `fuser -v {}`", cure::path(&state.join("lock"))),
         }
     }
 }
@@ -66,7 +80,10 @@ impl Lock {
     /// Takes the lock of a state folder, for a command named by `verb`; refuses with the holder's pid.
     pub fn take(state: &Path, verb: &str) -> Result<Lock, Failure> {
         Lock::take_for(state, "lock", verb, AT_WORK).map_err(|failure| match failure.exit {
-            Exit::Refused => failure.help("see what it does: `mathesar status`; end it: `mathesar stop`"),
+            Exit::Refused => {
+                let holder = Lock::holder(state).unwrap_or_default();
+                failure.help(format!("see what it does: `mathesar status`; {}", holder.end(state)))
+            }
             _ => failure,
         })
     }
@@ -78,9 +95,11 @@ impl Lock {
             let denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
             let failure = Failure::io("open", &path, cause);
             match denied && failure.helps().is_empty() {
-                true => {
-                    failure.help(format!("see whose it is: `ls -ld {} {}`", state.display(), path.display()))
-                }
+                true => failure.help(format!(
+                    "see whose it is: `ls -ld {} {}`",
+                    cure::path(state),
+                    cure::path(&path)
+                )),
                 false => failure,
             }
         })?;
@@ -174,6 +193,11 @@ mod tests {
             format!("another launcher is at work here: `mathesar run` (pid {pid})")
         );
         assert_eq!(Lock::holder(state.path()), Some(Holder { pid: Some(pid), verb: Some("run".into()) }));
+        assert!(second.helps()[0].ends_with("end it: `mathesar stop`"), "{:?}", second.helps());
+        // Nobody could ask another one to stop.
+        std::fs::write(state.path().join("lock"), format!("{pid} setup\n")).unwrap();
+        let third = Lock::take(state.path(), "upgrade").unwrap_err();
+        assert!(!third.helps()[0].contains("mathesar stop"), "{:?}", third.helps());
         drop(first);
         // A child of another test has it, too, for the moment between fork and exec.
         let end = Instant::now() + Duration::from_secs(10);

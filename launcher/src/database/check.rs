@@ -54,7 +54,7 @@ impl Cluster {
             let cause = format!("it belongs to the user {}, not to `{}`", meta.uid(), self.owner.name);
             return refused(
                 cause,
-                format!("give it back: `sudo chown -R {} {}`", self.owner.name, data.display()),
+                format!("give it back: `sudo chown -R {} {}`", self.owner.name, crate::cure::path(&data)),
             );
         }
         // Others in no way, the group at most reading.
@@ -62,7 +62,7 @@ impl Cluster {
             0 => Ok(()),
             _ => refused(
                 format!("others may look into it: its mode is {:o}", meta.mode() & 0o7777),
-                format!("close it: `chmod 700 {}`", data.display()),
+                format!("close it: `chmod 700 {}`", crate::cure::path(&data)),
             ),
         }
     }

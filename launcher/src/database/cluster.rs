@@ -90,7 +90,7 @@ pub(super) fn major_of(data: &Path) -> Result<Option<u32>, Failure> {
                     .help("restore a backup: `mathesar backup list`")
                     .help(format!(
                         "or begin with an empty one: `mathesar stop`, then put it aside: `mv {0} {0}.old`",
-                        data.display()
+                        crate::cure::path(data)
                     )))
             }
             Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", data, cause)),
@@ -175,7 +175,7 @@ impl Cluster {
         };
         let said = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
         if said.contains("No space left") {
-            return Err(failed.help(format!("look for room: `df -h {}`", self.folder.display())));
+            return Err(failed.help(format!("look for room: `df -h {}`", crate::cure::path(&self.folder))));
         }
         if !said.contains("invalid locale") {
             return Err(failed);
@@ -278,8 +278,8 @@ impl Cluster {
             ))
             .cause(format!("it must be a folder of `{}` that nobody else can write to", self.owner.name))
             .exit(Exit::Refused)
-            .help(format!("look at it: `ls -ld {}`", self.socket.display()))
-            .help(format!("where it is yours, close it: `chmod 700 {}`", self.socket.display())));
+            .help(format!("look at it: `ls -ld {}`", crate::cure::path(&self.socket)))
+            .help(format!("where it is yours, close it: `chmod 700 {}`", crate::cure::path(&self.socket))));
         }
         Ok(())
     }

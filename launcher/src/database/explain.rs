@@ -94,7 +94,7 @@ impl Trouble {
             Trouble::Refused => (format!("no server listens on {place}"), listening),
             Trouble::NoSocket => (format!("there is no socket {place}"), listening),
             Trouble::SocketDenied => {
-                (format!("the socket {place} may not be used"), format!("look at its folder: `ls -ld {}`", address.host))
+                (format!("the socket {place} may not be used"), format!("look at its folder: `ls -ld {}`", crate::cure::quoted(&address.host)))
             }
             Trouble::UnknownHost => (
                 format!("the host `{}` is not known", address.host),

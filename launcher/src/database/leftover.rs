@@ -148,7 +148,7 @@ impl Cluster {
                         "another process is busy with {}",
                         self.folder.display()
                     ))
-                    .help(format!("see which one: `fuser -v {}`", path.display())));
+                    .help(format!("see which one: `fuser -v {}`", crate::cure::path(&path))));
                 }
                 // Their server is gone, and they have not noticed: a query that never looks up.
                 self.processes().iter().for_each(|pid| signal(*pid, Signal::QUIT));

@@ -130,7 +130,7 @@ fn last(facts: &Facts) -> Check {
         Err(Unknown::Unreadable(why)) => {
             return LAST.warning(why.clone()).cure(format!(
                 "let the user that Mathesar runs as read it: `ls -ld {}`",
-                facts.folder.display()
+                crate::cure::path(&facts.folder)
             ));
         }
     };
@@ -168,13 +168,13 @@ fn damaged(facts: &Facts) -> Check {
 }
 
 fn place(facts: &Facts) -> Check {
-    let folder = facts.folder.display();
+    let (folder, quoted) = (facts.folder.display(), crate::cure::path(&facts.folder));
     if let (Some(why), Some(_)) = (&facts.unusable, facts.same_disk) {
         return DISK
             .problem(format!("no backup can be made in {folder}"))
             .cause(why.clone())
             .cure("name another folder: `mathesar config set backup.directory DIR`")
-            .cure(format!("or let the user that Mathesar runs as write to it: `ls -ld {folder}`"));
+            .cure(format!("or let the user that Mathesar runs as write to it: `ls -ld {quoted}`"));
     }
     match facts.same_disk {
         None => DISK.not_checked(FRESH),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Entry, Group, Look};
+use crate::cure;
 use crate::terminal::size;
 
 pub(super) static SPACE: Entry = Entry {
@@ -22,7 +23,7 @@ pub(super) static LOGS: Entry = Entry {
     id: "log-size",
     group: Group::Places,
     title: "size of the logs",
-    doc: "The log folder has no more than `log.max-size` and `log.keep` allow.",
+    doc: "The log folder has no more than `log.max-size` and `log.keep` allow, and has the log while Mathesar runs.",
 };
 pub(super) static CLOCK: Entry = Entry {
     id: "clock",
@@ -53,6 +54,8 @@ pub(super) struct Facts {
     pub disks: Vec<Disk>,
     /// Folder, its size, and what the settings allow; none: the journal.
     pub logs: Option<(PathBuf, u64, u64)>,
+    /// Mathesar runs, and its log is not there.
+    pub log_gone: bool,
     pub now: SystemTime,
     pub newest: Option<(PathBuf, SystemTime)>,
 }
@@ -79,8 +82,10 @@ impl Facts {
             let found = folder_size(&folder, 0);
             (folder, found, max.saturating_mul(keep + 1))
         });
+        let there = |logs: &PathBuf| logs.join("mathesar.log").exists();
         Facts {
             disks: disks(&folders),
+            log_gone: look.running() && !layout.logs.as_ref().is_none_or(there),
             logs,
             now: SystemTime::now(),
             newest: newest(&[
@@ -167,7 +172,7 @@ fn space(facts: &Facts) -> Check {
         (None, Some(first)) => (SPACE.warning(all(&lower)), first),
         (None, None) => return SPACE.ok(all(&facts.disks.iter().collect::<Vec<_>>())),
     };
-    let path = first.path.display();
+    let path = cure::path(&first.path);
     check
         .cure(format!("see what needs it: `du -xh {path} | sort -h | tail`"))
         .cure("remove releases that are not needed: `mathesar app prune`")
@@ -186,7 +191,7 @@ fn inodes(facts: &Facts) -> Check {
         worst.path.display()
     );
     let cure =
-        format!("see where many files are: `du --inodes -x {} | sort -n | tail`", worst.path.display());
+        format!("see where many files are: `du --inodes -x {} | sort -n | tail`", cure::path(&worst.path));
     match worst.free_inodes {
         0..1_000 => INODES.problem(text).cure(cure),
         1_000..30_000 => INODES.warning(text).cure(cure),
@@ -204,7 +209,13 @@ fn logs(facts: &Facts) -> Check {
         return LOGS
             .warning(format!("{text}, and the settings allow {}", size(*allowed)))
             .cause("other files lie there, or `log.keep` was larger before")
-            .cure(format!("`ls -lS {}`", folder.display()));
+            .cure(format!("`ls -lS {}`", cure::path(folder)));
+    }
+    if facts.log_gone {
+        return LOGS
+            .warning(format!("mathesar.log is not in {}, although Mathesar runs", folder.display()))
+            .cause("somebody has removed or renamed it; what is said next is written into a new one")
+            .cure("where none comes: `mathesar restart`, and then `mathesar logs`");
     }
     LOGS.ok(text)
 }

@@ -233,10 +233,7 @@ pub(crate) fn text(checks: &[Check]) -> String {
             text.push_str(&format!("             caused by: {}\n", indented(cause)));
         }
         for cure in &check.cures {
-            text.push_str(&format!(
-                "             {HELP}help{HELP:#}: {}\n",
-                indented(&crate::cure::addressed(cure))
-            ));
+            text.push_str(&format!("             {HELP}help{HELP:#}: {}\n", indented(cure)));
         }
     }
     let several = |number: usize, what: &str| match number {

@@ -1,9 +1,12 @@
 //! The folders of the installation.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
+use crate::cure;
+use crate::failure::denied;
 use crate::layout::Scope;
 use crate::parents::{self, Weak};
 
@@ -31,6 +34,11 @@ pub(super) enum State {
         mode: u32,
         writable: bool,
         readable: bool,
+    },
+    /// Whatever there is: this folder above it lets nobody of us through.
+    Hidden {
+        by: PathBuf,
+        cure: String,
     },
     /// Nothing yet; whether it could be made.
     Missing {
@@ -105,6 +113,11 @@ fn state(path: &Path) -> State {
                 readable: may(path, Access::READ_OK | enter),
             }
         }
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            let by = denied::culprit(path).unwrap_or_else(|| path.to_owned());
+            let cure = format!("run it as the user whose it is: `ls -ld {}`", cure::path(&by));
+            State::Hidden { by, cure: denied::help(path).unwrap_or(cure) }
+        }
         Err(_) => {
             let parent = path.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("/"));
             State::Missing {
@@ -123,35 +136,39 @@ fn places(facts: &Facts) -> Check {
     let mut wrong: Vec<(String, String)> = Vec::new();
     let mut open: Vec<(String, String)> = Vec::new();
     for Place { name, path, state, .. } in &facts.places {
-        let shown = path.display();
+        let (shown, quoted) = (path.display(), cure::path(path));
         match state {
+            State::Hidden { by, cure } => wrong.push((
+                format!("{name} folder {shown} cannot be looked at: {} is closed to this user", by.display()),
+                cure.clone(),
+            )),
             State::Missing { writable: true, .. } => {}
             // systemd makes the run folder at every start.
             State::Missing { parent, .. } if path.starts_with("/run") && parent == Path::new("/run") => {}
             State::Missing { parent, .. } => wrong.push((
                 format!("{name} folder {shown} is missing, and {} cannot be written", parent.display()),
-                format!("`sudo install -d -m 700 -o {} {shown}`{}", facts.uid, or_another(name)),
+                format!("`sudo install -d -m 700 -o {} {quoted}`{}", facts.uid, or_another(name)),
             )),
             State::There { folder: false, .. } => wrong.push((
                 format!("{name}: {shown} is no folder"),
-                format!("put it aside: `mv {shown} {shown}.old`"),
+                format!("put it aside: `mv {quoted} {quoted}.old`"),
             )),
             State::There { uid, .. } if *uid != facts.uid && !may_be_foreign(name) => wrong.push((
                 format!("{name} folder {shown} belongs to user {uid}, and Mathesar runs as {}", facts.uid),
-                format!("`sudo chown -R {} {shown}`", facts.uid),
+                format!("`sudo chown -R {} {quoted}`", facts.uid),
             )),
             State::There { uid, writable: false, .. } if *uid != facts.uid => wrong.push((
                 format!("{name} folder {shown} belongs to user {uid}, and Mathesar cannot write there"),
-                format!("`sudo chown -R {} {shown}`{}", facts.uid, or_another(name)),
+                format!("`sudo chown -R {} {quoted}`{}", facts.uid, or_another(name)),
             )),
             State::There { writable: false, .. } => wrong.push((
                 format!("{name} folder {shown} cannot be written"),
-                format!("`chmod u+rwx {shown}`; or its disk is read-only: `findmnt -T {shown}`"),
+                format!("`chmod u+rwx {quoted}`; or its disk is read-only: `findmnt -T {quoted}`"),
             )),
             // Sticky ones, as /tmp, are meant to be shared.
             State::There { mode, .. } if mode & 0o022 != 0 && mode & 0o1000 == 0 => open.push((
                 format!("{name} folder {shown} can be written by others (mode {mode:o})"),
-                format!("`chmod go-w {shown}`"),
+                format!("`chmod go-w {quoted}`"),
             )),
             State::There { .. } => {}
         }
@@ -173,7 +190,11 @@ fn places(facts: &Facts) -> Check {
         (false, _) => PLACES.problem(lines(&wrong)),
         (true, false) => PLACES.warning(lines(&open)),
     };
-    wrong.into_iter().chain(open).fold(check, |check, (_, cure)| check.cure(cure))
+    wrong.into_iter().chain(open).fold(check, |check, (_, cure)| match check.cures.contains(&cure) {
+        // One closed folder hides all that lie below it.
+        true => check,
+        false => check.cure(cure),
+    })
 }
 
 /// A person may give a folder of a bigger disk, writable by its group.
@@ -215,6 +236,11 @@ fn config(facts: &Facts) -> Check {
                     .warning(format!("{weak}, and may exchange {shown}"))
                     .cause("who can exchange the settings runs programs as Mathesar's user")
                     .cure(weak.cure(facts.uid));
+            }
+            State::Hidden { by, cure } => {
+                return CONFIG
+                    .problem(format!("{shown} cannot be looked at: {} is closed to this user", by.display()))
+                    .cure(cure);
             }
             State::There { .. } | State::Missing { .. } => {}
         }

@@ -146,7 +146,10 @@ fn secrets(facts: &Facts) -> Check {
             .map(|(path, mode)| format!("{} can be read by others (mode {mode:o})", path.display()));
         let check = SECRETS.problem(shown.collect::<Vec<_>>().join("\n"));
         return facts.exposed.iter().fold(check, |check, (path, _)| {
-            check.cure(format!("`chmod go-rwx {}`; whoever may have read it knows it", path.display()))
+            check.cure(format!(
+                "`chmod go-rwx {}`; whoever may have read it knows it",
+                crate::cure::path(path)
+            ))
         });
     }
     if let Some(path) = facts.foreign.first() {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::cure;
+
 /// None: the rights of files are not the reason.
 pub(crate) fn help(path: &Path) -> Option<String> {
     let culprit = culprit(path)?;
     let found = culprit.metadata().ok()?;
-    let shown = culprit.display();
+    let shown = cure::path(&culprit);
     let own = rustix::process::geteuid().as_raw();
     let owner = |path: &Path| path.metadata().is_ok_and(|found| found.uid() == own);
     Some(match () {
@@ -26,7 +28,7 @@ pub(crate) fn help(path: &Path) -> Option<String> {
 }
 
 /// The outermost folder that cannot be passed, else what cannot be read or written.
-fn culprit(path: &Path) -> Option<PathBuf> {
+pub(crate) fn culprit(path: &Path) -> Option<PathBuf> {
     let folders: Vec<&Path> =
         path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
     let closed =
@@ -62,11 +64,12 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let inner = folder.path().join("inner");
+        let inner = folder.path().join("it's inner");
         fs::create_dir(&inner).unwrap();
         assert_eq!(help(&inner.join("file")), None);
         fs::set_permissions(&inner, Permissions::from_mode(0o500)).unwrap();
-        let cure = format!("`chmod u+rwx {}`", inner.display());
+        let cure = format!("`chmod u+rwx {}`", cure::path(&inner));
+        assert!(cure.contains(r"it'\''s inner'"), "{cure}");
         assert!(help(&inner.join("file")).unwrap().contains(&cure));
         let said = format!("cannot write {}/file: Permission denied (os error 13)", inner.display());
         assert!(help_of_words(&said).unwrap().contains(&cure));

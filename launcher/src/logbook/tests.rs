@@ -54,7 +54,7 @@ fn all_files_are_one_log() {
     assert_eq!(shown(&book, &all, Some(4)).0.join(""), "cdef");
     assert_eq!(shown(&book, &all, Some(0)).0.join(""), "");
     let (_folder, empty) = self::book(&[]);
-    assert!(!empty.exists() && shown(&empty, &all, Some(5)).0.is_empty());
+    assert!(!empty.exists().unwrap() && shown(&empty, &all, Some(5)).0.is_empty());
 }
 
 /// Lines longer than a block, empty ones, and an end that is still being written.

@@ -36,9 +36,8 @@ pub(super) fn add(from: &Path, to: &Path, progress: &dyn Progress) -> Result<(),
             .and_then(|()| std::fs::rename(&beside, &target));
         if let Err(cause) = copied {
             let _ = std::fs::remove_file(&beside);
-            return Err(
-                Failure::io("write", &target, cause).help(format!("look for room: `df -h {}`", to.display()))
-            );
+            return Err(Failure::io("write", &target, cause)
+                .help(format!("look for room: `df -h {}`", crate::cure::path(to))));
         }
     }
     for folder in folders {

@@ -46,21 +46,12 @@ pub fn free(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
 pub fn no_manager(program: &Path, global: &[OsString]) -> Failure {
     let words: Vec<String> = std::iter::once(program.as_os_str())
         .chain(global.iter().map(OsString::as_os_str))
-        .map(|word| shell_word(&word.to_string_lossy()))
+        .map(|word| crate::cure::quoted(&word.to_string_lossy()))
         .collect();
     let line = format!("@reboot {} start", words.join(" "));
     Failure::new("this system is not run by systemd")
         .exit(Exit::Refused)
         .help(format!("let cron start it: add the line `{line}` by `crontab -e`"))
-}
-
-/// For a shell, quoted where it has to be.
-pub(super) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._=+:@,-".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 /// What the unit is to run: this very program on this very installation.
@@ -110,7 +101,7 @@ pub fn existing(place: &Place) -> Result<Option<String>, Failure> {
         Failure::new(format!("{} {what}", place.file.display()))
             .cause("nothing was changed")
             .exit(Exit::Refused)
-            .help(format!("look at it, and put it aside: `mv {0} {0}.old`", place.file.display()))
+            .help(format!("look at it, and put it aside: `mv {0} {0}.old`", crate::cure::path(&place.file)))
     };
     match place.file.symlink_metadata() {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),

@@ -41,7 +41,7 @@ fn possible(layout: &Layout, environment: &Environment, global: &[OsString]) -> 
     let program = autostart::program(environment)?;
     let words: Vec<String> = std::iter::once(program.into_os_string())
         .chain(global.iter().cloned())
-        .map(|word| autostart::shell_word(&word.to_string_lossy()))
+        .map(|word| crate::cure::quoted(&word.to_string_lossy()))
         .collect();
     let command = words.join(" ");
     let line = format!("15 3 * * * {command} backup create --made-by timer && {command} backup prune");

@@ -1,5 +1,6 @@
 //! How the last run ended, for `status`: written at its begin and at its end.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,13 +24,22 @@ pub(super) fn begun(state: &Path) {
 }
 
 pub fn ended(state: &Path, outcome: &Outcome) {
-    write(
-        state,
-        &match outcome {
-            Outcome::Stopped => json!({ "ended": "stopped", "at": now() }),
-            Outcome::Failed(why) => json!({ "ended": "failed", "why": why, "at": now() }),
-        },
-    );
+    let record = match outcome {
+        Outcome::Stopped => json!({ "ended": "stopped", "at": now() }),
+        Outcome::Failed(why) => json!({ "ended": "failed", "why": why, "at": now() }),
+    };
+    if !write(state, &record) {
+        // In a folder that can no longer be written, the file itself often can.
+        let place = std::fs::OpenOptions::new().write(true).truncate(true).open(state.join(LAST_RUN));
+        let _ = place.and_then(|mut file| file.write_all(text(&record).as_bytes()));
+    }
+}
+
+/// Nobody runs, and yet the record says that somebody does: its end could not be written.
+pub fn is_unfinished(state: &Path) -> bool {
+    let last = crate::careful::read(&state.join(LAST_RUN)).ok();
+    let last: Option<Value> = last.and_then(|text| serde_json::from_slice(&text).ok());
+    last.is_some_and(|last| last["ended"] == "running")
 }
 
 /// Why the last run ended badly, and when that was, where it is known. Asked where nobody runs.
@@ -50,7 +60,11 @@ fn judge(last: &Value, boot: &Value) -> Option<(Value, Value)> {
 
 /// A full disk is no reason to end badly.
 fn write(state: &Path, record: &Value) -> bool {
-    files::write(&state.join(LAST_RUN), format!("{record:#}\n").as_bytes()).is_ok()
+    files::write(&state.join(LAST_RUN), text(record).as_bytes()).is_ok()
+}
+
+fn text(record: &Value) -> String {
+    format!("{record:#}\n")
 }
 
 fn now() -> u64 {
@@ -80,8 +94,10 @@ mod tests {
         begun(state.path());
         assert!(!unfinished.exists(), "what somebody was killed over stays");
         assert_eq!(failure().unwrap().0, format!("the launcher was killed (pid {})", std::process::id()));
+        assert!(is_unfinished(state.path()));
         ended(state.path(), &Outcome::Stopped);
         assert_eq!(failure(), None);
+        assert!(!is_unfinished(state.path()));
         let last = json!({ "ended": "running", "pid": 1, "boot": "a" });
         assert_eq!(judge(&last, &json!("b")).unwrap().0, "the machine went down while Mathesar ran");
         assert_eq!(judge(&json!([]), &Value::Null), None);

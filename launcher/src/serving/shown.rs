@@ -147,7 +147,7 @@ impl Shown {
 }
 
 /// How a restart's refusal begins on the wire, which carries one text; its helps follow.
-const RUNS_ON: &str = "not restarted, it runs on as before: ";
+pub const RUNS_ON: &str = "not restarted, it runs on as before: ";
 const THEN_HELP: &str = "; help: ";
 
 /// The refusal as whoever asked for the restart shows it.

@@ -2,10 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::failure::Failure;
 
@@ -41,8 +41,21 @@ pub struct Rotated {
     path: PathBuf,
     max: u64,
     keep: u32,
-    open: Mutex<Option<(File, u64)>>,
+    open: Mutex<Option<Open>>,
 }
+
+/// The file that is being written.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    size: u64,
+    /// To tell whether it still lies where it is looked for.
+    id: (u64, u64),
+    looked: Instant,
+}
+
+/// How often it is looked for, where there is something to write.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Rotated {
     pub fn open(path: &Path, max: u64, keep: u32) -> Result<Rotated, Failure> {
@@ -71,28 +84,54 @@ impl Rotated {
     }
 }
 
-fn append(path: &Path) -> std::io::Result<(File, u64)> {
+fn append(path: &Path) -> std::io::Result<Open> {
     // For its owner alone: requests and errors tell about people.
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
+    let found = file.metadata()?;
+    Ok(Open { size: found.len(), id: (found.dev(), found.ino()), looked: Instant::now(), file })
+}
+
+impl Open {
+    /// Somebody may have removed, renamed or emptied it, as logrotate does: what is written to it then, nobody finds.
+    fn look(&mut self, path: &Path) {
+        if self.looked.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        self.looked = Instant::now();
+        match std::fs::metadata(path) {
+            Ok(found) if (found.dev(), found.ino()) == self.id => self.size = found.len(),
+            _ => {
+                if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+                    // That one alone: with more of it gone, the installation may be on its way out.
+                    let _ = std::fs::DirBuilder::new().mode(0o700).create(folder);
+                }
+                // Where that cannot be, the old one is better than none.
+                if let Ok(again) = append(path) {
+                    *self = again;
+                }
+            }
+        }
+    }
 }
 
 impl Sink for Rotated {
     fn line(&self, source: &str, line: &str) {
         let text = format!("{} {source}: {line}\n", timestamp(SystemTime::now()));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.as_ref().is_some_and(|(_, size)| *size > 0 && size + text.len() as u64 > self.max) {
+        if let Some(open) = open.as_mut() {
+            open.look(&self.path);
+        }
+        if open.as_ref().is_some_and(|open| open.size > 0 && open.size + text.len() as u64 > self.max) {
             *open = None;
             self.rotate();
         }
         if open.is_none() {
             *open = append(&self.path).ok();
         }
-        if let Some((file, size)) = open.as_mut()
-            && file.write_all(text.as_bytes()).is_ok()
+        if let Some(open) = open.as_mut()
+            && open.file.write_all(text.as_bytes()).is_ok()
         {
-            *size += text.len() as u64;
+            open.size += text.len() as u64;
         }
     }
 }
@@ -167,5 +206,33 @@ mod tests {
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(std::fs::read_to_string(&path).unwrap().contains("gunicorn: line 49 with *** in it"));
+    }
+
+    #[test]
+    fn one_that_somebody_took_away_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("log");
+        let path = logs.join("mathesar.log");
+        let sink = Rotated::open(&path, 200, 2).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let later = || std::thread::sleep(LOOK_AGAIN + Duration::from_millis(50));
+        sink.line("gunicorn", "one");
+        std::fs::rename(&path, logs.join("mathesar.log-20261127")).unwrap();
+        later();
+        sink.line("gunicorn", "two");
+        assert!(read(&path).ends_with("gunicorn: two\n") && !read(&path).contains("one"));
+        assert!(read(&logs.join("mathesar.log-20261127")).ends_with("gunicorn: one\n"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_dir_all(&logs).unwrap();
+        later();
+        sink.line("gunicorn", "three");
+        assert!(read(&path).ends_with("gunicorn: three\n"));
+        assert_eq!(std::fs::metadata(&logs).unwrap().permissions().mode() & 0o777, 0o700);
+        // What another emptied is not put aside as if it were full.
+        sink.line("gunicorn", &"x".repeat(100));
+        OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+        later();
+        sink.line("gunicorn", &"y".repeat(100));
+        assert!(!logs.join("mathesar.log.1").exists());
     }
 }

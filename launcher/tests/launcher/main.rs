@@ -5,6 +5,7 @@
 
 mod bad;
 mod change;
+mod cures;
 mod fuzz;
 mod harness;
 mod places;

@@ -37,11 +37,29 @@ fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
     home.ok(&["start"]);
     mode(&run, 0o500);
     home.conf("server.workers = 1\n");
-    refused(&home, &["restart"], 1, &["cannot write ", "Permission denied", &cure(&run)]);
-    mode(&run, 0o700);
-    home.ok(&["restart"]);
-    home.ok(&["stop"]);
+    let said = ["not restarted, it runs on as before: cannot write ", "Permission denied", &cure(&run)];
+    refused(&home, &["restart"], 1, &said);
+    // Its end is written down nevertheless.
+    let (state, record) = (home.layout.state.clone(), home.layout.state.join("last-run.json"));
+    mode(&state, 0o500);
+    let stopped = home.ok(&["stop"]).stderr;
+    assert!(
+        stopped.contains("Stopped Mathesar and its database\n") && !stopped.contains("note:"),
+        "{stopped}"
+    );
     assert_eq!(home.status()["state"], "stopped");
+    mode(&state, 0o700);
+    mode(&run, 0o700);
+
+    home.ok(&["start"]);
+    mode(&state, 0o500);
+    mode(&record, 0o400);
+    let stopped = home.ok(&["stop"]).stderr;
+    assert!(
+        stopped.contains("could not be written into") && stopped.contains("see why: `ls -ld "),
+        "{stopped}"
+    );
+    mode(&state, 0o700);
 }
 
 #[test]
@@ -90,6 +108,11 @@ fn beside_another_launcher_every_command_ends_the_same_way() {
     for command in commands {
         let words: Vec<&str> = command.split(' ').collect();
         refused(&home, &words, 4, &["another launcher is at work here: `mathesar upgrade`", "help: "]);
+    }
+    // Nobody answers, as that command answers nobody: it is to be ended by its number.
+    for command in ["stop", "setup"] {
+        let said = home.mathesar(&[command]).stderr;
+        assert!(!said.contains("does not answer") && !said.contains("`mathesar stop`"), "{said}");
     }
     drop(held);
     home.ok(&["app", "install"]);

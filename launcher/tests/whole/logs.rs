@@ -41,6 +41,28 @@ fn everybody_s_words_in_one_log() {
     // It tells about people.
     assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(log.parent().unwrap()).unwrap().permissions().mode() & 0o077, 0);
+
+    // Of what runs as well, every command that is named means this one.
+    for args in [&["status"][..], &["doctor"], &["doctor", "--json"], &["plan"], &["db", "status"]] {
+        let said = home.launcher(args).output().unwrap();
+        let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        let named: Vec<&str> = said.split("`mathesar ").skip(1).collect();
+        let addressed = |after: &&&str| after.starts_with("--home ") || after.contains("` (pid ");
+        let lacking: Vec<_> = named.iter().filter(|after| !addressed(after)).collect();
+        assert!(lacking.is_empty(), "{args:?}: {lacking:?}\n{said}");
+    }
+
+    // Somebody takes it away, as logrotate does.
+    fs::rename(&log, log.with_extension("log-20261127")).unwrap();
+    let none = home.mathesar(&["logs"]);
+    assert_eq!(none.status, 1, "{none:?}");
+    assert!(none.stderr.contains("Mathesar runs, and somebody has removed or renamed it"), "{none:?}");
+    let doctor = home.mathesar(&["doctor"]).stdout;
+    assert!(doctor.contains("mathesar.log is not in"), "{doctor}");
+    home.ok(&["stop"]);
+    let told = home.ok(&["logs"]).stdout;
+    assert!(told.contains("postgresql: ") && told.contains("database system is shut down"), "{told}");
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn a_password_with_every_odd_character_survives_everywhere() {
     home.create_admin();
     assert_eq!(external.sql_in("its own", "SELECT username FROM mathesar_user"), "admin");
     assert!(home.pids("bin/postgres -D").is_empty() && !home.layout.state.join("database/data").exists());
-    home.ok(&["stop"]);
+    let stopped = home.ok(&["stop"]).stderr;
+    assert!(stopped.contains("Stopped Mathesar\n"), "its database is not ours to stop: {stopped}");
 
     // The same in mathesar.conf itself, by standard input.
     home.ok(&["config", "unset", "database.password-file"]);

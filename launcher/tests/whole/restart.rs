@@ -35,7 +35,8 @@ fn what_a_restart_would_fail_at_is_said_while_it_runs() {
 
     home.conf("[server]\nlisten = 3\n");
     for command in [&["restart"][..], &["restart", "--everything"]] {
-        let output = refused(&home, command, 4, &["50-test.conf:2:"]);
+        let output =
+            refused(&home, command, 4, &["50-test.conf:2:", "note: not restarted, it runs on as before\n"]);
         assert!(!output.stderr.contains("error: error") && !output.stderr.ends_with("\n\n"), "{output:?}");
     }
     home.conf("");
@@ -74,7 +75,10 @@ fn nothing_that_a_start_would_refuse_stops_what_runs() {
             "another than the one",
         ),
         ("[database]\nname = \"empty\"\nbin = \"/usr/share\"\n".to_owned(), "database.bin"),
-        ("[server]\nhosts = [\"a.example.org\"]\n".to_owned(), "there is no administrator yet"),
+        (
+            "[server]\nhosts = [\"a.example.org\"]\n".to_owned(),
+            "it runs on as before: there is no administrator yet",
+        ),
         ("[login]\nsso-file = \"/nonexistent\"\n".to_owned(), "login.sso-file"),
         ("[login]\nsso-file = \"/usr\"\n".to_owned(), "login.sso-file"),
     ];
@@ -92,7 +96,12 @@ fn nothing_that_a_start_would_refuse_stops_what_runs() {
     }
     // What only a new gunicorn finds.
     home.conf("[login]\nsso-config = \"{ : [\"\n");
-    refused(&home, &["restart"], 1, &["gunicorn ended while it started"]);
+    refused(
+        &home,
+        &["restart"],
+        1,
+        &["it runs on as before: gunicorn ended while it started", "`mathesar logs`"],
+    );
     let words = ["not restarted, it runs on as before: gunicorn ended", "`mathesar logs`"];
     refused(&home, &["restart", "--everything"], 1, &words);
     still("sso");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::files;
 use crate::app::store::Installed;
-use crate::commands::{Context, note, print, print_json};
+use crate::commands::{Context, note, print_json, print_report};
 use crate::installation::Installation;
 use crate::terminal::size;
 use crate::transaction::Failed;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if rows.is_empty() {
         note("no release is installed: `mathesar app install` installs the pinned one");
     }
-    print(&text(&rows))
+    print_report(&text(&rows))
 }
 
 struct Row {

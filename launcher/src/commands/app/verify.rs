@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::app::environment::{self, State};
 use crate::app::packages::{Damaged, Look};
 use crate::app::store::{Differences, Installed};
-use crate::commands::{Context, print};
+use crate::commands::{Context, print_report};
 use crate::failure::{Exit, Failure};
 use crate::terminal::verb;
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    print(&text(&differences, &damaged))?;
+    print_report(&text(&differences, &damaged))?;
     Err(failure(&release, &differences, &damaged).into())
 }
 
@@ -95,7 +95,7 @@ fn failure(release: &Installed, differences: &Differences, damaged: &Damaged) ->
     }
     .help(format!(
         "see who may write there: `ls -ld {}`",
-        release.path.join(if count > 0 { "tree" } else { "venv" }).display()
+        crate::cure::path(&release.path.join(if count > 0 { "tree" } else { "venv" }))
     ))
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let made = made?;
     match args.json {
         true => crate::commands::print_json(&to_json(&made)),
-        false => crate::commands::print(&text(&made)),
+        false => crate::commands::print_report(&text(&made)),
     }
 }
 
@@ -157,7 +157,7 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     if !folder.is_dir() {
         return Err(Failure::new(format!("{} is no folder", folder.display()))
             .exit(Exit::Usage)
-            .help(format!("make it: `install -d -m 700 {}`", folder.display())));
+            .help(format!("make it: `install -d -m 700 {}`", crate::cure::path(folder))));
     }
     // The service's user writes it down under this name; a second archive of the same second is named otherwise.
     let version = crate::commands::status::current(&context.layout).map(|(version, _)| version);

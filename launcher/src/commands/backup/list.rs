@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::backup::catalog::{self, Entry};
-use crate::commands::{Context, note, print, print_json};
+use crate::commands::{Context, note, print_json, print_report};
 use crate::terminal::size;
 
 /// Say which backups there are, the newest first
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if all.is_empty() && listing.unread.is_empty() {
         note("there is no backup: `mathesar backup create` makes one");
     }
-    print(&text(&all))
+    print_report(&text(&all))
 }
 
 fn text(all: &[Entry]) -> String {

@@ -74,12 +74,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             let value =
                 json!({ "path": path, "verified": false, "error": failure.to_string(), "cause": cause });
             // The error is told all the same.
-            let _ = crate::commands::print_json(&value);
+            let _ = crate::commands::print_json_report(value);
         }
     })?;
     match args.json {
-        true => crate::commands::print_json(&to_json(&report))?,
-        false => crate::commands::print(&text(&report))?,
+        true => crate::commands::print_json_report(to_json(&report))?,
+        false => crate::commands::print_report(&text(&report))?,
     }
     if report.is_good() {
         return Ok(());

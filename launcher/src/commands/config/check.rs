@@ -40,13 +40,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     let problems = loaded.problems;
     let errors = problems.iter().any(|problem| problem.severity == Severity::Error);
     if args.json {
-        super::super::print_json(&json!({
+        super::super::print_json_report(json!({
             "ok": !errors,
             "files": loaded.files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             "problems": problems.iter().map(Problem::to_json).collect::<Vec<_>>(),
         }))?;
     } else if !problems.is_empty() {
-        anstream::eprint!("{}", render_all(&problems));
+        anstream::eprint!("{}", crate::cure::addressed_helps(&render_all(&problems)));
     } else {
         let names: Vec<String> = loaded.files.iter().map(|path| path.display().to_string()).collect();
         let what = match names.as_slice() {

@@ -67,7 +67,7 @@ fn start(cluster: &Cluster, installation: &Installation, limit: Duration) -> Res
         Ok(()) => Ok((running.pid, true)),
         Err(failure) => {
             let _ = running.stop(TO_END);
-            Err(failure.help(format!("its own words: `tail {}`", log_path(installation).display())))
+            Err(failure.help(format!("its own words: `tail {}`", crate::cure::path(&log_path(installation)))))
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{client, launcher, text_of};
-use crate::commands::{Context, print, print_json};
+use crate::commands::{Context, print_json_report, print_report};
 use crate::database::{External, existing_major};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
@@ -31,8 +31,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         None => of_private(&installation)?,
     };
     match args.json {
-        true => print_json(&status)?,
-        false => print(&text(&status))?,
+        true => print_json_report(status.clone())?,
+        false => print_report(&text(&status))?,
     }
     match text_of(&status["state"]) {
         "running" => Ok(()),

@@ -47,8 +47,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
                 let place = external.address.place();
                 verb("Reached", format_args!("PostgreSQL {} at {place}{encrypted}", facts.version));
                 if let Some(path) = readable_by_others(&installation) {
+                    let quoted = crate::cure::path(&path);
                     let path = path.display();
-                    note(format_args!("others can read the password in {path}: `chmod 600 '{path}'`"));
+                    note(format_args!("others can read the password in {path}: `chmod 600 {quoted}`"));
                 }
                 if facts.createrole && !crate::database::contains_role_makers(facts.major) {
                     note(format_args!(

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
             }
         }
     }
-    super::print(&render(&site))?;
+    super::print_report(&render(&site))?;
     if changed {
         super::note("Mathesar knows it from the next `mathesar restart` on");
     }

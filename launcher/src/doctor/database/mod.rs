@@ -180,11 +180,11 @@ fn cluster(facts: &Facts) -> Check {
         Ok(None) => return CLUSTER.not_checked("there is no database yet: `mathesar start`"),
         Ok(Some(data)) => data,
     };
-    let path = data.path.display();
+    let (path, quoted) = (data.path.display(), crate::cure::path(&data.path));
     if data.foreign {
         return CLUSTER
             .problem(format!("{path} belongs to another user"))
-            .cure(format!("`sudo chown -R` {path}"));
+            .cure(format!("take it back: `sudo chown -R \"$(id -un)\" {quoted}`"));
     }
     if data.mode & 0o027 != 0 {
         return CLUSTER
@@ -192,7 +192,7 @@ fn cluster(facts: &Facts) -> Check {
                 "{path} is open to others (mode {:o}), and PostgreSQL refuses to start",
                 data.mode
             ))
-            .cure(format!("`chmod 700 {path}`"));
+            .cure(format!("`chmod 700 {quoted}`"));
     }
     match &data.state {
         Err(why) => CLUSTER.not_checked(why.clone()),
@@ -206,10 +206,10 @@ fn cluster(facts: &Facts) -> Check {
                 "of PostgreSQL {}, without checksums: a failing disk is not noticed",
                 data.major
             ))
-            .cure(format!("while it is stopped: `pg_checksums --enable -D {path}`")),
+            .cure(format!("while it is stopped: `pg_checksums --enable -D {quoted}`")),
         Ok(_) if data.unfinished > 0 => CLUSTER
             .warning(format!("of PostgreSQL {}, and {} left by a killed initdb", data.major, data.unfinished))
-            .cure(format!("`rm -r {}.new.*`", data.path.display())),
+            .cure(format!("`rm -r {quoted}.new.*`")),
         Ok(state) => CLUSTER.ok(format!("of PostgreSQL {}, {state}, with checksums", data.major)),
     }
 }
@@ -236,7 +236,7 @@ fn socket(facts: &Facts) -> Check {
         Err(why) => SOCKET
             .problem(why.clone())
             .cause("another user could answer in the database's place")
-            .cure(format!("`ls -ld {}`", facts.socket.parent().unwrap_or(&facts.socket).display())),
+            .cure(format!("`ls -ld {}`", crate::cure::path(facts.socket.parent().unwrap_or(&facts.socket)))),
         Ok(()) => SOCKET.ok(format!("{path} ({length} bytes)")),
     }
 }

@@ -102,6 +102,12 @@ pub fn places() -> Vec<Broken> {
             ("places", "missing below a folder of root's", PROBLEM, |f| {
                 f.places[0].state = State::Missing { parent: "/".into(), writable: false };
             }),
+            ("places", "another user asks", PROBLEM, |f| {
+                f.places[0].state = State::Hidden { by: "/h".into(), cure: "`ls`".to_owned() }
+            }),
+            ("config-folder", "another user asks", PROBLEM, |f| {
+                f.config[0].state = State::Hidden { by: "/h".into(), cure: "`ls`".to_owned() };
+            }),
             ("places", "chmod 777", WARNING, |f| {
                 f.places[0].state =
                     State::There { folder: true, uid: 7, mode: 0o777, writable: true, readable: true };
@@ -137,6 +143,7 @@ pub fn disk() -> Vec<Broken> {
     let good = disk::Facts {
         disks: vec![disk(&["state", "media"], 50 * GB), disk(&["temporary files"], GB / 5)],
         logs: Some(("/l".into(), 30_000_000, 60_000_000)),
+        log_gone: false,
         now,
         newest: Some(("/s/lock".into(), now - Duration::from_secs(5))),
     };
@@ -155,6 +162,7 @@ pub fn disk() -> Vec<Broken> {
             ("log-size", "other files in the log folder", WARNING, |f| {
                 f.logs = Some(("/l".into(), GB, 60_000_000))
             }),
+            ("log-size", "no log while it runs", WARNING, |f| f.log_gone = true),
             ("log-size", "the journal", NOT_CHECKED, |f| f.logs = None),
             ("clock", "1970", PROBLEM, |f| f.now = SystemTime::UNIX_EPOCH),
             ("clock", "an hour before the newest file", PROBLEM, |f| f.now -= Duration::from_secs(3600)),
