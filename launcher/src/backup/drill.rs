@@ -170,11 +170,7 @@ pub fn verify(
         at: moment::text(SystemTime::now()),
     };
     if report.is_good() {
-        catalog::remember(
-            state,
-            &report.digest,
-            Known::new(shown, Some(report.at.clone()), manifest.made_by),
-        )?;
+        catalog::remember(state, &report.digest, Known::new(shown, Some(report.at.clone()), &manifest))?;
     }
     Ok(report)
 }

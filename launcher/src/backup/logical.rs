@@ -134,7 +134,7 @@ pub fn create(
     let Sealed { digest, bytes: packed } = writer.finish()?;
     let path = target.place()?;
     clock.took("pack");
-    create::remember(state, &digest, &path, manifest.made_by)?;
+    create::remember(state, &digest, &path, &manifest)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(packed)));
     Ok(Made {
         path,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, PATIENCE};
 use crate::backup::catalog::{self, Listing};
 use crate::backup::manifest::MadeBy;
+use crate::backup::origin::Here;
 use crate::careful;
 use crate::config::{Outside, Severity};
 use crate::control::{self, Lock};
@@ -124,8 +125,9 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
 /// The newest one, when the newest that a drill was content with was made, and what could not be looked into.
 fn backups(context: &Context) -> [(String, Value); 3] {
     let outside = Outside { environment: context.environment.clone(), service_variables: false, flags: &[] };
-    let directory = crate::config::load(&context.layout, &outside).config.path("backup.directory");
-    let Listing { all, unread } = catalog::list_in(&context.layout.state, directory.as_deref())
+    let config = crate::config::load(&context.layout, &outside).config;
+    let here = Here::of(&context.layout.state, &config);
+    let Listing { all, unread } = catalog::list_in(&here, config.path("backup.directory").as_deref())
         .unwrap_or_else(|failure| Listing { all: Vec::new(), unread: vec![failure.whole()] });
     let last = catalog::newest(&all).map(|entry| {
         json!({

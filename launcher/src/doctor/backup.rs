@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Entry, Group, Look};
-use crate::backup::{catalog, moment};
+use crate::backup::{catalog, moment, origin};
 
 pub(super) static LAST: Entry = Entry {
     id: "last-backup",
     group: Group::Backups,
     title: "last verified backup",
-    doc: "A backup was made within the last seven days that `mathesar backup verify` has tried: one that was never unpacked may be none.",
+    doc: "A backup of this installation was made within the last seven days that `mathesar backup verify` has tried: one that was never unpacked may be none.",
 };
 pub(super) static DAMAGED: Entry = Entry {
     id: "damaged-backups",
@@ -40,6 +40,8 @@ pub(super) struct Found {
     pub newest: Option<Made>,
     /// The newest of those that were verified.
     pub verified: Option<Made>,
+    /// How many of other installations lie there.
+    pub others: usize,
     pub damaged: Vec<PathBuf>,
 }
 
@@ -93,6 +95,7 @@ fn found(look: &Look) -> Result<Found, Unknown> {
     Ok(Found {
         newest: catalog::newest(&all).and_then(made),
         verified: catalog::newest_verified(&all).and_then(made),
+        others: origin::foreign(&all),
         damaged: damaged.map(|entry| entry.path.clone()).collect(),
     })
 }
@@ -141,6 +144,9 @@ fn last(facts: &Facts) -> Check {
         days => format!("{days} days ago"),
     };
     match (&found.newest, &found.verified) {
+        (None, _) if found.others > 0 => LAST
+            .warning("there is no backup of this installation: those in its folders are others'")
+            .cure(CREATE),
         (None, _) => LAST.warning("there is no backup").cure(CREATE),
         (Some(newest), None) => LAST
             .warning(format!("one was made {}, and none was ever verified", since(newest.at)))
