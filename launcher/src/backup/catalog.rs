@@ -55,6 +55,8 @@ pub struct Entry {
     /// Which data it is of: a folder may hold those of several installations.
     pub origin: Option<String>,
     pub whose: Whose,
+    /// Databases that belong into it, and are not there.
+    pub lacks: Vec<String>,
     /// Why it cannot be read.
     pub damaged: Option<String>,
     /// An upgrade or a restore that is not over needs it.
@@ -70,6 +72,11 @@ impl Entry {
     /// One that this installation may choose by itself.
     fn is_ones_own(&self) -> bool {
         self.is_readable() && matches!(self.whose, Whose::Own | Whose::Brought)
+    }
+
+    /// `lacks people, staff`
+    pub fn incomplete(&self) -> Option<String> {
+        manifest::lacking(self.lacks.iter().map(String::as_str))
     }
 
     /// Made by a clock that went wrong: it says nothing of how old the data are.
@@ -98,6 +105,7 @@ impl Entry {
             "bytes": self.bytes,
             "verified": self.verified,
             "digest": self.digest,
+            "lacks": self.lacks,
             "damaged": self.damaged,
             "needed": self.needed,
             // Of whom a damaged one is, nobody can tell.
@@ -285,6 +293,7 @@ fn entry(path: &Path, here: &Here, known: &BTreeMap<String, Known>, copies: &Cop
         digest: None,
         origin: None,
         whose: Whose::Unknown,
+        lacks: Vec::new(),
         damaged: None,
         needed: false,
     };
@@ -328,6 +337,7 @@ impl Entry {
             manifest::Kind::Logical => Kind::Logical,
         });
         self.origin = origin::of(&manifest);
+        self.lacks = manifest.lacks.into_iter().map(|lack| lack.database).collect();
         (self.created, self.note) = (manifest.created, manifest.note);
         (self.version, self.made_by) = (Some(manifest.app.version), Some(manifest.made_by));
     }

@@ -80,5 +80,6 @@ fn copy(folder: &Path, value: &Value) -> Entry {
         damaged: None,
         needed: true,
         whose: Whose::Own,
+        lacks: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use super::archive::{Sealed, Writer};
 use super::base::{self, Verified};
 use super::catalog::{self, Known};
 use super::checks::{self, Checks, Dump};
-use super::manifest::{MadeBy, Manifest};
+use super::manifest::{Lack, MadeBy, Manifest};
 use super::moment;
 use super::place::{self, Unfinished};
 use super::room::{self, Need};
@@ -78,6 +78,8 @@ pub struct Made {
     pub tables: usize,
     pub rows: u64,
     pub verified: Verified,
+    /// What belongs into it, and is not there.
+    pub lacks: Vec<Lack>,
     pub took: Vec<(&'static str, Duration)>,
 }
 
@@ -189,6 +191,7 @@ pub fn create(
         tables: tables_count,
         rows,
         verified,
+        lacks: manifest.lacks,
         took: clock.took,
     })
 }

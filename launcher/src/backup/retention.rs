@@ -31,8 +31,12 @@ fn of_one_cluster(
     now: SystemTime,
 ) -> Vec<usize> {
     let entries: Vec<Entry> = indexes.iter().map(|index| all[*index].clone()).collect();
-    let good: BTreeSet<_> = [newest_verified_of(entries.iter()), newest_of(entries.iter())]
+    // One that lacks a database is no reason to give up the last that has it.
+    let whole = || entries.iter().filter(|entry| entry.lacks.is_empty());
+    let any = [newest_verified_of(entries.iter()), newest_of(entries.iter())];
+    let good: BTreeSet<_> = any
         .into_iter()
+        .chain([newest_verified_of(whole()), newest_of(whole())])
         .flatten()
         .map(|entry| &entry.path)
         .collect();

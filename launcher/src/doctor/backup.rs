@@ -33,6 +33,8 @@ const OLD: Duration = Duration::from_secs(7 * 86_400);
 pub(super) struct Made {
     pub at: SystemTime,
     pub path: PathBuf,
+    /// `lacks people, staff`
+    pub incomplete: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -89,8 +91,10 @@ fn found(look: &Look) -> Result<Found, Unknown> {
         return Err(Unknown::Unreadable(why.clone()));
     }
     let all = listing.all;
-    let made =
-        |entry: &catalog::Entry| Some(Made { at: moment::parse(&entry.created)?, path: entry.path.clone() });
+    let made = |entry: &catalog::Entry| {
+        let (path, incomplete) = (entry.path.clone(), entry.incomplete());
+        Some(Made { at: moment::parse(&entry.created)?, path, incomplete })
+    };
     let damaged = all.iter().filter(|entry| entry.damaged.is_some());
     Ok(Found {
         newest: catalog::newest(&all).and_then(made),
@@ -143,11 +147,16 @@ fn last(facts: &Facts) -> Check {
         1 => "a day ago".to_owned(),
         days => format!("{days} days ago"),
     };
+    let incomplete = |made: &Option<Made>| made.as_ref()?.incomplete.clone();
     match (&found.newest, &found.verified) {
         (None, _) if found.others > 0 => LAST
             .warning("there is no backup of this installation: those in its folders are others'")
             .cure(CREATE),
         (None, _) => LAST.warning("there is no backup").cure(CREATE),
+        (newest, verified) if let Some(lacks) = incomplete(newest).or_else(|| incomplete(verified)) => LAST
+            .warning(format!("incomplete: {lacks}"))
+            .cause("the role of `database.url` could not read all of it, and none of it was copied")
+            .cure(format!("let the role read every table there, then {CREATE}")),
         (Some(newest), None) => LAST
             .warning(format!("one was made {}, and none was ever verified", since(newest.at)))
             .cure("`mathesar backup verify`"),

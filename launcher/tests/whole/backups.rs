@@ -51,6 +51,7 @@ fn make_of(cluster: &str, home: &Home, folder: &Path, days: u64, made_by: MadeBy
         unpacked_bytes: 0,
         secret_key_fingerprint: None,
         cannot_keep: Vec::new(),
+        lacks: Vec::new(),
     };
     fs::create_dir_all(folder).unwrap();
     let path = catalog::free_name(folder, "1.0.0", created);

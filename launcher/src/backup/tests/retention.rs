@@ -29,6 +29,7 @@ fn entry(number: usize, age: i64, made_by: MadeBy, origin: &str) -> Entry {
         digest: None,
         origin: Some(origin.to_owned()),
         whose: Whose::Own,
+        lacks: Vec::new(),
         damaged: None,
         needed: false,
     }
@@ -159,6 +160,12 @@ fn a_folder_in_use() {
     let mut two = vec![entry(0, 100 * DAY as i64, MadeBy::Timer, "b")];
     two.extend((1..10).map(|day| timer(day, day as i64)));
     assert_eq!(choose(&two, 7, month, now()), [0_usize; 0]);
+    // One that lacks a database takes not the place of those that have it.
+    let mut lacking = old.clone();
+    for entry in &mut lacking[..9] {
+        entry.lacks = vec!["people".to_owned()];
+    }
+    assert_eq!(choose(&lacking, 7, month, now()), [7, 8]);
     // Clock set back by a year: everything is from the future, and stays.
     let earlier = now() - Duration::from_secs(365 * DAY);
     assert_eq!(choose(&all, 1, month, earlier), [0_usize; 0]);

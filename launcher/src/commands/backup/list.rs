@@ -17,8 +17,8 @@ pub(crate) struct Args {
     ///
     /// Of objects with at least: `path`, `created` (RFC 3339, UTC), `version` (of Mathesar), `kind` (physical, logical, copy), `made_by` (person,
     /// timer, upgrade, restore), `note`, `bytes`, `verified` (when its drill went well at last, or null), `digest`, `damaged` (why it cannot be
-    /// read, or null), `needed` (by an upgrade that may be rolled back), `own` (false: another installation's). Of a damaged one, `version`, `kind`,
-    /// `made_by`, `digest` and `own` are null.
+    /// read, or null), `needed` (by an upgrade that may be rolled back), `own` (false: another installation's),
+    /// `lacks` (array: databases that belong into it and are not there). Of a damaged one, `version`, `kind`, `made_by`, `digest` and `own` are null.
     #[arg(long)]
     json: bool,
 }
@@ -65,6 +65,7 @@ fn row(entry: &Entry) -> [String; 5] {
         (_, Some(verified)) => Some(format!("verified {}", day(verified))),
         (_, None) => None,
     });
+    what.extend(entry.incomplete().map(|lacks| format!("incomplete: {lacks}")));
     what.extend(match entry.whose {
         Whose::Own => None,
         Whose::Brought => Some("made elsewhere".to_owned()),
@@ -106,6 +107,7 @@ mod tests {
             digest: None,
             origin: None,
             whose: Whose::Own,
+            lacks: Vec::new(),
             damaged: None,
             needed: false,
         };
@@ -114,6 +116,7 @@ mod tests {
             made_by: Some(MadeBy::Timer),
             verified: None,
             note: None,
+            lacks: vec!["people".to_owned()],
             ..good.clone()
         };
         let others = [Whose::Another, Whose::Earlier, Whose::Unknown]
@@ -137,9 +140,9 @@ mod tests {
         assert_eq!(
             text(&[good, logical, damaged]),
             format!(
-                "2026-11-23T06:50:00Z  123.4 MB  0.12.0  person, verified 2026-11-24  {path}  \"before \\\"the\\\" move\"
-2026-11-23T06:50:00Z  123.4 MB  0.12.0  timer, logical               {path}
-2026-11-23T06:50:00Z       7 B  ?       damaged                      {path}
+                "2026-11-23T06:50:00Z  123.4 MB  0.12.0  person, verified 2026-11-24               {path}  \"before \\\"the\\\" move\"
+2026-11-23T06:50:00Z  123.4 MB  0.12.0  timer, logical, incomplete: lacks people  {path}
+2026-11-23T06:50:00Z       7 B  ?       damaged                                   {path}
 "
             )
         );

@@ -19,7 +19,7 @@ use crate::terminal::{note, size, verb};
 pub(crate) struct Args {
     /// Only say what would be removed
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
