@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::copies::Copies;
 pub use super::listing::Listing;
 use super::manifest::{self, MadeBy, Manifest};
+use super::origin::{self, Here, Whose};
 pub use super::records::{Known, forget, known, remember};
 use super::{archive, moment};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
-use crate::transaction::Part;
 
 const BEGIN: &str = "mathesar-";
 const END: &str = ".tar.zst";
@@ -51,8 +52,11 @@ pub struct Entry {
     /// When it was verified at last.
     pub verified: Option<String>,
     pub digest: Option<String>,
-    /// Which cluster it is of: a folder may hold those of several.
+    /// Which data it is of: a folder may hold those of several installations.
     pub origin: Option<String>,
+    pub whose: Whose,
+    /// Databases that belong into it, and are not there.
+    pub lacks: Vec<String>,
     /// Why it cannot be read.
     pub damaged: Option<String>,
     /// An upgrade or a restore that is not over needs it.
@@ -63,6 +67,16 @@ impl Entry {
     /// A backup that could be restored, as far as can be told from its beginning and its end.
     pub fn is_readable(&self) -> bool {
         self.damaged.is_none() && self.kind != Some(Kind::Copy)
+    }
+
+    /// One that this installation may choose by itself.
+    fn is_ones_own(&self) -> bool {
+        self.is_readable() && matches!(self.whose, Whose::Own | Whose::Brought)
+    }
+
+    /// `lacks people, staff`
+    pub fn incomplete(&self) -> Option<String> {
+        manifest::lacking(self.lacks.iter().map(String::as_str))
     }
 
     /// Made by a clock that went wrong: it says nothing of how old the data are.
@@ -91,8 +105,11 @@ impl Entry {
             "bytes": self.bytes,
             "verified": self.verified,
             "digest": self.digest,
+            "lacks": self.lacks,
             "damaged": self.damaged,
             "needed": self.needed,
+            // Of whom a damaged one is, nobody can tell.
+            "own": self.damaged.is_none().then(|| !self.whose.is_foreign()),
         })
     }
 }
@@ -118,11 +135,13 @@ pub fn free_name(folder: &Path, version: &str, at: SystemTime) -> PathBuf {
 }
 
 pub fn list(installation: &Installation) -> Result<Listing, Failure> {
-    list_in(&installation.layout.state, installation.config.path("backup.directory").as_deref())
+    let here = Here::of(&installation.layout.state, &installation.config);
+    list_in(&here, installation.config.path("backup.directory").as_deref())
 }
 
-/// The same, of a state folder and `backup.directory`; archives that were made elsewhere are listed where they still lie there.
-pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Listing, Failure> {
+/// The same, with a `backup.directory`; archives that were made elsewhere are listed where they still lie there.
+pub fn list_in(here: &Here, directory: Option<&Path>) -> Result<Listing, Failure> {
+    let state = &here.state;
     let known = known(state);
     let copies = Copies::of(state)?;
     let (mut paths, mut unread) = (BTreeSet::new(), Vec::new());
@@ -133,48 +152,51 @@ pub fn list_in(state: &Path, directory: Option<&Path>) -> Result<Listing, Failur
         }
     }
     paths.extend(known.values().flat_map(Known::places).filter_map(|path| path.canonicalize().ok()));
-    let mut all: Vec<Entry> = paths.iter().filter_map(|path| entry(path, &known, &copies)).collect();
+    let mut all: Vec<Entry> = paths.iter().filter_map(|path| entry(path, here, &known, &copies)).collect();
     all.extend(copies.entries);
     all.sort_by(|a, b| b.age_order().cmp(&a.age_order()));
     Ok(Listing { all, unread })
 }
 
-/// The newest that can be read.
+/// The newest of this installation's own that can be read.
 pub fn newest(all: &[Entry]) -> Option<&Entry> {
-    let readable = |entry: &&Entry| entry.is_readable();
-    let past = all.iter().filter(readable).filter(|entry| !entry.is_of_the_future());
-    past.max_by_key(|entry| entry.age_order())
-        .or_else(|| all.iter().filter(readable).max_by_key(|entry| entry.age_order()))
+    newest_of(all.iter().filter(|entry| entry.is_ones_own()))
 }
 
-/// The newest of those whose drill went well.
+/// The newest of those of its own whose drill went well.
 pub fn newest_verified(all: &[Entry]) -> Option<&Entry> {
-    let verified = all
-        .iter()
-        .filter(|entry| entry.is_readable() && entry.verified.is_some() && !entry.is_of_the_future());
+    newest_verified_of(all.iter().filter(|entry| entry.is_ones_own()))
+}
+
+/// Of these, whosever they are.
+pub(super) fn newest_of<'a>(all: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
+    let (future, past): (Vec<_>, Vec<_>) =
+        all.filter(|entry| entry.is_readable()).partition(|entry| entry.is_of_the_future());
+    let newest = |of: Vec<&'a Entry>| of.into_iter().max_by_key(|entry| entry.age_order());
+    newest(past).or_else(|| newest(future))
+}
+
+pub(super) fn newest_verified_of<'a>(all: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
+    let verified =
+        all.filter(|entry| entry.is_readable() && entry.verified.is_some() && !entry.is_of_the_future());
     verified.max_by_key(|entry| entry.age_order())
 }
 
 /// The archive that a person means: a file, the newest in a folder, the name of a listed one, or the beginning of its digest; nothing: the
-/// newest of all.
+/// newest of this installation's own.
 pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = what.filter(|path| path.is_file()) {
         return std::path::absolute(path).map_err(|cause| Failure::io("find", path, cause));
     }
-    let state = &installation.layout.state;
     if let Some(path) = what.filter(|path| path.is_dir()) {
-        return newest_in(state, path);
+        return newest_in(&Here::of(&installation.layout.state, &installation.config), path);
     }
-    let listing = list_in(state, installation.config.path("backup.directory").as_deref())?;
+    let listing = list(installation)?;
     listing.warn();
     let all = listing.all;
     let seen = if listing.unread.is_empty() { "" } else { " that can be seen" };
     let Some(what) = what else {
-        return newest(&all).map(|entry| entry.path.clone()).ok_or_else(|| {
-            Failure::new(format!("there is no backup{seen}"))
-                .exit(Exit::Refused)
-                .help("make one: `mathesar backup create`")
-        });
+        return newest(&all).map(|entry| entry.path.clone()).ok_or_else(|| none(&all, seen));
     };
     let text = what.to_string_lossy();
     let named = |entry: &&Entry| {
@@ -189,14 +211,24 @@ pub fn find(installation: &Installation, what: Option<&Path>) -> Result<PathBuf,
     })
 }
 
+fn none(all: &[Entry], seen: &str) -> Failure {
+    let failure = match origin::foreign(all) {
+        0 => Failure::new(format!("there is no backup{seen}")),
+        others => Failure::new(format!("there is no backup of this installation{seen}"))
+            .cause(format!("{others} of others are listed, and none of those is taken without being named"))
+            .help("name the file that is meant: `mathesar backup list`"),
+    };
+    failure.exit(Exit::Refused).help("make one: `mathesar backup create`")
+}
+
 /// The newest archive in a folder that a person names.
-pub(super) fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn newest_in(here: &Here, folder: &Path) -> Result<PathBuf, Failure> {
     let none = || {
         Failure::new(format!("there is no backup in {}", folder.display()))
             .exit(Exit::Refused)
             .help("see which there are: `mathesar backup list`")
     };
-    let copies = Copies::of(state)?;
+    let copies = Copies::of(&here.state)?;
     let real = folder.canonicalize().map_err(|cause| Failure::io("read", folder, cause))?;
     if copies.entries.iter().any(|entry| entry.path.canonicalize().is_ok_and(|path| path == real)) {
         return Err(Failure::new(format!("{} is no backup", folder.display()))
@@ -204,15 +236,14 @@ pub(super) fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure>
             .cause("it is the copy of the data that `mathesar rollback` would bring back")
             .help("make a backup: `mathesar backup create`"));
     }
-    let known = known(state);
+    let known = known(&here.state);
     let mut all: Vec<Entry> =
-        archives(folder)?.iter().filter_map(|path| entry(path, &known, &copies)).collect();
+        archives(folder)?.iter().filter_map(|path| entry(path, here, &known, &copies)).collect();
     // Several installations may share a folder: never another one's by accident.
-    let own = identifier(&Part::Database.live(state));
     let origins: BTreeSet<Option<String>> =
         all.iter().filter(|entry| entry.is_readable()).map(|entry| entry.origin.clone()).collect();
     if origins.len() > 1 {
-        if own.is_none() || !origins.contains(&own) {
+        if !all.iter().any(Entry::is_ones_own) {
             return Err(Failure::new(format!(
                 "the backups in {} are of several installations",
                 folder.display()
@@ -220,15 +251,9 @@ pub(super) fn newest_in(state: &Path, folder: &Path) -> Result<PathBuf, Failure>
             .exit(Exit::Refused)
             .help("name the file that is meant"));
         }
-        all.retain(|entry| entry.origin == own);
+        all.retain(Entry::is_ones_own);
     }
-    newest(&all).map(|entry| entry.path.clone()).ok_or_else(none)
-}
-
-/// By which PostgreSQL tells one cluster from others: the first number in its control file.
-fn identifier(data: &Path) -> Option<String> {
-    let control = fs::read(data.join("global/pg_control")).ok()?;
-    Some(u64::from_ne_bytes(control.get(..8)?.try_into().ok()?).to_string())
+    newest_of(all.iter()).map(|entry| entry.path.clone()).ok_or_else(none)
 }
 
 /// By name: a folder of a person's may hold other things.
@@ -252,7 +277,7 @@ fn archives(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// None: it went away meanwhile, or is no file.
-fn entry(path: &Path, known: &BTreeMap<String, Known>, copies: &Copies) -> Option<Entry> {
+fn entry(path: &Path, here: &Here, known: &BTreeMap<String, Known>, copies: &Copies) -> Option<Entry> {
     let meta = path.metadata().ok().filter(fs::Metadata::is_file)?;
     let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let digest = archive::claimed(path);
@@ -267,17 +292,21 @@ fn entry(path: &Path, known: &BTreeMap<String, Known>, copies: &Copies) -> Optio
         verified: None,
         digest: None,
         origin: None,
+        whose: Whose::Unknown,
+        lacks: Vec::new(),
         damaged: None,
         needed: false,
     };
     match digest.and_then(|digest| Ok((digest, archive::read_manifest(path)?))) {
         Ok((digest, manifest)) => {
-            entry.verified = known.get(&digest).and_then(|known| known.verified.clone());
+            let known = known.get(&digest);
+            entry.verified = known.and_then(|known| known.verified.clone());
+            entry.whose = here.judge(&manifest, known);
             entry.digest = Some(digest);
             entry.take(manifest);
         }
         // One of root's, that only root may read: it was whole when it was made, and no more can be told.
-        Err(failure) if failure.exit != Exit::Refused && entry.recall(known) => {}
+        Err(failure) if failure.exit != Exit::Refused && entry.recall(here, known) => {}
         Err(failure) => entry.damaged = Some(why(&failure, path)),
     }
     entry.needed = copies.need(&entry);
@@ -286,7 +315,7 @@ fn entry(path: &Path, known: &BTreeMap<String, Known>, copies: &Copies) -> Optio
 
 impl Entry {
     /// What this machine knows of a file that it may not read; false: nothing.
-    fn recall(&mut self, known: &BTreeMap<String, Known>) -> bool {
+    fn recall(&mut self, here: &Here, known: &BTreeMap<String, Known>) -> bool {
         let Some((digest, known)) =
             known.iter().find(|(_, known)| known.places().any(|place| *place == self.path))
         else {
@@ -297,6 +326,8 @@ impl Entry {
         self.version = version.map(|(version, _)| version.to_owned());
         (self.digest, self.made_by) = (Some(digest.clone()), Some(known.made_by));
         self.verified.clone_from(&known.verified);
+        self.origin.clone_from(&known.origin);
+        self.whose = here.recall(known);
         true
     }
 
@@ -305,10 +336,8 @@ impl Entry {
             manifest::Kind::Physical => Kind::Physical,
             manifest::Kind::Logical => Kind::Logical,
         });
-        self.origin = manifest.postgresql.system_identifier.or_else(|| {
-            let socket = manifest.socket.unwrap_or_default();
-            Some(format!("{}:{}/{}", socket.display(), manifest.port, manifest.internal_database))
-        });
+        self.origin = origin::of(&manifest);
+        self.lacks = manifest.lacks.into_iter().map(|lack| lack.database).collect();
         (self.created, self.note) = (manifest.created, manifest.note);
         (self.version, self.made_by) = (Some(manifest.app.version), Some(manifest.made_by));
     }
@@ -320,73 +349,5 @@ fn why(failure: &Failure, path: &Path) -> String {
     match std::error::Error::source(failure) {
         Some(cause) => format!("{text}: {cause}"),
         None => text,
-    }
-}
-
-/// What upgrades and restores have put aside, and every text in what they wrote down: an archive that is named there is needed.
-struct Copies {
-    entries: Vec<Entry>,
-    named: BTreeSet<String>,
-}
-
-impl Copies {
-    fn of(state: &Path) -> Result<Copies, Failure> {
-        let mut copies = Copies { entries: Vec::new(), named: BTreeSet::new() };
-        copies.note(&state.join("transaction.json"))?;
-        let aside = state.join("database/aside");
-        for folder in fs::read_dir(&aside).into_iter().flatten().flatten() {
-            let path = folder.path();
-            if let Some(value) = copies.note(&path.join("copy.json"))? {
-                copies.entries.push(copy(&path, &value));
-            }
-        }
-        Ok(copies)
-    }
-
-    fn note(&mut self, path: &Path) -> Result<Option<Value>, Failure> {
-        let text = match fs::read(path) {
-            Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            text => text.map_err(|cause| Failure::io("read", path, cause))?,
-        };
-        let value = serde_json::from_slice(&text)
-            .map_err(|cause| Failure::new(format!("cannot understand {}", path.display())).cause(cause))?;
-        texts(&value, &mut self.named);
-        Ok(Some(value))
-    }
-
-    fn need(&self, entry: &Entry) -> bool {
-        let path = entry.path.to_string_lossy();
-        let named = |text: &str| self.named.contains(text);
-        named(&path) || named(&entry.name()) || entry.digest.as_deref().is_some_and(named)
-    }
-}
-
-fn texts(value: &Value, into: &mut BTreeSet<String>) {
-    match value {
-        Value::String(text) => drop(into.insert(text.clone())),
-        Value::Array(all) => all.iter().for_each(|value| texts(value, into)),
-        Value::Object(all) => all.values().for_each(|value| texts(value, into)),
-        _ => {}
-    }
-}
-
-fn copy(folder: &Path, value: &Value) -> Entry {
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
-    let modified = folder.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    Entry {
-        path: folder.to_owned(),
-        created: text("created").unwrap_or_else(|| moment::text(modified)),
-        version: text("version"),
-        kind: Some(Kind::Copy),
-        made_by: Some(text("made_by").and_then(|name| name.parse().ok()).unwrap_or(MadeBy::Upgrade)),
-        note: text("note"),
-        bytes: value["bytes"].as_u64().unwrap_or_else(|| crate::app::files::size(folder)),
-        verified: None,
-        digest: None,
-        origin: None,
-        damaged: None,
-        needed: true,
     }
 }

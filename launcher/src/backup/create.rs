@@ -8,7 +8,7 @@ use super::archive::{Sealed, Writer};
 use super::base::{self, Verified};
 use super::catalog::{self, Known};
 use super::checks::{self, Checks, Dump};
-use super::manifest::MadeBy;
+use super::manifest::{Lack, MadeBy, Manifest};
 use super::moment;
 use super::place::{self, Unfinished};
 use super::room::{self, Need};
@@ -78,6 +78,8 @@ pub struct Made {
     pub tables: usize,
     pub rows: u64,
     pub verified: Verified,
+    /// What belongs into it, and is not there.
+    pub lacks: Vec<Lack>,
     pub took: Vec<(&'static str, Duration)>,
 }
 
@@ -177,7 +179,7 @@ pub fn create(
     let path = target.place()?;
     clock.took("seal");
     point("backup-placed");
-    remember(state, &digest, &path, options.made_by)?;
+    remember(state, &digest, &path, &manifest)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(bytes)));
     Ok(Made {
         path,
@@ -189,6 +191,7 @@ pub fn create(
         tables: tables_count,
         rows,
         verified,
+        lacks: manifest.lacks,
         took: clock.took,
     })
 }
@@ -204,8 +207,8 @@ pub(super) fn refuse_meanwhile(state: &Path) -> Result<(), Failure> {
 }
 
 /// So that it is listed wherever it lies.
-pub(super) fn remember(state: &Path, digest: &str, path: &Path, made_by: MadeBy) -> Result<(), Failure> {
-    catalog::remember(state, digest, Known::new(path, None, made_by))
+pub(super) fn remember(state: &Path, digest: &str, path: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    catalog::remember(state, digest, Known { made_here: true, ..Known::new(path, None, manifest) })
 }
 
 /// In an archive: roles, and what belongs to no database.

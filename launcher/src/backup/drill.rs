@@ -7,7 +7,7 @@ use super::base::Verified;
 use super::catalog::{self, Known};
 use super::checks::{self, Checks, Judgement, Table};
 use super::create::GLOBALS;
-use super::manifest::{Kind, Manifest};
+use super::manifest::{Kind, Lack, Manifest};
 use super::moment;
 use super::staging::{self, Staging};
 use super::{archive, dumps, logical, room, sound};
@@ -42,6 +42,8 @@ pub struct Report {
     pub tables: Vec<(Table, Judgement)>,
     /// Databases whose tables were not, with why not.
     pub not_compared: Vec<(String, &'static str)>,
+    /// What belongs into it, and is not there: what it holds may be good all the same.
+    pub lacks: Vec<Lack>,
     pub took: Duration,
     /// When it ended: what is recorded of a good one.
     pub at: String,
@@ -166,15 +168,12 @@ pub fn verify(
         parts,
         tables,
         not_compared,
+        lacks: manifest.lacks.clone(),
         took: since.elapsed(),
         at: moment::text(SystemTime::now()),
     };
     if report.is_good() {
-        catalog::remember(
-            state,
-            &report.digest,
-            Known::new(shown, Some(report.at.clone()), manifest.made_by),
-        )?;
+        catalog::remember(state, &report.digest, Known::new(shown, Some(report.at.clone()), &manifest))?;
     }
     Ok(report)
 }

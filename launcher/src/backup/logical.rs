@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::archive::{Sealed, Writer};
 use super::checks::{self, Checks, Dump};
 use super::create::{self, Clock, GLOBALS, Made, Opened, Options};
-use super::manifest::Kind;
+use super::manifest::{Kind, Lack};
 use super::moment;
 use super::room::{self, Need};
 use super::staging::{self, Staging};
@@ -63,7 +63,7 @@ pub fn create(
     let staging = Staging::new(state, "backup")?;
     files::create_folder(&staging.path().join("portable"))?;
     let mut clock = Clock::new();
-    let mut made = Vec::new();
+    let (mut made, mut lacks) = (Vec::new(), Vec::new());
     for (number, database) in databases.iter().enumerate() {
         progress.start(&format!("Dumping {database}"));
         let file = format!("portable/{}.dump", number + 1);
@@ -83,6 +83,7 @@ pub fn create(
                     .to_owned();
                 cannot_keep
                     .push(format!("the database {database}, which this role may not read whole ({why})"));
+                lacks.push(Lack { database: database.clone(), why });
                 let _ = std::fs::remove_file(staging.path().join(&file));
             }
         }
@@ -118,6 +119,7 @@ pub fn create(
     manifest.socket = Some(PathBuf::from(&server.external.address.host));
     manifest.port = server.external.address.port;
     manifest.cannot_keep = cannot_keep;
+    manifest.lacks = lacks;
     let target = Opened::new(options.to, &place::stem(&release.version, &manifest.created))?;
     let level = installation.config.integer("backup.compression-level").unwrap_or(3);
     let mut writer = Writer::new(target.file()?, i32::try_from(level).unwrap_or(3))?;
@@ -134,7 +136,7 @@ pub fn create(
     let Sealed { digest, bytes: packed } = writer.finish()?;
     let path = target.place()?;
     clock.took("pack");
-    create::remember(state, &digest, &path, manifest.made_by)?;
+    create::remember(state, &digest, &path, &manifest)?;
     progress.done(&format!("Packed {} ({})", path.display(), size(packed)));
     Ok(Made {
         path,
@@ -145,6 +147,7 @@ pub fn create(
         databases: checks.dumps.len(),
         tables: checks.tables.len(),
         rows: checks.tables.iter().map(|table| table.rows).sum(),
+        lacks: manifest.lacks,
         verified: Verified::NotRun("a logical copy has no list of files".to_owned()),
         took: clock.took,
     })

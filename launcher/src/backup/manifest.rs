@@ -104,6 +104,22 @@ pub struct Manifest {
     /// For a person: what was there, and is not in it.
     #[serde(default)]
     pub cannot_keep: Vec<String>,
+    /// What belongs into it, and is not there. A launcher that did not know this field has written of it in `cannot_keep` alone.
+    #[serde(default)]
+    pub lacks: Vec<Lack>,
+}
+
+/// A database that could not be copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    pub database: String,
+    pub why: String,
+}
+
+/// For a person: `lacks people, staff`.
+pub fn lacking<'a>(databases: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = databases.into_iter().collect();
+    (!names.is_empty()).then(|| format!("lacks {}", names.join(", ")).replace(char::is_control, " "))
 }
 
 impl Manifest {

@@ -80,6 +80,7 @@ pub(super) fn bare(
         unpacked_bytes: 0,
         secret_key_fingerprint: Some(fingerprint(&installation.secret_key()?)),
         cannot_keep: Vec::new(),
+        lacks: Vec::new(),
     })
 }
 

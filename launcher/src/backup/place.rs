@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::archive;
 use crate::app::files;
 use crate::failure::{Exit, Failure};
 
@@ -85,6 +86,12 @@ impl Unfinished {
             }
         }
         Err(Failure::new(format!("{} is full of archives of this second", self.folder.display())))
+    }
+
+    /// Sealed, and told by its manifest to lack something.
+    pub fn is_incomplete(&self) -> bool {
+        archive::claimed(&self.path).is_ok()
+            && archive::read_manifest(&self.path).is_ok_and(|manifest| !manifest.lacks.is_empty())
     }
 
     fn name(&self, number: u32) -> PathBuf {

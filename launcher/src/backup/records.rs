@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::MadeBy;
+use super::manifest::{MadeBy, Manifest};
+use super::origin;
 use crate::app::files;
 use crate::failure::Failure;
 
@@ -20,11 +21,18 @@ pub struct Known {
     /// When the drill went well at last: RFC 3339, UTC.
     pub verified: Option<String>,
     pub made_by: MadeBy,
+    /// Which data it is of, for where it cannot be read.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// By this installation: not brought here, and tried or restored.
+    #[serde(default)]
+    pub made_here: bool,
 }
 
 impl Known {
-    pub fn new(path: &Path, verified: Option<String>, made_by: MadeBy) -> Known {
-        Known { path: path.to_owned(), also: Vec::new(), verified, made_by }
+    pub fn new(path: &Path, verified: Option<String>, manifest: &Manifest) -> Known {
+        let (made_by, origin) = (manifest.made_by, origin::of(manifest));
+        Known { path: path.to_owned(), also: Vec::new(), verified, made_by, origin, made_here: false }
     }
 
     /// Everywhere that it was seen.
@@ -46,6 +54,7 @@ pub fn remember(state: &Path, digest: &str, mut new: Known) -> Result<(), Failur
         if new.verified.is_none() {
             new.verified.clone_from(&before.verified);
         }
+        new.made_here |= before.made_here;
         // The one that was seen before stays listed, as long as it is there.
         let others = before.places().filter(|place| **place != new.path && is_or_may_be_there(place));
         new.also = others.cloned().collect();

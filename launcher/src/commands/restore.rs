@@ -182,7 +182,7 @@ fn prepare(args: &Args, context: &Context, id: &str) -> Result<(), Failure> {
     let prepared = prepared?;
     // Listed here from now on, wherever it lies.
     let shown = if args.on_stdin { context.environment.current.join(&args.backup) } else { path };
-    let known = Known::new(&shown, None, prepared.manifest.made_by);
+    let known = Known::new(&shown, None, &prepared.manifest);
     catalog::remember(&installation.layout.state, &prepared.digest, known)?;
     // Only now: a spoilt archive is refused before anything is done, and so it is of as late a moment as can be.
     if back_up {

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use super::{Context, PATIENCE};
 use crate::backup::catalog::{self, Listing};
 use crate::backup::manifest::MadeBy;
+use crate::backup::manifest::lacking;
+use crate::backup::origin::Here;
 use crate::careful;
 use crate::config::{Outside, Severity};
 use crate::control::{self, Lock};
@@ -28,7 +30,7 @@ pub(crate) struct Args {
     /// As one JSON object, for scripts
     ///
     /// At least: `state` (running, preparing, starting, degraded, stopping, stopped, failed), `version`, `address` (or null), `pending` (array of
-    /// strings), `database` (object), `last_backup` (null, or an object with `path`, `created`, `verified`, `made_by`), `last_verified_backup`
+    /// strings), `database` (object), `last_backup` (null, or an object with `path`, `created`, `verified`, `made_by`, `lacks`), `last_verified_backup`
     /// (when the newest one was made whose drill went well, or null), `unread_backups` (array of strings: which folders of backups cannot be
     /// read, and why; what lies there is in neither of the two), `transaction` (null, or an object with `kind` (upgrade, rollback, restore),
     /// `from`, `to`, `begun` (seconds since 1970), `under_way` (false: it was interrupted)), `autostart` (true, false; null where nothing could do it).
@@ -123,8 +125,9 @@ pub(crate) fn status(context: &Context) -> Result<Map<String, Value>, Failure> {
 /// The newest one, when the newest that a drill was content with was made, and what could not be looked into.
 fn backups(context: &Context) -> [(String, Value); 3] {
     let outside = Outside { environment: context.environment.clone(), service_variables: false, flags: &[] };
-    let directory = crate::config::load(&context.layout, &outside).config.path("backup.directory");
-    let Listing { all, unread } = catalog::list_in(&context.layout.state, directory.as_deref())
+    let config = crate::config::load(&context.layout, &outside).config;
+    let here = Here::of(&context.layout.state, &config);
+    let Listing { all, unread } = catalog::list_in(&here, config.path("backup.directory").as_deref())
         .unwrap_or_else(|failure| Listing { all: Vec::new(), unread: vec![failure.whole()] });
     let last = catalog::newest(&all).map(|entry| {
         json!({
@@ -132,6 +135,7 @@ fn backups(context: &Context) -> [(String, Value); 3] {
             "created": entry.created,
             "verified": entry.verified,
             "made_by": entry.made_by.map(MadeBy::name),
+            "lacks": entry.lacks,
         })
     });
     let verified = catalog::newest_verified(&all).map(|entry| entry.created.clone());
@@ -274,8 +278,10 @@ fn last_backup(last: &Value, verified: Option<&str>, unread: &str) -> String {
         (None, Some(other)) => format!("not verified; the last that was is of {other}"),
         (None, None) => "not verified: `mathesar backup verify`".to_owned(),
     };
+    let lacks = last["lacks"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let lacks = lacking(lacks).map(|lacks| format!(", incomplete: {lacks}")).unwrap_or_default();
     let others = if unread.is_empty() { String::new() } else { format!("; others are not seen: {unread}") };
-    format!("{created} ({}), {tried}{others}", last["made_by"].as_str().unwrap_or("unknown"))
+    format!("{created} ({}), {tried}{lacks}{others}", last["made_by"].as_str().unwrap_or("unknown"))
 }
 
 #[cfg(test)]
@@ -290,6 +296,11 @@ mod tests {
             last_backup(&last(None), None, ""),
             last_backup(&last(None), Some("2026-11-20T06:50:00Z"), ""),
             last_backup(&last(Some("2026-11-24T01:00:00Z")), Some("2026-11-23T06:50:00Z"), ""),
+            last_backup(
+                &json!({"created": "2026-11-23T06:50:00Z", "made_by": "timer", "lacks": ["people"]}),
+                None,
+                "",
+            ),
             last_backup(&Value::Null, None, "cannot read /b: no"),
             last_backup(&last(None), None, "cannot read /b: no"),
         ];
@@ -301,6 +312,7 @@ mod tests {
                 format!("{begin}, not verified: `mathesar backup verify`"),
                 format!("{begin}, not verified; the last that was is of 2026-11-20T06:50:00Z"),
                 format!("{begin}, verified 2026-11-24T01:00:00Z"),
+                format!("{begin}, not verified: `mathesar backup verify`, incomplete: lacks people"),
                 "not known: cannot read /b: no".to_owned(),
                 format!(
                     "{begin}, not verified: `mathesar backup verify`; others are not seen: cannot read /b: no"

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Entry, Group, Look};
-use crate::backup::{catalog, moment};
+use crate::backup::{catalog, moment, origin};
 
 pub(super) static LAST: Entry = Entry {
     id: "last-backup",
     group: Group::Backups,
     title: "last verified backup",
-    doc: "A backup was made within the last seven days that `mathesar backup verify` has tried: one that was never unpacked may be none.",
+    doc: "A backup of this installation was made within the last seven days that `mathesar backup verify` has tried: one that was never unpacked may be none.",
 };
 pub(super) static DAMAGED: Entry = Entry {
     id: "damaged-backups",
@@ -33,6 +33,8 @@ const OLD: Duration = Duration::from_secs(7 * 86_400);
 pub(super) struct Made {
     pub at: SystemTime,
     pub path: PathBuf,
+    /// `lacks people, staff`
+    pub incomplete: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub(super) struct Found {
     pub newest: Option<Made>,
     /// The newest of those that were verified.
     pub verified: Option<Made>,
+    /// How many of other installations lie there.
+    pub others: usize,
     pub damaged: Vec<PathBuf>,
 }
 
@@ -87,12 +91,15 @@ fn found(look: &Look) -> Result<Found, Unknown> {
         return Err(Unknown::Unreadable(why.clone()));
     }
     let all = listing.all;
-    let made =
-        |entry: &catalog::Entry| Some(Made { at: moment::parse(&entry.created)?, path: entry.path.clone() });
+    let made = |entry: &catalog::Entry| {
+        let (path, incomplete) = (entry.path.clone(), entry.incomplete());
+        Some(Made { at: moment::parse(&entry.created)?, path, incomplete })
+    };
     let damaged = all.iter().filter(|entry| entry.damaged.is_some());
     Ok(Found {
         newest: catalog::newest(&all).and_then(made),
         verified: catalog::newest_verified(&all).and_then(made),
+        others: origin::foreign(&all),
         damaged: damaged.map(|entry| entry.path.clone()).collect(),
     })
 }
@@ -140,8 +147,16 @@ fn last(facts: &Facts) -> Check {
         1 => "a day ago".to_owned(),
         days => format!("{days} days ago"),
     };
+    let incomplete = |made: &Option<Made>| made.as_ref()?.incomplete.clone();
     match (&found.newest, &found.verified) {
+        (None, _) if found.others > 0 => LAST
+            .warning("there is no backup of this installation: those in its folders are others'")
+            .cure(CREATE),
         (None, _) => LAST.warning("there is no backup").cure(CREATE),
+        (newest, verified) if let Some(lacks) = incomplete(newest).or_else(|| incomplete(verified)) => LAST
+            .warning(format!("incomplete: {lacks}"))
+            .cause("the role of `database.url` could not read all of it, and none of it was copied")
+            .cure(format!("let the role read every table there, then {CREATE}")),
         (Some(newest), None) => LAST
             .warning(format!("one was made {}, and none was ever verified", since(newest.at)))
             .cure("`mathesar backup verify`"),

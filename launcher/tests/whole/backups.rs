@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use mathesar::backup::archive::{MANIFEST, Writer};
+use mathesar::backup::archive::{self, MANIFEST, Writer};
 use mathesar::backup::catalog::{self, Known, remember};
 use mathesar::backup::manifest::{App, Kind, MadeBy, Manifest, Postgresql};
 use mathesar::backup::moment;
@@ -16,6 +16,11 @@ use crate::machine;
 
 /// An archive as `backup create` would have made it so many days ago; its digest.
 fn make(home: &Home, folder: &Path, days: u64, made_by: MadeBy) -> (PathBuf, String) {
+    make_of("1", home, folder, days, made_by)
+}
+
+/// The same, of the cluster with this identifier.
+fn make_of(cluster: &str, home: &Home, folder: &Path, days: u64, made_by: MadeBy) -> (PathBuf, String) {
     let created = SystemTime::now() - Duration::from_secs(days * 86_400 + 60);
     let manifest = Manifest {
         format: 1,
@@ -33,7 +38,7 @@ fn make(home: &Home, folder: &Path, days: u64, made_by: MadeBy) -> (PathBuf, Str
         postgresql: Postgresql {
             version: "15.18".to_owned(),
             major: 15,
-            system_identifier: Some("1".to_owned()),
+            system_identifier: Some(cluster.to_owned()),
         },
         python: None,
         scope: "home".to_owned(),
@@ -46,6 +51,7 @@ fn make(home: &Home, folder: &Path, days: u64, made_by: MadeBy) -> (PathBuf, Str
         unpacked_bytes: 0,
         secret_key_fingerprint: None,
         cannot_keep: Vec::new(),
+        lacks: Vec::new(),
     };
     fs::create_dir_all(folder).unwrap();
     let path = catalog::free_name(folder, "1.0.0", created);
@@ -87,6 +93,39 @@ fn backups_are_listed_told_and_pruned() {
         fs::create_dir_all(&folder).unwrap();
         machine::give(&folder, home.user);
     }
+    let control = state.join("database/data/global/pg_control");
+    fs::create_dir_all(control.parent().unwrap()).unwrap();
+    fs::write(&control, 1_u64.to_ne_bytes()).unwrap();
+    for folder in control.ancestors().take(4) {
+        machine::give(folder, home.user);
+    }
+
+    // Another installation has put its own into the folder: they are no backups of this one.
+    let theirs = [2, 40, 41, 42].map(|days| make_of("2", &home, &disk, days, MadeBy::Timer));
+    let made = |number: usize| {
+        Known::new(&theirs[number].0, None, &archive::read_manifest(&theirs[number].0).unwrap())
+    };
+    let tried = Known { verified: Some(moment::text(SystemTime::now())), ..made(0) };
+    remember(state, &theirs[0].1, tried).unwrap();
+    machine::give(&state.join("backups.json"), home.user);
+    assert!(listed(&home).iter().all(|entry| entry["own"] == false));
+    assert!(home.ok(&["backup", "list"]).stdout.contains("timer, verified"));
+    assert!(home.ok(&["backup", "list"]).stdout.contains("another installation's"));
+    let status = home.status();
+    assert_eq!((&status["last_backup"], &status["last_verified_backup"]), (&Value::Null, &Value::Null));
+    let (finding, text) = doctor(&home, "last-backup");
+    assert_eq!(finding, "warning");
+    assert!(text.starts_with("there is no backup of this installation"), "{text}");
+    let refused = home.mathesar(&["backup", "verify"]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    assert!(refused.stderr.contains("there is no backup of this installation"), "{refused:?}");
+    let pruned = home.ok(&["backup", "prune"]);
+    assert!(pruned.stderr.contains("4 backups were not made by this installation"), "{pruned:?}");
+    for (path, _) in theirs {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_file(state.join("backups.json")).unwrap();
+
     let (young, _) = make(&home, &disk, 1, MadeBy::Timer);
     assert_eq!(
         doctor(&home, "last-backup"),
@@ -101,7 +140,7 @@ fn backups_are_listed_told_and_pruned() {
     for (path, digest, when) in
         [(&verified, &digest, Some(moment::text(SystemTime::now()))), (&gone, &gone_digest, None)]
     {
-        remember(state, digest, Known::new(path, when, MadeBy::Timer)).unwrap();
+        remember(state, digest, Known::new(path, when, &archive::read_manifest(path).unwrap())).unwrap();
     }
     machine::give(&state.join("backups.json"), home.user);
 
@@ -154,7 +193,7 @@ fn backups_are_listed_told_and_pruned() {
         let (roots, digest) = make(&home, &home.folder().join("usb"), 0, MadeBy::Person);
         machine::give(&roots, Some(mathesar::process::User { uid: 0, gid: 0 }));
         fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
-        remember(state, &digest, Known::new(&roots, None, MadeBy::Person)).unwrap();
+        remember(state, &digest, Known::new(&roots, None, &archive::read_manifest(&roots).unwrap())).unwrap();
         machine::give(&state.join("backups.json"), home.user);
         let first = &listed(&home)[0];
         assert_eq!(first["path"], roots.to_str().unwrap());

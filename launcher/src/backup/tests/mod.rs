@@ -88,6 +88,7 @@ pub(super) fn manifest() -> Manifest {
         unpacked_bytes: 4 << 20,
         secret_key_fingerprint: Some("0123".to_owned()),
         cannot_keep: Vec::new(),
+        lacks: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Random, seed};
 use crate::backup::catalog::{Entry, Kind};
 use crate::backup::manifest::MadeBy;
 use crate::backup::moment;
+use crate::backup::origin::Whose;
 use crate::backup::retention::choose;
 
 const DAY: u64 = 86_400;
@@ -27,6 +28,8 @@ fn entry(number: usize, age: i64, made_by: MadeBy, origin: &str) -> Entry {
         verified: None,
         digest: None,
         origin: Some(origin.to_owned()),
+        whose: Whose::Own,
+        lacks: Vec::new(),
         damaged: None,
         needed: false,
     }
@@ -51,6 +54,10 @@ fn any(random: &mut Random) -> Vec<Entry> {
             2 => entry.needed = true,
             3..=5 => entry.verified = Some("2026-11-01T00:00:00Z".to_owned()),
             6 => entry.created = "some day".to_owned(),
+            7 => {
+                entry.whose =
+                    [Whose::Another, Whose::Unknown, Whose::Earlier, Whose::Brought][random.below(4) as usize]
+            }
             _ => {}
         }
         all.push(entry);
@@ -78,7 +85,7 @@ fn what_has_to_stay_stays() {
             let entry = &all[*index];
             assert!(!chosen[..at].contains(index), "twice: {}", say());
             assert!(entry.made_by.is_some() && entry.made_by != Some(MadeBy::Person), "{}", say());
-            assert!(entry.is_readable() && !entry.needed, "{}", say());
+            assert!(entry.is_readable() && !entry.needed && entry.whose.was_made_here(), "{}", say());
             assert!(age(entry).is_some_and(|age| age > keep_for), "not old: {}", say());
             // So many newer ones stay that somebody did not ask for.
             let newer = all.iter().enumerate().filter(|(other, newer)| {
@@ -86,6 +93,7 @@ fn what_has_to_stay_stays() {
                     && newer.origin == entry.origin
                     && newer.made_by.is_some_and(|made_by| made_by != MadeBy::Person)
                     && newer.is_readable()
+                    && newer.whose.was_made_here()
                     && newer.created >= entry.created
             });
             assert!(newer.count() >= keep, "too few: {}", say());
@@ -152,6 +160,12 @@ fn a_folder_in_use() {
     let mut two = vec![entry(0, 100 * DAY as i64, MadeBy::Timer, "b")];
     two.extend((1..10).map(|day| timer(day, day as i64)));
     assert_eq!(choose(&two, 7, month, now()), [0_usize; 0]);
+    // One that lacks a database takes not the place of those that have it.
+    let mut lacking = old.clone();
+    for entry in &mut lacking[..9] {
+        entry.lacks = vec!["people".to_owned()];
+    }
+    assert_eq!(choose(&lacking, 7, month, now()), [7, 8]);
     // Clock set back by a year: everything is from the future, and stays.
     let earlier = now() - Duration::from_secs(365 * DAY);
     assert_eq!(choose(&all, 1, month, earlier), [0_usize; 0]);

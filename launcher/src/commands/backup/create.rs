@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::prune;
 use crate::app::store::Installed;
 use crate::backup::catalog;
 use crate::backup::create::{self, Made, Options, Target};
-use crate::backup::manifest::MadeBy;
+use crate::backup::manifest::{MadeBy, lacking};
 use crate::backup::moment;
 use crate::backup::place::{self, Unfinished};
 use crate::backup::{base::Verified, logical};
@@ -30,6 +31,8 @@ use crate::user;
 /// copy of each database that any PostgreSQL of this major or a newer one reads. Mathesar may run or be stopped. The archive appears under
 /// its name only when it is whole, and after it was restored once to see that it can be.
 ///
+/// Where a database on a server of your own (`database.url`) could not be read, the archive of the others is kept, and it ends with 1.
+///
 /// It holds the secret key and the passwords of all roles: keep it as safe as the data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -45,7 +48,7 @@ pub(crate) struct Args {
 
     /// As one JSON object, for scripts
     ///
-    /// At least: `path`, `created`, `bytes`, `digest` (SHA-256), `seconds`.
+    /// At least: `path`, `created`, `bytes`, `digest` (SHA-256), `seconds`, `lacks` (array: databases that belong into it and could not be read).
     #[arg(long)]
     json: bool,
 
@@ -88,9 +91,24 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     terminal.end();
     let made = made?;
     match args.json {
-        true => crate::commands::print_json(&to_json(&made)),
-        false => crate::commands::print_report(&text(&made)),
+        true => crate::commands::print_json(&to_json(&made))?,
+        false => crate::commands::print_report(&text(&made))?,
     }
+    let whole = whole(&made);
+    // Its unit ends at the first command that fails, and never comes to the one that removes old ones.
+    if whole.is_err() && made_by == MadeBy::Timer {
+        prune::run(&prune::Args { dry_run: false }, context)?;
+    }
+    Ok(whole?)
+}
+
+/// One that lacks a database is better than none, and no success: nobody reads the notes of a timer.
+fn whole(made: &Made) -> Result<(), Failure> {
+    let Some(lacks) = lacking(made.lacks.iter().map(|lack| lack.database.as_str())) else { return Ok(()) };
+    let why: Vec<String> = made.lacks.iter().map(|lack| format!("{}: {}", lack.database, lack.why)).collect();
+    Err(Failure::new(format!("{} is incomplete: {lacks}", made.path.display()))
+        .cause(why.join("\n             "))
+        .help("let the role of `database.url` read every table there, then make it again: `mathesar backup create`"))
 }
 
 /// A server that runs, whoever has started it, is used as it is; else one is started for the time.
@@ -145,6 +163,7 @@ fn to_json(made: &Made) -> Value {
         "databases": made.databases,
         "tables": made.tables,
         "rows": made.rows,
+        "lacks": made.lacks.iter().map(|lack| &lack.database).collect::<Vec<_>>(),
         "pg_verifybackup": made.verified == Verified::Yes,
         "seconds": made.took.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>(),
         "took": took,
@@ -172,12 +191,16 @@ fn as_root(args: &Args, folder: &Path, context: &Context) -> Result<(), Failure>
     if let Some(note) = &args.note {
         command.arg("--note").arg(note);
     }
-    match program.run(Input::File(unfinished.file()?), None)? {
-        0 => {}
+    let told = match program.run(Input::File(unfinished.file()?), None)? {
+        0 => Ok(()),
         // What went wrong was said already.
-        code => return Err(Failure::told(Exit::of_code(code.into()), String::new())),
+        code => Err(Failure::told(Exit::of_code(code.into()), String::new())),
+    };
+    // One that is incomplete is sealed like any other.
+    if told.is_err() && !unfinished.is_incomplete() {
+        return told;
     }
-    unfinished.place().map(drop)
+    unfinished.place().and(told)
 }
 
 fn from_stdin() -> Result<File, Failure> {

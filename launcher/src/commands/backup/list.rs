@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::backup::catalog::{self, Entry};
+use crate::backup::origin::Whose;
 use crate::commands::{Context, note, print_json, print_report};
 use crate::terminal::size;
 
@@ -16,7 +17,8 @@ pub(crate) struct Args {
     ///
     /// Of objects with at least: `path`, `created` (RFC 3339, UTC), `version` (of Mathesar), `kind` (physical, logical, copy), `made_by` (person,
     /// timer, upgrade, restore), `note`, `bytes`, `verified` (when its drill went well at last, or null), `digest`, `damaged` (why it cannot be
-    /// read, or null), `needed` (by an upgrade that may be rolled back). Of a damaged one, `version`, `kind`, `made_by` and `digest` are null.
+    /// read, or null), `needed` (by an upgrade that may be rolled back), `own` (false: another installation's),
+    /// `lacks` (array: databases that belong into it and are not there). Of a damaged one, `version`, `kind`, `made_by`, `digest` and `own` are null.
     #[arg(long)]
     json: bool,
 }
@@ -63,6 +65,14 @@ fn row(entry: &Entry) -> [String; 5] {
         (_, Some(verified)) => Some(format!("verified {}", day(verified))),
         (_, None) => None,
     });
+    what.extend(entry.incomplete().map(|lacks| format!("incomplete: {lacks}")));
+    what.extend(match entry.whose {
+        Whose::Own => None,
+        Whose::Brought => Some("made elsewhere".to_owned()),
+        Whose::Earlier => Some("of earlier data".to_owned()),
+        Whose::Another => Some("another installation's".to_owned()),
+        Whose::Unknown => entry.damaged.is_none().then(|| "of an unknown installation".to_owned()),
+    });
     what.extend((entry.needed && entry.kind != Some(catalog::Kind::Copy)).then(|| "needed".to_owned()));
     let note = entry.note.as_ref().map(|note| format!("  {note:?}")).unwrap_or_default();
     [
@@ -96,6 +106,8 @@ mod tests {
             verified: Some("2026-11-24T01:02:03Z".to_owned()),
             digest: None,
             origin: None,
+            whose: Whose::Own,
+            lacks: Vec::new(),
             damaged: None,
             needed: false,
         };
@@ -104,9 +116,18 @@ mod tests {
             made_by: Some(MadeBy::Timer),
             verified: None,
             note: None,
+            lacks: vec!["people".to_owned()],
             ..good.clone()
         };
+        let others = [Whose::Another, Whose::Earlier, Whose::Unknown]
+            .map(|whose| row(&Entry { whose, ..good.clone() }));
+        let said = ["another installation's", "of earlier data", "of an unknown installation"];
+        assert_eq!(
+            others.map(|row| row[3].clone()),
+            said.map(|word| format!("person, verified 2026-11-24, {word}"))
+        );
         let damaged = Entry {
+            whose: Whose::Unknown,
             version: None,
             kind: None,
             made_by: None,
@@ -119,9 +140,9 @@ mod tests {
         assert_eq!(
             text(&[good, logical, damaged]),
             format!(
-                "2026-11-23T06:50:00Z  123.4 MB  0.12.0  person, verified 2026-11-24  {path}  \"before \\\"the\\\" move\"
-2026-11-23T06:50:00Z  123.4 MB  0.12.0  timer, logical               {path}
-2026-11-23T06:50:00Z       7 B  ?       damaged                      {path}
+                "2026-11-23T06:50:00Z  123.4 MB  0.12.0  person, verified 2026-11-24               {path}  \"before \\\"the\\\" move\"
+2026-11-23T06:50:00Z  123.4 MB  0.12.0  timer, logical, incomplete: lacks people  {path}
+2026-11-23T06:50:00Z       7 B  ?       damaged                                   {path}
 "
             )
         );

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use crate::app::files;
-use crate::backup::{catalog, retention};
+use crate::backup::{catalog, origin, retention};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::terminal::{note, size, verb};
@@ -13,12 +13,13 @@ use crate::terminal::{note, size, verb};
 ///
 /// Those that are older than `backup.keep-for` and not among the newest `backup.keep`. Never one that a person has made, never one that is damaged
 /// (nobody can tell who has made it), never the last good one (the newest that `mathesar backup verify` was content with, and the newest of
-/// all), never one that an upgrade still needs.
+/// all), never one that an upgrade still needs, and never one of another installation that uses the same folder: only its own `prune` knows which
+/// of those are still wanted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only say what would be removed
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
@@ -39,6 +40,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if old.is_empty() {
         let seen = if listing.unread.is_empty() { "" } else { " that can be seen" };
         verb("Unchanged", format_args!("every backup{seen} is still wanted"));
+    }
+    match origin::made_elsewhere(&all) {
+        0 => {}
+        1 => note("one backup was not made by this installation, and is left alone"),
+        others => {
+            note(format_args!("{others} backups were not made by this installation, and are left alone"))
+        }
     }
     for index in old {
         let entry = &all[index];

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::backup::catalog;
 use crate::backup::drill::{self, Outcome, Report};
+use crate::backup::manifest::lacking;
 use crate::backup::staging;
 use crate::commands::Context;
 use crate::commands::app::handed;
@@ -21,7 +22,8 @@ use crate::user;
 /// `backup list`, `status` and `doctor` say so.
 ///
 /// Ends with 4 where a restore would refuse the file for what is in it, and with 1 where something else is wrong: other rows than it should
-/// hold, say, or an application that does not work with it.
+/// hold, say, or an application that does not work with it. One that lacks a whole database (`backup create` has said so) is looked at like any
+/// other, and told to be incomplete: `lacks` and its row of the table name what is missing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which one: a file, a folder (the newest in it), or its name in the folder of backups; without it the newest
@@ -31,7 +33,7 @@ pub(crate) struct Args {
     /// As one JSON object, for scripts
     ///
     /// At least: `path`, `created`, `verified` (true or false), `checks` (array), `tables` (array with `database`, `schema`, `table`, `rows`,
-    /// `result`) and `not_compared` (array with `database`, `why`).
+    /// `result`), `not_compared` (array with `database`, `why`) and `lacks` (array: databases that are not in this backup, and belong into it).
     #[arg(long)]
     json: bool,
 
@@ -99,19 +101,31 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         .into())
 }
 
+/// Of a database that belongs into the backup.
+const ABSENT: &str = "not in this backup";
+
 fn text(report: &Report) -> String {
     let mut text = String::new();
     let name = |table: &crate::backup::checks::Table| format!("{}.{}", table.schema, table.table);
     let widest = |of: &dyn Fn(&crate::backup::checks::Table) -> usize| {
         report.tables.iter().map(|(table, _)| of(table)).max().unwrap_or(0)
     };
-    let first = report.not_compared.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let others = report
+        .not_compared
+        .iter()
+        .map(|(name, _)| name)
+        .chain(report.lacks.iter().map(|lack| &lack.database));
+    let first = others.map(|name| name.chars().count()).max().unwrap_or(0);
     let first = widest(&|table| table.database.chars().count()).max(first).max(8);
     let second = widest(&|table| name(table).chars().count()).max(5);
     text += &format!("{:first$}  {:second$}  {:>12}  result\n", "database", "table", "rows");
     for (table, judgement) in &report.tables {
         text +=
             &format!("{:first$}  {:second$}  {:>12}  {judgement}\n", table.database, name(table), table.rows);
+    }
+    for lack in &report.lacks {
+        let why = lack.why.replace(char::is_control, " ");
+        text += &format!("{:first$}  {:second$}  {:>12}  {ABSENT}: {why}\n", lack.database, "-", "-");
     }
     for (database, why) in &report.not_compared {
         text += &format!("{database:first$}  {:second$}  {:>12}  not compared: {why}\n", "-", "-");
@@ -128,7 +142,11 @@ fn text(report: &Report) -> String {
     text + &format!(
         "\n{}: {} of Mathesar {}, made {}; {} tables, {rows} rows, in {}\n",
         report.path.display(),
-        if report.is_good() { "a good backup" } else { "NOT a good backup" },
+        match (report.is_good(), lacking(report.lacks.iter().map(|lack| lack.database.as_str()))) {
+            (true, None) => "a good backup".to_owned(),
+            (true, Some(lacks)) => format!("incomplete: {lacks}; what it holds is good, and is"),
+            (false, _) => "NOT a good backup".to_owned(),
+        },
         report.version,
         report.created,
         report.tables.len(),
@@ -167,6 +185,12 @@ fn to_json(report: &Report) -> Value {
         .not_compared
         .iter()
         .map(|(database, why)| json!({ "database": database, "why": why }))
+        .chain(
+            report
+                .lacks
+                .iter()
+                .map(|lack| json!({ "database": lack.database, "why": format!("{ABSENT}: {}", lack.why) })),
+        )
         .collect();
     json!({
         "path": report.path.display().to_string(),
@@ -178,6 +202,7 @@ fn to_json(report: &Report) -> Value {
         "checks": checks,
         "tables": tables,
         "not_compared": not_compared,
+        "lacks": report.lacks.iter().map(|lack| &lack.database).collect::<Vec<_>>(),
         "seconds": report.took.as_secs_f64(),
     })
 }

@@ -257,9 +257,18 @@ pub fn release() -> Vec<Broken> {
 
 pub fn backup() -> Vec<Broken> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_416_600);
-    let made = |days: u64| backup::Made { at: now - Duration::from_secs(days * 86_400), path: "/b/x".into() };
+    let made = |days: u64| backup::Made {
+        at: now - Duration::from_secs(days * 86_400),
+        path: "/b/x".into(),
+        incomplete: None,
+    };
     let good = backup::Facts {
-        found: Ok(backup::Found { newest: Some(made(0)), verified: Some(made(1)), damaged: Vec::new() }),
+        found: Ok(backup::Found {
+            newest: Some(made(0)),
+            verified: Some(made(1)),
+            others: 0,
+            damaged: Vec::new(),
+        }),
         now,
         folder: "/b".into(),
         unusable: None,
@@ -274,6 +283,12 @@ pub fn backup() -> Vec<Broken> {
         &[
             ("last-backup", "none was ever made", WARNING, |f| {
                 (found(f).newest, found(f).verified) = (None, None);
+            }),
+            ("last-backup", "only other installations have made some", WARNING, |f| {
+                (found(f).newest, found(f).verified, found(f).others) = (None, None, 2);
+            }),
+            ("last-backup", "it lacks a database", WARNING, |f| {
+                found(f).verified.as_mut().unwrap().incomplete = Some("lacks people".to_owned());
             }),
             ("last-backup", "none was ever verified", WARNING, |f| found(f).verified = None),
             ("last-backup", "the last verified one is of last week", WARNING, |f| {
