@@ -134,18 +134,19 @@ fn serve_alone(
     let failed: Arc<Mutex<Option<Failure>>> = Arc::default();
     let (kept, served, database) = (Arc::clone(&failed), shown.served(), postgres.clone());
     let watcher = Watchers { feed: feed.clone(), board, sink: Arc::clone(&sink) };
+    let preparing = Arc::clone(&sink);
     let warming = Arc::new(Warming::default());
     let warm = Arc::clone(&warming);
     thread("preparation".to_owned(), move || {
         let work = |step, progress: &dyn Progress| {
             let changed = world.work(step, progress)?;
-            warm.after(step, &world, &listener, &sink);
+            warm.after(step, &world, &listener, &preparing);
             Ok(changed)
         };
         let walked = walk(SETUP, &watcher, &work).inspect_err(|_| world.keep_finished());
         let result = walked.and_then(|_| {
             let settings = Arc::new(Mutex::new(crate::web_settings::gunicorn(&world)?));
-            let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&sink)).with(warm.take());
+            let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&preparing)).with(warm.take());
             served.set(settings, web.in_force());
             let mut services: Vec<(Box<dyn Service>, Duration)> = Vec::new();
             if !external {
@@ -170,6 +171,10 @@ fn serve_alone(
     tasks.end(BACK);
     postgres.bring_down();
     last::ended(&layout.state, &outcome);
+    if outcome == Outcome::Stopped {
+        // One that failed has said why.
+        sink.line("launcher", "stopped");
+    }
     match outcome {
         Outcome::Stopped => Ok(()),
         Outcome::Failed(why) => {

@@ -76,10 +76,21 @@ fn from_nothing_to_the_first_page_and_back() {
     let now = home.pids("gunicorn");
     assert!(workers.iter().all(|pid| !now.contains(pid)), "gunicorn was not replaced");
 
-    home.ok(&["stop"]);
+    let stopped = home.ok(&["stop"]).stderr;
+    assert!(stopped.contains("Stopped Mathesar and its database\n"), "{stopped}");
     home.nobody_left();
     assert_eq!(home.status()["state"], "stopped");
     assert!(home.try_get("/").is_none());
+    let log = home.log();
+    let told = [
+        "asked to read the settings again, and to restart the web server, by `mathesar restart`\n",
+        "Z launcher: the web server is restarted\n",
+        "Z launcher: asked to stop, by `mathesar stop`",
+        "Z launcher: stopped\n",
+    ];
+    let places: Vec<_> =
+        told.iter().map(|said| log.find(said).unwrap_or_else(|| panic!("{said}: {log}"))).collect();
+    assert!(places.is_sorted(), "{log}");
     let unchanged = home.ok(&["stop"]);
     assert!(unchanged.stderr.contains("does not run"), "{unchanged:?}");
 }
