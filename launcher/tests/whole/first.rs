@@ -95,6 +95,27 @@ fn from_nothing_to_the_first_page_and_back() {
     assert!(unchanged.stderr.contains("does not run"), "{unchanged:?}");
 }
 
+#[test]
+fn a_stop_in_the_middle_of_a_first_start_leaves_nobody() {
+    let Some(home) = Home::installed() else { return };
+    let mut start = home.spawn("start", &["start"]);
+    // initdb has programs of its own, which would go on for a moment without it.
+    let at_work =
+        |line: &str| line.contains("postgres") && (line.contains("--boot") || line.contains("--single"));
+    home.until("initdb is at work", || home.processes().iter().any(|(_, line)| at_work(line)));
+    let stopped = home.ok(&["stop"]).stderr;
+    let watcher = start.id() as i32;
+    let left: Vec<_> = home.processes().into_iter().filter(|(pid, _)| *pid != watcher).collect();
+    assert!(left.is_empty(), "{stopped}: {left:#?}");
+    assert!(stopped.contains("Stopped Mathesar\n"), "there was no database yet: {stopped}");
+    start.wait().unwrap();
+    assert_eq!(home.status()["state"], "stopped");
+    home.ok(&["start"]);
+    for said in ["launcher: asked to stop, by `mathesar stop`", "launcher: stopped"] {
+        assert!(home.log().contains(said), "{said}: {}", home.log());
+    }
+}
+
 /// The launcher, gunicorn and the postmaster: what runs from a start to a stop.
 fn lasting(home: &Home) -> Vec<(i32, String)> {
     let file = std::fs::read_to_string(home.layout.state.join("database/data/postmaster.pid")).unwrap();
