@@ -13,6 +13,7 @@ use crate::failure::Failure;
 pub const ENDED: &str = "note: interrupted; what was begun is removed again";
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
+static ENDING: AtomicBool = AtomicBool::new(false);
 /// The signal; 0: none was heard.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 /// Programs that are being waited for; nobody has collected their ends yet, so that the numbers are theirs.
@@ -70,6 +71,11 @@ fn asked() -> bool {
     ASKED.load(Ordering::SeqCst) != 0
 }
 
+/// No program is begun from now on, and none of those that run counts: this process ends, and takes them along.
+pub(crate) fn no_more() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
 /// The exit code where one was heard, as a shell tells such an end: 130 for Ctrl-C.
 pub fn exit() -> Option<u8> {
     asked().then(|| 128 + ASKED.load(Ordering::SeqCst).unsigned_abs() as u8)
@@ -77,6 +83,9 @@ pub fn exit() -> Option<u8> {
 
 /// An error where one was heard, for long work to ask between its parts.
 pub fn check() -> Result<(), Failure> {
+    if ENDING.load(Ordering::SeqCst) {
+        return Err(Failure::new("it is being stopped"));
+    }
     match LISTENING.load(Ordering::SeqCst) && asked() {
         true => Err(Failure::new("it was interrupted")),
         false => Ok(()),

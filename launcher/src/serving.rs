@@ -15,6 +15,7 @@ use crate::control::{self, Lock};
 use crate::database::Postgres;
 use crate::failure::Failure;
 use crate::installation::{Installation, private_folder};
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::server::listener::Activation;
 use crate::server::{Board, Listener, Web};
@@ -22,6 +23,7 @@ use crate::steps::{Event, Feed, Kind, SETUP, Step, Watcher as _, World, walk};
 use crate::supervise::child::thread;
 use crate::supervise::log::Sink;
 use crate::supervise::notify::{Notifier, watchdog_interval};
+use crate::supervise::orphans::end_descendants;
 use crate::supervise::{Hooks as _, Outcome, Policy, Service, Supervisor};
 use present::Present;
 pub use shown::{RUNS_ON, refused_over_the_wire};
@@ -35,6 +37,8 @@ const PROBE_DATABASE: Duration = Duration::from_secs(20);
 const PROBE_WEB: Duration = Duration::from_secs(10);
 /// How long an upgrade that a stop has broken off may take to be taken back; the next start goes on with it.
 const BACK: Duration = Duration::from_secs(120);
+/// How long programs of a preparation that was broken off may take to tidy up.
+const CHILDREN: Duration = Duration::from_secs(2);
 /// Failed starts in a row, before everything ran once, after which it gives up.
 const GIVE_UP_AFTER: u32 = 3;
 
@@ -134,18 +138,19 @@ fn serve_alone(
     let failed: Arc<Mutex<Option<Failure>>> = Arc::default();
     let (kept, served, database) = (Arc::clone(&failed), shown.served(), postgres.clone());
     let watcher = Watchers { feed: feed.clone(), board, sink: Arc::clone(&sink) };
+    let preparing = Arc::clone(&sink);
     let warming = Arc::new(Warming::default());
     let warm = Arc::clone(&warming);
     thread("preparation".to_owned(), move || {
         let work = |step, progress: &dyn Progress| {
             let changed = world.work(step, progress)?;
-            warm.after(step, &world, &listener, &sink);
+            warm.after(step, &world, &listener, &preparing);
             Ok(changed)
         };
         let walked = walk(SETUP, &watcher, &work).inspect_err(|_| world.keep_finished());
         let result = walked.and_then(|_| {
             let settings = Arc::new(Mutex::new(crate::web_settings::gunicorn(&world)?));
-            let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&sink)).with(warm.take());
+            let web = Web::new(Arc::clone(&settings), &listener, Arc::clone(&preparing)).with(warm.take());
             served.set(settings, web.in_force());
             let mut services: Vec<(Box<dyn Service>, Duration)> = Vec::new();
             if !external {
@@ -164,12 +169,18 @@ fn serve_alone(
         }));
     })?;
     let outcome = supervisor.run(&mut shown);
-    // A preparation may still be under way, or have failed after it had started the database. Its children die with this
-    // process, and what they did not finish is done again at the next start.
+    // A preparation may still be under way, or have failed after it had started the database. Its children end before this
+    // process does, so that `stop` is over when nothing runs; what they did not finish is done again at the next start.
     drop(warming.take());
     tasks.end(BACK);
+    interrupt::no_more();
     postgres.bring_down();
+    end_descendants(CHILDREN);
     last::ended(&layout.state, &outcome);
+    if outcome == Outcome::Stopped {
+        // One that failed has said why.
+        sink.line("launcher", "stopped");
+    }
     match outcome {
         Outcome::Stopped => Ok(()),
         Outcome::Failed(why) => {

@@ -334,7 +334,7 @@ pub(super) fn both(at_hand: &Failure, fetching: &Failure, settings: &Settings) -
 fn explain(failure: Failure, python: &Python, requirements: &Requirements, settings: &Settings) -> Failure {
     let cause = std::error::Error::source(&failure).map(ToString::to_string).unwrap_or_default();
     // Programs end with 2 or 1 for everything, so the words have to tell.
-    let said = format!("{failure}: {cause}");
+    let said = if cause.is_empty() { failure.to_string() } else { format!("{failure}: {cause}") };
     let explained =
         Failure::new("cannot install the Python packages that Mathesar needs").cause(said.clone());
     if said.contains("No space left") {

@@ -165,13 +165,21 @@ fn talk(stream: UnixStream, handle: &Handle, feed: &Feed, orders: &dyn Orders) {
         return;
     }
     let (sender, receiver) = std::sync::mpsc::channel();
-    handle.ask(request, Box::new(move |result| drop(sender.send(result))));
+    handle.ask(request, asker(request), Box::new(move |result| drop(sender.send(result))));
     // As long as the work takes; a supervisor that ends drops the sender.
     answer(receiver.recv().unwrap_or_else(|_| after_the_end(request, &handle.snapshot().message)));
     if request == Request::Stop {
         // The client sees the end of the process as the end of this connection.
         let _ = stream.set_read_timeout(None);
         let _ = (&stream).read(&mut [0; 1]);
+    }
+}
+
+/// Nobody else is known to speak here.
+fn asker(request: Request) -> &'static str {
+    match request {
+        Request::Stop => "`mathesar stop`, or by `mathesar restart` of everything",
+        _ => "`mathesar restart`",
     }
 }
 

@@ -205,6 +205,10 @@ impl Hooks for Shown {
         }
     }
 
+    fn log(&self, text: &str) {
+        self.sink.line("launcher", text);
+    }
+
     fn try_out(&mut self) -> Result<(), Failure> {
         let now = self.installation.again()?;
         if self.served.get().is_none() {

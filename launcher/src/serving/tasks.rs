@@ -187,7 +187,7 @@ impl Inner {
 
     fn ask(&self, request: Request) -> Result<(), Failure> {
         let (sender, receiver) = mpsc::channel();
-        self.handle.ask(request, Box::new(move |result| drop(sender.send(result))));
+        self.handle.ask(request, "the launcher itself", Box::new(move |result| drop(sender.send(result))));
         match receiver.recv() {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(why)) => Err(Failure::new(why)),

@@ -1,8 +1,9 @@
 //! Processes whose parent died: they become ours, and are waited for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, WaitOptions, waitpgid, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpgid, waitpid};
 
 /// From now on orphans of our children become our children, not init's.
 pub fn become_subreaper() {
@@ -35,6 +36,46 @@ impl Sweep {
             }
         }
         self.seen = dead;
+    }
+}
+
+/// Everybody that descends from this process and lives.
+fn descendants() -> Vec<Pid> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let found = processes.flatten().filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (state, parent) = state_and_parent(&stat)?;
+        Some((pid, (parent, matches!(state, "Z" | "X"))))
+    });
+    let found: BTreeMap<i32, (i32, bool)> = found.collect();
+    let me = rustix::process::getpid().as_raw_nonzero().get();
+    let ours = |pid: i32| {
+        let parent = |pid: &i32| found.get(pid).map(|(parent, _)| *parent);
+        // Looked at one after another, so that a number may have been given anew, and lead in a circle.
+        std::iter::successors(parent(&pid), parent).take(found.len()).any(|above| above == me)
+    };
+    let alive = found.iter().filter(|(pid, (_, dead))| !dead && ours(**pid));
+    alive.filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
+}
+
+/// Ends what this process has begun, with all that this has begun in turn, which would outlive it for a moment: asked, killed after the
+/// grace, and waited for. Orphans among them are ours, as we are their subreaper.
+pub fn end_descendants(grace: Duration) {
+    let signal = |pids: &[Pid], signal| {
+        for pid in pids {
+            let _ = kill_process(*pid, signal);
+        }
+    };
+    let mut left = descendants();
+    signal(&left, Signal::TERM);
+    let (killed, given_up) = (Instant::now() + grace, Instant::now() + grace + Duration::from_secs(5));
+    while !left.is_empty() && Instant::now() < given_up {
+        std::thread::sleep(Duration::from_millis(10));
+        left = descendants();
+        if Instant::now() >= killed {
+            signal(&left, Signal::KILL);
+        }
     }
 }
 
@@ -103,6 +144,30 @@ pub fn end(variable: &str, value: &str, grace: std::time::Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grandchildren_are_known_and_others_are_not() {
+        // The shell's own child stays while the shell waits for it.
+        let mut shell = std::process::Command::new("/bin/sh").args(["-c", "sleep 60; true"]).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        let sleeps = |pid: &Pid| {
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+            state_and_parent(&stat).is_some_and(|(_, parent)| parent.unsigned_abs() == shell.id())
+        };
+        let grandchild = loop {
+            if let Some(pid) = descendants().into_iter().find(sleeps) {
+                break pid;
+            }
+            assert!(Instant::now() < end);
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert!(descendants().contains(&Pid::from_child(&shell)));
+        assert!(!descendants().contains(&Pid::from_raw(1).unwrap()));
+        kill_process(grandchild, Signal::KILL).unwrap();
+        shell.wait().unwrap();
+        assert!(!descendants().contains(&Pid::from_child(&shell)));
+    }
 
     #[test]
     fn a_name_may_hold_anything() {

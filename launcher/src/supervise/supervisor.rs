@@ -22,6 +22,8 @@ pub trait Hooks {
     fn hide_page(&mut self);
     /// For the log, and the page.
     fn tell(&mut self, phase: Phase, text: &str);
+    /// For the log alone.
+    fn log(&self, text: &str);
     /// Reads the configuration again; the last service is replaced after it.
     fn reload(&mut self) -> Result<(), Failure>;
     /// Whether a restart of everything would work with the configuration as it is now.
@@ -66,7 +68,7 @@ pub type Services = Vec<(Box<dyn Service>, Duration)>;
 enum Message {
     Event(Event),
     Prepared(Result<Services, Failure>),
-    Asked(Request, Responder),
+    Asked(Request, &'static str, Responder),
 }
 
 /// Reaches a supervisor from other threads.
@@ -82,9 +84,9 @@ impl Handle {
         let _ = self.sender.send(Message::Prepared(services));
     }
 
-    /// A supervisor that has ended drops the responder without calling it.
-    pub fn ask(&self, request: Request, responder: Responder) {
-        let _ = self.sender.send(Message::Asked(request, responder));
+    /// `by`: who asks, for the log. A supervisor that has ended drops the responder without calling it.
+    pub fn ask(&self, request: Request, by: &'static str, responder: Responder) {
+        let _ = self.sender.send(Message::Asked(request, by, responder));
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -116,6 +118,23 @@ pub struct Supervisor {
     waits: Vec<(Instant, usize)>,
     responders: VecDeque<Responder>,
     names: Vec<&'static str>,
+    /// What is said when the restart that is under way has worked.
+    restarting: Option<&'static str>,
+}
+
+const RESTARTED: &str = "the web server is restarted";
+
+/// In the words of the log; what is asked all the time is none of its business.
+fn wanted(request: Request) -> Option<&'static str> {
+    match request {
+        Request::Status | Request::Hold | Request::Resume => None,
+        Request::Stop => Some("stop"),
+        Request::Restart { everything: true } => Some("restart everything"),
+        Request::Restart { everything: false } | Request::Reload => {
+            Some("read the settings again, and to restart the web server")
+        }
+        Request::TryOut => Some("find out whether a restart of everything would work"),
+    }
 }
 
 /// Housekeeping, where nothing happens.
@@ -140,6 +159,7 @@ impl Supervisor {
             waits: Vec::new(),
             responders: VecDeque::new(),
             names: Vec::new(),
+            restarting: None,
         }
     }
 
@@ -159,8 +179,12 @@ impl Supervisor {
         let handle = self.handle();
         thread("signals".to_owned(), move || {
             for signal in signals.forever() {
-                let request = if signal == SIGHUP { Request::Reload } else { Request::Stop };
-                handle.ask(request, Box::new(drop));
+                let (request, name) = match signal {
+                    SIGHUP => (Request::Reload, "SIGHUP"),
+                    SIGINT => (Request::Stop, "SIGINT"),
+                    _ => (Request::Stop, "SIGTERM"),
+                };
+                handle.ask(request, name, Box::new(drop));
             }
         })
     }
@@ -193,7 +217,12 @@ impl Supervisor {
                     let result = services.and_then(|services| self.take(services));
                     self.feed(Event::Prepared(result.map_err(|failure| failure.whole())), hooks)
                 }
-                Message::Asked(request, responder) => self.answer(request, responder, hooks),
+                Message::Asked(request, by, responder) => {
+                    if let Some(what) = wanted(request) {
+                        hooks.log(&format!("asked to {what}, by {by}"));
+                    }
+                    self.answer(request, responder, hooks)
+                }
             };
             if let Some(outcome) = outcome {
                 return outcome;
@@ -248,6 +277,7 @@ impl Supervisor {
                 None
             }
             Request::Restart { everything } => {
+                self.restarting = Some(if everything { "everything is restarted" } else { RESTARTED });
                 self.responders.push_back(responder);
                 self.feed(if everything { Event::RestartAsked } else { Event::ReplaceAsked(last) }, hooks)
             }
@@ -261,6 +291,7 @@ impl Supervisor {
             }
             Request::Reload => match hooks.reload() {
                 Ok(()) => {
+                    self.restarting = Some(RESTARTED);
                     self.responders.push_back(responder);
                     self.feed(Event::ReplaceAsked(last), hooks)
                 }
@@ -315,9 +346,11 @@ impl Supervisor {
                 }
                 Action::Tell(text) => self.tell(&text, hooks),
                 Action::Answer(result) => {
-                    if let Err(why) = &result {
-                        self.tell(why, hooks);
+                    match &result {
+                        Err(why) => self.tell(why, hooks),
+                        Ok(()) => self.restarting.take().into_iter().for_each(|what| hooks.log(what)),
                     }
+                    self.restarting = None;
                     if let Some(responder) = self.responders.pop_front() {
                         responder(result.map(|()| json!({ "state": self.state.phase.name() })));
                     }

@@ -230,3 +230,17 @@ fn a_file_that_cannot_be_read_is_not_written() {
     assert_eq!(status, 4);
     assert!(stderr.contains("mathesar.conf:1:1: byte 0xFF is not UTF-8"), "{stderr}");
 }
+
+#[test]
+fn what_is_not_there_yet_is_set_with_a_warning() {
+    let test = Test::new().args(&["config", "set", "python.interpreter", "/no/such/python"]);
+    let (status, _, stderr) = test.output();
+    assert!(
+        status == 0 && stderr.contains("Set python.interpreter in HOME/config/mathesar.conf"),
+        "{stderr}"
+    );
+    let words = "`python.interpreter` names /no/such/python, which does not exist";
+    assert!(stderr.contains(&format!("warning: {words}\n")), "{stderr}");
+    let (status, _, stderr) = test.args(&["config", "check"]).output();
+    assert!(status == 4 && stderr.contains(&format!("error: {words}\n")), "{stderr}");
+}

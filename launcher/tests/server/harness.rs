@@ -132,6 +132,10 @@ impl Hooks for Surroundings {
         }
     }
 
+    fn log(&self, text: &str) {
+        self.sink.line("launcher", text);
+    }
+
     fn hide_page(&mut self) {
         if let Some(page) = self.page.take() {
             page.stop();

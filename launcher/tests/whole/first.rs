@@ -76,12 +76,44 @@ fn from_nothing_to_the_first_page_and_back() {
     let now = home.pids("gunicorn");
     assert!(workers.iter().all(|pid| !now.contains(pid)), "gunicorn was not replaced");
 
-    home.ok(&["stop"]);
+    let stopped = home.ok(&["stop"]).stderr;
+    assert!(stopped.contains("Stopped Mathesar and its database\n"), "{stopped}");
     home.nobody_left();
     assert_eq!(home.status()["state"], "stopped");
     assert!(home.try_get("/").is_none());
+    let log = home.log();
+    let told = [
+        "asked to read the settings again, and to restart the web server, by `mathesar restart`\n",
+        "Z launcher: the web server is restarted\n",
+        "Z launcher: asked to stop, by `mathesar stop`",
+        "Z launcher: stopped\n",
+    ];
+    let places: Vec<_> =
+        told.iter().map(|said| log.find(said).unwrap_or_else(|| panic!("{said}: {log}"))).collect();
+    assert!(places.is_sorted(), "{log}");
     let unchanged = home.ok(&["stop"]);
     assert!(unchanged.stderr.contains("does not run"), "{unchanged:?}");
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_first_start_leaves_nobody() {
+    let Some(home) = Home::installed() else { return };
+    let mut start = home.spawn("start", &["start"]);
+    // initdb has programs of its own, which would go on for a moment without it.
+    let at_work =
+        |line: &str| line.contains("postgres") && (line.contains("--boot") || line.contains("--single"));
+    home.until("initdb is at work", || home.processes().iter().any(|(_, line)| at_work(line)));
+    let stopped = home.ok(&["stop"]).stderr;
+    let watcher = start.id() as i32;
+    let left: Vec<_> = home.processes().into_iter().filter(|(pid, _)| *pid != watcher).collect();
+    assert!(left.is_empty(), "{stopped}: {left:#?}");
+    assert!(stopped.contains("Stopped Mathesar\n"), "there was no database yet: {stopped}");
+    start.wait().unwrap();
+    assert_eq!(home.status()["state"], "stopped");
+    home.ok(&["start"]);
+    for said in ["launcher: asked to stop, by `mathesar stop`", "launcher: stopped"] {
+        assert!(home.log().contains(said), "{said}: {}", home.log());
+    }
 }
 
 /// The launcher, gunicorn and the postmaster: what runs from a start to a stop.

@@ -45,6 +45,8 @@ fn files_that_are_missing_without_a_network_are_refused_by_both() {
     both_refuse(&home, "release ", "mathesar-1.0.0.tar.gz is not on this machine");
     fs::rename(&aside, &tarball).unwrap();
     fs::remove_file(home.layout.cache.join("uv")).unwrap();
+    let plan = home.mathesar(&["plan"]).stdout;
+    assert!(plan.contains("no Python package is on this machine\n"), "{plan}");
     both_refuse(&home, "python ", "cannot install the Python packages");
 }
 

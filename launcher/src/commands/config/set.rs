@@ -54,6 +54,7 @@ pub(crate) fn set(name: &str, value: toml_edit::Value, context: &Context) -> Res
         false => super::super::verb("Unchanged", format_args!("{name} in {}", path.display())),
     }
     tell_if_overruled(name, context);
+    warn_of_what_is_not_there(name, context);
     Ok(changed)
 }
 
@@ -117,6 +118,18 @@ pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool,
             new => Err(Failure::told(Exit::Refused, render_all(new))),
         }
     })
+}
+
+/// It may come later, and is an error until then: `config check` says the same.
+fn warn_of_what_is_not_there(name: &str, context: &Context) {
+    let Loaded { config, .. } = super::load(context);
+    let mut problems = config::missing_files(&config);
+    problems.extend(config::unfit_here(&config));
+    problems.retain(|problem| problem.setting.as_deref() == Some(name));
+    problems.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
+    if !problems.is_empty() {
+        anstream::eprint!("{}", crate::cure::addressed_helps(&render_all(&problems)));
+    }
 }
 
 /// Says so when a later file or a variable overrules what was written.
