@@ -52,6 +52,7 @@ fn make_of(cluster: &str, home: &Home, folder: &Path, days: u64, made_by: MadeBy
         secret_key_fingerprint: None,
         cannot_keep: Vec::new(),
         lacks: Vec::new(),
+        unlogged: Vec::new(),
     };
     fs::create_dir_all(folder).unwrap();
     let path = catalog::free_name(folder, "1.0.0", created);
