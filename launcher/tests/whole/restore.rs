@@ -108,6 +108,14 @@ fn what_was_deleted_comes_back() {
     // What was there was backed up, and is kept aside as well.
     let list: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
     assert!(list.as_array().unwrap().iter().any(|one| one["made_by"] == "restore"), "{list:#}");
+    let ours = shown(home.layout.config.parent().unwrap());
+    let text = String::from_utf8(home.launcher(&["backup", "list"]).output().unwrap().stdout).unwrap();
+    for word in [
+        format!("kept for `mathesar --home {ours} rollback`"),
+        format!("`mathesar --home {ours} rollback` takes it"),
+    ] {
+        assert!(text.contains(&word), "{word}\n{text}");
+    }
     home.ok(&["rollback", "--discard-newer"]);
     assert_eq!(home.sql("people", "SELECT count(*) FROM cats"), "0");
     home.ok(&["rollback", "--discard-newer"]);
