@@ -19,7 +19,8 @@ const FRAME: Duration = Duration::from_millis(250);
 
 /// `     Changed server.listen`, on standard error.
 pub fn verb(verb: &str, what: impl std::fmt::Display) {
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {}", harmless(&crate::cure::addressed(&what.to_string())));
+    let what = what.to_string();
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {}", harmless(&crate::cure::addressed(&what)));
 }
 
 /// `note: …`, on standard error.

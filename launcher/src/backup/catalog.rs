@@ -14,6 +14,7 @@ use super::manifest::{self, MadeBy, Manifest};
 use super::origin::{self, Here, Whose};
 pub use super::records::{Known, forget, known, remember};
 use super::{archive, moment};
+use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
 
@@ -233,7 +234,7 @@ pub(super) fn newest_in(here: &Here, folder: &Path) -> Result<PathBuf, Failure> 
     if copies.entries.iter().any(|entry| entry.path.canonicalize().is_ok_and(|path| path == real)) {
         return Err(Failure::new(format!("{} is no backup", folder.display()))
             .exit(Exit::Refused)
-            .cause("it is the copy of the data that `mathesar rollback` would bring back")
+            .cause(cure::addressed("it is the copy of the data that `mathesar rollback` would bring back"))
             .help("make a backup: `mathesar backup create`"));
     }
     let known = known(&here.state);

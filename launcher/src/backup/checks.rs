@@ -97,7 +97,7 @@ pub fn databases(server: &Scratch) -> Result<Vec<String>, Failure> {
     databases_by(&|database, statement| server.sql(database, statement))
 }
 
-fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+pub(super) fn databases_by(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
     databases_where(ask, OPEN)
 }
 
@@ -133,23 +133,6 @@ pub fn tables_by(ask: &Ask<'_>) -> Result<Vec<Table>, Failure> {
     Ok(all)
 }
 
-/// Tables that a physical copy holds empty, as PostgreSQL writes no log of them: `database: schema.table`.
-pub(super) fn unlogged(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
-    let mut all = Vec::new();
-    for database in databases_by(ask)? {
-        let answer = ask(
-            &database,
-            "SELECT pg_catalog.to_json(pg_catalog.format('%s: %I.%I', pg_catalog.current_database(), n.nspname, c.relname))\n\
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace\n\
-             WHERE c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY n.nspname, c.relname;",
-        )?;
-        for line in answer.lines() {
-            all.push(serde_json::from_str(line).map_err(|cause| odd(line, cause))?);
-        }
-    }
-    Ok(all)
-}
-
 /// Databases that nobody can connect to, PostgreSQL's own template left out.
 pub(super) fn closed(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
     databases_where(ask, &format!("NOT ({OPEN}) AND datname NOT IN ('template0', 'template1')"))
@@ -165,7 +148,7 @@ pub(super) fn not_compared(ask: &Ask<'_>, was: &[Table]) -> Result<Vec<(String, 
     Ok(closed.chain(templates.into_iter().filter(|name| !known(name)).map(|name| (name, OLD))).collect())
 }
 
-fn odd(line: &str, cause: serde_json::Error) -> Failure {
+pub(super) fn odd(line: &str, cause: serde_json::Error) -> Failure {
     Failure::new(format!("cannot understand psql's answer `{line}`")).cause(cause)
 }
 

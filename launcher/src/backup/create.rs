@@ -13,6 +13,7 @@ use super::moment;
 use super::place::{self, Unfinished};
 use super::room::{self, Need};
 use super::staging::{self, Staging};
+use super::unlogged::{self, Sequence};
 use super::{dumps, parts};
 use crate::app::files;
 use crate::app::store::Installed;
@@ -126,10 +127,12 @@ pub fn create(
     let copied = files::size(&copy);
 
     let mut manifest = parts::manifest(installation, cluster, release, &options, sizes.unpacked(copied))?;
-    for table in checks::unlogged(&|database, statement| cluster.admin(database, statement))? {
+    for table in unlogged::tables(&|database, statement| cluster.admin(database, statement))? {
         let what = format!("the rows of {table}: it is an unlogged table, of which PostgreSQL keeps no log");
         manifest.cannot_keep.push(what);
     }
+    manifest.unlogged = unlogged::sequences(&|database, statement| cluster.admin(database, statement))?;
+    manifest.cannot_keep.extend(manifest.unlogged.iter().map(Sequence::missing));
     for database in checks::closed(&|database, statement| cluster.admin(database, statement))? {
         let what = "a portable copy and the checks of the database";
         let why = "it is closed to connections; the cluster's copy holds it";
@@ -163,6 +166,8 @@ pub fn create(
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let above = staging::above(state);
     let server = Scratch::start(&cluster.binaries, &copy, &above, Durability::ThrownAway, limit)?;
+    // As in a restore: what is counted, and dumped, is what that gives.
+    unlogged::set(&server, &manifest.unlogged)?;
     let (tables, made) = look(&server, staging.path(), &mut writer, &sizes, progress)?;
     drop(server);
     clock.took("restore");

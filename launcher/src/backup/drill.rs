@@ -10,7 +10,7 @@ use super::create::GLOBALS;
 use super::manifest::{Kind, Lack, Manifest};
 use super::moment;
 use super::staging::{self, Staging};
-use super::{archive, dumps, logical, room, sound};
+use super::{archive, dumps, logical, room, sound, unlogged};
 use crate::app::environment;
 use crate::application;
 use crate::database::{Binaries, Durability, ROLE, Scratch};
@@ -110,6 +110,7 @@ pub fn verify(
             parts.push(("pg_verifybackup", outcome));
             progress.start("Starting a PostgreSQL on it");
             let server = sound::server(&binaries, &folder, &above, Durability::ThrownAway, limit)?;
+            unlogged::set(&server, &manifest.unlogged)?;
             parts.push((
                 "superuser",
                 match server.by_password() {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::moment;
+use super::unlogged::Sequence;
 use crate::app::store::Store;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
@@ -107,6 +108,9 @@ pub struct Manifest {
     /// What belongs into it, and is not there. A launcher that did not know this field has written of it in `cannot_keep` alone.
     #[serde(default)]
     pub lacks: Vec<Lack>,
+    /// The values of unlogged sequences, which are not in the cluster's files.
+    #[serde(default)]
+    pub unlogged: Vec<Sequence>,
 }
 
 /// A database that could not be copied.

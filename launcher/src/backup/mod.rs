@@ -21,6 +21,7 @@ pub mod retention;
 pub mod room;
 pub mod sound;
 pub mod staging;
+pub mod unlogged;
 
 #[cfg(test)]
 mod tests;

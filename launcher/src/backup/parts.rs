@@ -81,6 +81,7 @@ pub(super) fn bare(
         secret_key_fingerprint: Some(fingerprint(&installation.secret_key()?)),
         cannot_keep: Vec::new(),
         lacks: Vec::new(),
+        unlogged: Vec::new(),
     })
 }
 

@@ -258,7 +258,8 @@ fn text(status: &Map<String, Value>) -> String {
     let unread = status["unread_backups"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let unread: Vec<String> = unread.map(careful::harmless).collect();
     let verified = status["last_verified_backup"].as_str();
-    line("last backup", last_backup(&status["last_backup"], verified, &unread.join("; ")));
+    let last = last_backup(&status["last_backup"], verified, &unread.join("; "));
+    line("last backup", last);
     if let Some(free) = status.get("disk_free").and_then(Value::as_u64) {
         line("disk free", size(free));
     }

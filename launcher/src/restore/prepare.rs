@@ -13,6 +13,7 @@ use crate::backup::base::Verified;
 use crate::backup::manifest::{Kind, Manifest};
 use crate::backup::room;
 use crate::backup::sound::{self, OF_RELEASE};
+use crate::backup::unlogged;
 use crate::database::{Binaries, Durability};
 use crate::failure::{Exit, Failure};
 use crate::installation::Installation;
@@ -165,7 +166,7 @@ fn unpack(
     sound::kind(into, &manifest, &sound::checks(into, path)?)?;
     sound::key(into, &manifest)?;
     fits(&settings::in_force(installation, into)?.0, &manifest)?;
-    opens(installation, binaries, into, progress)?;
+    opens(installation, binaries, into, &manifest, progress)?;
     point("restore-unpacked");
     let store = installation.store();
     let release = match store.find(&manifest.app.id) {
@@ -193,12 +194,16 @@ fn opens(
     installation: &Installation,
     binaries: &Binaries,
     into: &Path,
+    manifest: &Manifest,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
     progress.start("Starting a PostgreSQL on it");
     let limit = installation.config.duration("database.start-timeout").unwrap_or(Duration::from_secs(300));
     let place = into.parent().unwrap_or(into);
-    sound::server(binaries, into, place, Durability::Kept, limit)?.stop()?;
+    let server = sound::server(binaries, into, place, Durability::Kept, limit)?;
+    // It has set them back to their beginning when it replayed its log, and from now on it is ended in order.
+    unlogged::set(&server, &manifest.unlogged)?;
+    server.stop()?;
     progress.done("Opened its database");
     Ok(())
 }

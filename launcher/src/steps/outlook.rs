@@ -186,7 +186,8 @@ fn release(installation: &Installation) -> Result<Outlook, Failure> {
         let held = store.held().as_ref() == Some(&release.id);
         let mut text = format!("Mathesar {} in {}", release.version, release.path.display());
         if held {
-            text.push_str(", held, as it came from a file");
+            // From a file, or by a rollback or a restore.
+            text.push_str(", held until `mathesar upgrade`");
         }
         let mut outlook = Outlook::new(Step::Release, State::Done, text);
         if release.sha256 != pinned.sha256 && !held {

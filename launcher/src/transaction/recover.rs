@@ -44,7 +44,13 @@ pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
             undo(state, &journal)?;
             let why = "it was interrupted";
             record(state, &journal, "taken back", Some(why));
-            format!("{what} was interrupted: everything is as it was before it")
+            // What was changed on them is put back by Mathesar itself, once it runs.
+            let others = if journal.others {
+                "; databases on other servers may still have the newer release's SQL, and get their own back when Mathesar runs"
+            } else {
+                ""
+            };
+            format!("{what} was interrupted: everything is as it was before it{others}")
         }
         Stage::Committed => {
             finish(state, &journal)?;
@@ -169,4 +175,27 @@ pub fn take_kept(state: &Path, journal: &Journal, kept: &super::Kept) -> Result<
         files::sync_folder(&side)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_servers_follow_and_that_is_said() {
+        let state = tempfile::tempdir().unwrap();
+        for others in [false, true] {
+            let mut journal =
+                Journal::new(state.path(), Kind::Upgrade, Some("1-a".into()), "2-b".into(), Vec::new());
+            journal.others = others;
+            journal.write(state.path()).unwrap();
+            let text = recover(state.path()).unwrap().unwrap().text;
+            assert_eq!(
+                text.contains("databases on other servers may still have the newer"),
+                others,
+                "{text}"
+            );
+            assert_eq!(Pending::read(state.path()).others, others);
+        }
+    }
 }

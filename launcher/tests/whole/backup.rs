@@ -171,6 +171,8 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     home.ok(&["start"]);
     let filled = fill(&home);
     home.sql("people", "CREATE UNLOGGED TABLE fleeting AS SELECT 1 AS n");
+    home.sql("people", "CREATE UNLOGGED SEQUENCE \"next '%L'\" START 5");
+    home.sql("people", "SELECT nextval('\"next ''%L''\"'), nextval('\"next ''%L''\"')");
     let made = create(&home, &["--note", "before the move"]);
     println!("{made:#}");
     let archive = path(&made);
@@ -185,6 +187,9 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
     assert_eq!(manifest["made_by"], "person");
     let missing = manifest["cannot_keep"][0].as_str().unwrap();
     assert!(missing.starts_with("the rows of people: public.fleeting: it is an unlogged table"), "{missing}");
+    let missing = manifest["cannot_keep"][1].as_str().unwrap();
+    assert!(missing.starts_with("the value of people: public.next '%L' in its cluster's files"), "{missing}");
+    assert_eq!(manifest["unlogged"][0]["last_value"], 6);
     assert_eq!(manifest["app"]["version"], "1.0.0");
     assert_eq!(manifest["socket"], json!(home.layout.database_socket));
     let state = &home.layout.state;
@@ -219,6 +224,8 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
         ("Über \"t\" %L; --", 2),
     ];
     assert_eq!(odd, expected);
+    // As a restore gives it, and not as the files have it: the drill sets it, too, and finds the same.
+    let value = checks.tables.iter().find(|table| table.table == "next '%L'").unwrap().clone();
     let databases: BTreeSet<&str> = checks.dumps.iter().map(|dump| dump.database.as_str()).collect();
     assert!(databases.is_superset(&BTreeSet::from(["mathesar_django", "people"])), "{databases:?}");
     let of_people = checks.dumps.iter().find(|dump| dump.database == "people").unwrap();
@@ -232,6 +239,9 @@ fn everything_is_in_it_and_the_drill_finds_it_good() {
 
     // As it lies in the archive: what Mathesar knows by numbers is where the numbers say, and passwords are what they were.
     unpacked.start();
+    let of_files = "SELECT last_value || coalesce(hashtextextended(ROW(6::bigint, true)::text, 0)::text, '') FROM \"next '%L'\"";
+    let of_files = unpacked.sql("mathesar_launcher", "", "people", of_files).unwrap();
+    assert_eq!(of_files, format!("5{}", value.checksum));
     let oid = &filled.table["table_oid"];
     let shown = unpacked.sql("mathesar_launcher", "", "mathesar_django",
         "SELECT m.table_oid || m.duration_min || e.table FROM mathesar_columnmetadata m, (SELECT base_table_oid AS table FROM mathesar_exploration) e").unwrap();

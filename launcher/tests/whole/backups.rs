@@ -52,6 +52,7 @@ fn make_of(cluster: &str, home: &Home, folder: &Path, days: u64, made_by: MadeBy
         secret_key_fingerprint: None,
         cannot_keep: Vec::new(),
         lacks: Vec::new(),
+        unlogged: Vec::new(),
     };
     fs::create_dir_all(folder).unwrap();
     let path = catalog::free_name(folder, "1.0.0", created);
@@ -131,6 +132,10 @@ fn backups_are_listed_told_and_pruned() {
         doctor(&home, "last-backup"),
         ("warning".into(), "one was made a day ago, and none was ever verified".into())
     );
+    // What is to be pasted means this installation.
+    let text = String::from_utf8(home.launcher(&["status"]).output().unwrap().stdout).unwrap();
+    let ours = home.layout.config.parent().unwrap().display().to_string();
+    assert!(text.contains(&format!("not verified: `mathesar --home {ours} backup verify`")), "{text}");
     let (second, _) = make(&home, &disk, 30, MadeBy::Timer);
     let (gone, gone_digest) = make(&home, &state.join("backups"), 40, MadeBy::Upgrade);
     let (verified, digest) = make(&home, &disk, 50, MadeBy::Timer);

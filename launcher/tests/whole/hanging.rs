@@ -74,6 +74,7 @@ fn every_cure_means_the_installation_that_was_meant() {
         (&["doctor"][..], ""),
         (&["doctor", "--json"][..], "start`"),
         (&["uninstall"][..], "uninstall --yes`"),
+        (&["setup"][..], "start` starts it"),
     ] {
         let text = said(args);
         println!("{text}");

@@ -13,11 +13,15 @@ use crate::witness::{Random, Witness, held, kills};
 
 /// A backup of a filled home; where it is, what was precious, and its table.
 pub fn backed_up(home: &Home) -> (PathBuf, Value, Value) {
+    let (before, table) = filled(home);
+    (backup_of(home), before, table)
+}
+
+fn filled(home: &Home) -> (Value, Value) {
     home.ok(&["start"]);
     let table = fill(home);
     upload(home);
-    let before = precious(home);
-    (backup_of(home), before, table)
+    (precious(home), table)
 }
 
 pub fn backup_of(home: &Home) -> PathBuf {
@@ -82,7 +86,12 @@ pub fn shown(path: &Path) -> String {
 #[test]
 fn what_was_deleted_comes_back() {
     let Some(home) = Home::prepared() else { return };
-    let (backup, before, table) = backed_up(&home);
+    let (before, table) = filled(&home);
+    // A copy of the cluster's files has it at its beginning: numbers that were given would be given again.
+    home.sql("people", "CREATE UNLOGGED SEQUENCE public.tickets");
+    let tickets = "SELECT count(nextval('public.tickets')) FROM generate_series(1, 41)";
+    assert_eq!(home.sql("people", tickets), "41");
+    let backup = backup_of(&home);
     home.sql("people", "DELETE FROM cats");
     home.sql("mathesar_django", "DELETE FROM mathesar_exploration");
     // Not without a word: there are data here.
@@ -93,11 +102,20 @@ fn what_was_deleted_comes_back() {
     assert!(output.stderr.contains("Restored Mathesar 1.0.0"), "{}", output.stderr);
     // It ran, so it runs.
     assert_eq!(home.status()["state"], "running");
+    assert_eq!(home.sql("people", "SELECT nextval('public.tickets')"), "42");
     assert_eq!(precious(&home), before);
     rita_reads(&home, &table);
     // What was there was backed up, and is kept aside as well.
     let list: Value = serde_json::from_str(&home.ok(&["backup", "list", "--json"]).stdout).unwrap();
     assert!(list.as_array().unwrap().iter().any(|one| one["made_by"] == "restore"), "{list:#}");
+    let ours = shown(home.layout.config.parent().unwrap());
+    let text = String::from_utf8(home.launcher(&["backup", "list"]).output().unwrap().stdout).unwrap();
+    for word in [
+        format!("kept for `mathesar --home {ours} rollback`"),
+        format!("`mathesar --home {ours} rollback` takes it"),
+    ] {
+        assert!(text.contains(&word), "{word}\n{text}");
+    }
     home.ok(&["rollback", "--discard-newer"]);
     assert_eq!(home.sql("people", "SELECT count(*) FROM cats"), "0");
     home.ok(&["rollback", "--discard-newer"]);

@@ -89,6 +89,7 @@ pub(super) fn manifest() -> Manifest {
         secret_key_fingerprint: Some("0123".to_owned()),
         cannot_keep: Vec::new(),
         lacks: Vec::new(),
+        unlogged: Vec::new(),
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
         note("it is held: no newer pin replaces it until `mathesar upgrade` is told to");
     } else if held && release.sha256 != pinned.sha256 && repaired.is_none() {
         note(format_args!(
-            "it is held, as it came from a file; this launcher's Mathesar {} comes with `mathesar upgrade`",
+            "it is held; this launcher's Mathesar {} comes with `mathesar upgrade`",
             pinned.version
         ));
     }

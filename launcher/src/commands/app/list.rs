@@ -12,9 +12,9 @@ use crate::upgrade::releases;
 
 /// Say which releases are installed
 ///
-/// The current one is the one that runs. A held one came from a file, and no newer pin replaces it. An incomplete one lacks its Python environment
-/// or its static files: `mathesar app install` completes the pinned one, `mathesar start` the current one. The last upgrade was one to a failed
-/// one, and was taken back.
+/// The current one is the one that runs. A held one came from a file, by a rollback or by a restore, and no newer pin replaces it. An incomplete
+/// one lacks its Python environment or its static files: `mathesar app install` completes the pinned one, `mathesar start` the current one. The
+/// last upgrade was one to a failed one, and was taken back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// As one JSON array, for scripts

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::backup::catalog::{self, Entry};
 use crate::backup::origin::Whose;
-use crate::commands::{Context, note, print_json, print_report};
+use crate::commands::{Context, note, print, print_json};
+use crate::cure;
 use crate::terminal::size;
 
 /// Say which backups there are, the newest first
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if all.is_empty() && listing.unread.is_empty() {
         note("there is no backup: `mathesar backup create` makes one");
     }
-    print_report(&text(&all))
+    print(&text(&all))
 }
 
 fn text(all: &[Entry]) -> String {
@@ -54,7 +55,7 @@ fn row(entry: &Entry) -> [String; 5] {
     let mut what: Vec<String> = Vec::new();
     match entry.kind {
         // No backup, and listed so that nobody wonders what takes the room.
-        Some(catalog::Kind::Copy) => what.push("kept for `mathesar rollback`".to_owned()),
+        Some(catalog::Kind::Copy) => what.push(cure::addressed("kept for `mathesar rollback`").into_owned()),
         kind => {
             what.extend(entry.made_by.map(|made_by| made_by.name().to_owned()));
             what.extend((kind == Some(catalog::Kind::Logical)).then(|| "logical".to_owned()));
@@ -74,7 +75,12 @@ fn row(entry: &Entry) -> [String; 5] {
         Whose::Unknown => entry.damaged.is_none().then(|| "of an unknown installation".to_owned()),
     });
     what.extend((entry.needed && entry.kind != Some(catalog::Kind::Copy)).then(|| "needed".to_owned()));
-    let note = entry.note.as_ref().map(|note| format!("  {note:?}")).unwrap_or_default();
+    // Of a copy it is the launcher's own word, which names a command; of an archive a person's.
+    let note = entry.note.as_deref().map(|note| match entry.kind {
+        Some(catalog::Kind::Copy) => cure::addressed(note),
+        _ => note.into(),
+    });
+    let note = note.map(|note| format!("  {note:?}")).unwrap_or_default();
     [
         entry.created.clone(),
         size(entry.bytes),
