@@ -133,6 +133,11 @@ pub fn tables_by(ask: &Ask<'_>) -> Result<Vec<Table>, Failure> {
     Ok(all)
 }
 
+/// Those of them that every launcher has made a portable copy of.
+pub(super) fn dumped(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
+    databases_where(ask, &format!("{OPEN} AND NOT datistemplate"))
+}
+
 /// Databases that nobody can connect to, PostgreSQL's own template left out.
 pub(super) fn closed(ask: &Ask<'_>) -> Result<Vec<String>, Failure> {
     databases_where(ask, &format!("NOT ({OPEN}) AND datname NOT IN ('template0', 'template1')"))

@@ -153,7 +153,11 @@ pub fn verify(
     if manifest.kind == Kind::Physical {
         parts.push(("settings", outcome(fits, "the data can be read with them")));
     }
-    parts.push(("portable copies", portable(&binaries, &folder, &was)));
+    let wanted = match manifest.kind {
+        Kind::Physical => checks::dumped(&|database, statement| server.sql(database, statement))?,
+        Kind::Logical => vec![manifest.internal_database.clone()],
+    };
+    parts.push(("portable copies", portable(&binaries, &folder, &was, &wanted)));
     progress.start("Asking the application");
     let asked = match manifest.kind {
         Kind::Physical => application(installation, &manifest, &folder, &server),
@@ -196,7 +200,12 @@ fn elsewhere(installation: &Installation, manifest: &Manifest) -> String {
     format!("a restore works only where Mathesar {} is installed already, {here}", manifest.app.version)
 }
 
-fn portable(binaries: &Binaries, folder: &Path, checks: &Checks) -> Outcome {
+/// `wanted`: the databases that have to be among them.
+fn portable(binaries: &Binaries, folder: &Path, checks: &Checks, wanted: &[String]) -> Outcome {
+    let is_there = |name: &String| checks.dumps.iter().any(|dump| dump.database == *name);
+    if let Some(lost) = wanted.iter().find(|name| !is_there(name)) {
+        return Outcome::Bad(format!("there is none of the database {lost}"));
+    }
     if !binaries.client("pg_restore").exists() {
         return Outcome::NotRun(format!("there is no pg_restore in {}", binaries.client.display()));
     }

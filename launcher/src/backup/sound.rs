@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::base::{self, Verified};
 use super::checks::Checks;
 use super::manifest::{Kind, Manifest};
+use super::origin;
 use crate::app::record::made_here;
 use crate::app::store;
 use crate::database::{
@@ -48,7 +49,12 @@ pub fn kind(folder: &Path, manifest: &Manifest, checks: &Checks) -> Result<(), F
     let cluster = folder.join("cluster").symlink_metadata().is_ok();
     // No dump brings a catalog's rows.
     let catalog = checks.tables.iter().any(|table| table.schema == "pg_catalog");
+    let of_files = origin::identifier(&folder.join("cluster"));
     let wrong = match manifest.kind {
+        // Whose it is, is told by that: what one of another says of itself is believed by nobody.
+        Kind::Physical if of_files.is_some() && of_files != manifest.postgresql.system_identifier => {
+            "a backup of another cluster than the one that it holds"
+        }
         Kind::Logical if cluster => "a copy made by pg_dump, and it holds a cluster",
         Kind::Logical if catalog => "a copy made by pg_dump, and its checks.json is that of a cluster",
         Kind::Physical | Kind::Logical => return Ok(()),
@@ -183,6 +189,18 @@ mod tests {
         assert!(failure.to_string().contains("and it holds a cluster"), "{failure}");
         manifest.kind = Kind::Physical;
         kind(root.path(), &manifest, &of("pg_catalog")).unwrap();
+        // And of the cluster.
+        fs::create_dir(root.path().join("cluster/global")).unwrap();
+        let own: u64 = manifest.postgresql.system_identifier.as_deref().unwrap().parse().unwrap();
+        for (identifier, fits) in [(own, true), (7, false)] {
+            fs::write(root.path().join("cluster/global/pg_control"), identifier.to_ne_bytes()).unwrap();
+            match kind(root.path(), &manifest, &of("pg_catalog")) {
+                Ok(()) => assert!(fits),
+                Err(failure) => {
+                    assert!(!fits && failure.to_string().contains("of another cluster"), "{failure}")
+                }
+            }
+        }
     }
 
     #[test]

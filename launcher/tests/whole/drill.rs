@@ -87,6 +87,14 @@ fn what_a_restore_refuses_is_no_good_backup() {
     let checks = sealed(&|folder| fs::write(folder.join("checks.json"), r#"{"tables":[]}"#).unwrap());
     refused(&checks, "does not tell what its tables hold");
 
+    // A copy that nobody lists is one that nobody reads to its end.
+    let few = sealed(&|folder| {
+        edit(&folder.join("checks.json"), |checks| checks["dumps"].as_array_mut().unwrap().truncate(1));
+    });
+    let output = home.mathesar(&["backup", "verify", &shown(&few)]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("portable copies: there is none of the database"), "{}", output.stderr);
+
     let kind =
         sealed(&|folder| edit(&folder.join("manifest.json"), |manifest| manifest["kind"] = json!("logical")));
     let output = home.mathesar(&["backup", "verify", &shown(&kind)]);
