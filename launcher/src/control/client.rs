@@ -160,6 +160,8 @@ pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer,
         Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             return Err(silent(timeout));
         }
+        // It was killed before it has read what we asked: it does not run any more.
+        Err(cause) if cause.kind() == ErrorKind::ConnectionReset => return Err(not_running(socket, cause)),
         Err(cause) => return Err(failed(cause)),
     }
     let mut value = serde_json::from_slice(&line)
@@ -214,6 +216,19 @@ mod tests {
             let failure = ask(socket, Request::Status, Duration::from_secs(1)).unwrap_err();
             assert_eq!(failure.to_string(), "the supervisor did not answer within 1 s");
             assert!(begun.elapsed() < Duration::from_secs(20));
+        });
+    }
+
+    #[test]
+    fn one_that_ends_before_it_has_read_does_not_run() {
+        let end = |stream: UnixStream| {
+            // Ours is there, and nobody reads it.
+            std::thread::sleep(Duration::from_millis(100));
+            drop(stream);
+        };
+        with(end, |socket| {
+            let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
+            assert_eq!(failure.exit, Exit::NotRunning, "{failure}");
         });
     }
 
