@@ -39,7 +39,7 @@ impl fmt::Display for Foreign {
 
 impl Foreign {
     fn cure(&self) -> String {
-        let path = cure::quoted(&self.path.to_string_lossy());
+        let path = cure::path(&self.path);
         match self.why {
             Why::Owner(_) => format!(
                 "see what it holds, `ls -lR {path}`; if that is right: `sudo chown -R {} {path}`",

@@ -11,6 +11,7 @@ mod digest;
 mod dist;
 mod edit;
 mod files;
+mod http;
 mod lint;
 mod manifest;
 mod pin;

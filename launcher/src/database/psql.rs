@@ -49,8 +49,8 @@ impl Psql {
         let Some(passwords) = self.passwords.as_ref().filter(|_| failure.whole().contains(&refused)) else {
             return failure;
         };
-        let file = cure::quoted(&passwords.to_string_lossy());
-        let secret = cure::quoted(&passwords.with_file_name(SUPERUSER_SECRET).to_string_lossy());
+        let file = cure::path(passwords);
+        let secret = cure::path(&passwords.with_file_name(SUPERUSER_SECRET));
         Failure::new("the database refuses the password that the launcher keeps for its superuser")
             .cause(failure.whole())
             .exit(Exit::Refused)

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
-use super::http::{Http, Patience, Token};
 use super::journal::{Journal, interrupted};
 use super::live::Asker;
 use super::plan_file::{FORMAT, Plan};
 use super::steps::Release;
 use super::{plan, show};
 use crate::files::remove;
+use crate::http::{Http, Patience, Token};
 use crate::repo::Key;
 use crate::tools::Tools;
 use crate::workspace::Workspace;

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::http::{Answer, Http, Meaning, Passing, refused, safe};
 use super::plan_file::Stage;
+use crate::http::{Answer, Http, Meaning, Passing, refused, safe};
 use crate::{Refused, digest};
 
 /// A token that ends within this time may end in the middle.

@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::git::{self, Remote};
 use super::github::Github;
-use super::http::Http;
 use super::plan_file::{Item, Live, Part, Stage, action};
 use super::wanted;
 use crate::digest;
 use crate::dist::Index;
+use crate::http::Http;
 use crate::manifest::Outlet;
 use crate::repo::served;
 

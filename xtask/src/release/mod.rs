@@ -4,7 +4,6 @@ mod apply;
 mod gate;
 mod git;
 mod github;
-pub(crate) mod http;
 mod journal;
 mod keys;
 mod live;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Timestamp;
 
-use super::http::{Http, Patience, Token};
 use super::live::{Asker, CHANNELS, Version, local, word};
 use super::plan_file::{FORMAT, Live, Part, Plan};
 use super::{gate, show};
 use crate::dist::Index;
 use crate::files::replace_file;
+use crate::http::{Http, Patience, Token};
 use crate::manifest::{self, Outlet, Package, Paused};
 use crate::scenarios::record;
 use crate::workspace::Workspace;

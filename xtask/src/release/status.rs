@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::http::{Http, Patience, Token};
 use super::live::{Asker, CHANNELS, Version, item, local, word};
 use super::plan::Places;
 use super::plan_file::{Item, Live, Part, Verdict, verdict};
 use super::{show, wanted};
 use crate::dist::Index;
+use crate::http::{Http, Patience, Token};
 use crate::manifest::{self, Outlet};
 use crate::workspace::Workspace;
 use crate::{digest, table, ui};

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use super::apply::{self, Folder};
 use super::git;
-use super::http::{Http, Patience, Token};
 use super::journal::{Journal, is_open};
 use super::live::{Asker, CHANNELS, word};
 use super::plan::Places;
 use super::plan_file::{Stage, is_recipe};
 use super::steps::{DEPLOY, deploy};
+use crate::http::{Http, Patience, Token};
 use crate::manifest::{self, Outlet};
 use crate::repo::{self, Facts, Key, Site, served};
 use crate::tools::Tools;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::http::{Http, Patience, Token};
 use super::super::plan;
 use super::super::plan_file::{Action, Verdict};
 use super::stand_in::{Fault, TOKEN};
 use super::world::{PATIENCE, World, http, is_refused};
+use crate::http::{Http, Patience, Token};
 use crate::manifest::{Outlet, Paused};
 
 #[test]

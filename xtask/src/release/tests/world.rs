@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::apply::{Folder, Job, apply, read};
-use super::super::http::{Http, Patience, Token};
 use super::super::live::{Asker, CHANNELS, Version, local};
 use super::super::plan_file::{FORMAT, Live, Part, Plan, Verdict, verdict};
 use super::super::{plan, yank};
 use super::stand_in::{REPOSITORY, StandIn, TOKEN};
 use crate::dist::{Entry, Index};
 use crate::files::remove;
+use crate::http::{Http, Patience, Token};
 use crate::manifest::Outlet;
 use crate::repo;
 use crate::repo::tests as of_repo;

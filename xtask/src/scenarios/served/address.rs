@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ureq::http::Uri;
 
-use crate::release::http;
+use crate::http;
 
 /// `https://…`, or on this computer's loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::guest::Guest;
 use super::report::{Ended, Row};
 use super::system::{self, Manager, System, Tree};
 use super::{NotRun, Subject, finish, jobs, queue, tell};
-use crate::release::http::{Http, Patience};
+use crate::http::{Http, Patience};
 use crate::repo::served;
 use crate::workspace::Workspace;
 use crate::{Usage, ui};

@@ -42,14 +42,14 @@ impl Default for Patience {
 pub(crate) struct Token(String);
 
 impl Token {
-    pub(super) fn of_environment() -> Option<Token> {
+    pub(crate) fn of_environment() -> Option<Token> {
         let text = std::env::var("GITHUB_TOKEN").ok()?;
         let text = text.trim();
         (!text.is_empty()).then(|| Token(text.to_owned()))
     }
 
     #[cfg(test)]
-    pub(super) fn of(text: &str) -> Token {
+    pub(crate) fn of(text: &str) -> Token {
         Token(text.to_owned())
     }
 }
@@ -70,7 +70,7 @@ pub(crate) struct Http {
 
 /// What came back, whatever its status.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -78,7 +78,7 @@ pub(super) struct Answer {
 
 /// What to make of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     Well,
     Absent,
     /// The server is in trouble: it may do it the next time.
@@ -90,21 +90,21 @@ pub(super) enum Meaning {
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn json(&self) -> Result<Value> {
+    pub(crate) fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).context("cannot understand what came back as JSON")
     }
 
     /// The server's clock: what it says of times is measured by it, as this computer's may go wrong.
-    pub(super) fn date(&self) -> Option<Timestamp> {
+    pub(crate) fn date(&self) -> Option<Timestamp> {
         jiff::fmt::rfc2822::parse(self.header("date")?).ok().map(|date| date.timestamp())
     }
 
     /// What GitHub says in words.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let said = self.json().ok();
         let message = said.as_ref().and_then(|json| json["message"].as_str()).unwrap_or_default();
         let codes = said.as_ref().and_then(|json| json["errors"].as_array()).into_iter().flatten();
@@ -115,11 +115,11 @@ impl Answer {
         if text.is_empty() { format!("status {}", self.status) } else { format!("{} ({text})", self.status) }
     }
 
-    pub(super) fn exists_already(&self) -> bool {
+    pub(crate) fn exists_already(&self) -> bool {
         self.status == 422 && self.words().contains("already_exists")
     }
 
-    pub(super) fn meaning(&self, now: Timestamp) -> Meaning {
+    pub(crate) fn meaning(&self, now: Timestamp) -> Meaning {
         let limited = self.header("x-ratelimit-remaining") == Some("0");
         let after = self.header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let until = || {
@@ -144,10 +144,10 @@ impl Answer {
 
 /// It may be well the next time: the network, or the server.
 #[derive(Debug)]
-pub(super) struct Passing(String);
+pub(crate) struct Passing(String);
 
 impl Passing {
-    pub(super) fn new(what: String) -> Passing {
+    pub(crate) fn new(what: String) -> Passing {
         Passing(what)
     }
 }
@@ -187,19 +187,19 @@ impl Http {
     }
 
     /// One that changes nothing, or the same however often it is asked.
-    pub(super) fn api(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Option<Answer>> {
+    pub(crate) fn api(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Option<Answer>> {
         safe(url)?;
         self.repeated(&format!("{method} {url}"), || self.send(method, url, body))
     }
 
     /// One that may not be asked twice before somebody has looked whether it was done. Trouble that may pass is `Passing`.
-    pub(super) fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(crate) fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer> {
         safe(url)?;
         self.judged(&format!("{method} {url}"), self.send(method, url, body))
     }
 
     /// A file as the body, once as well.
-    pub(super) fn upload(&self, url: &str, kind: &str, bytes: &[u8]) -> Result<Answer> {
+    pub(crate) fn upload(&self, url: &str, kind: &str, bytes: &[u8]) -> Result<Answer> {
         safe(url)?;
         let request = self.agent.post(url).header("content-type", kind).header("accept", ACCEPT);
         let request = match &self.token {
@@ -210,7 +210,7 @@ impl Http {
     }
 
     /// Before it is tried again, for the so-manieth time.
-    pub(super) fn pause(&self, number: u32) {
+    pub(crate) fn pause(&self, number: u32) {
         sleep(self.patience.first * 2_u32.saturating_pow(number.min(6)));
     }
 
@@ -284,7 +284,7 @@ impl Http {
 
 const ACCEPT: &str = "application/vnd.github+json";
 
-pub(super) fn refused(what: &str, status: u16, why: &str) -> anyhow::Error {
+pub(crate) fn refused(what: &str, status: u16, why: &str) -> anyhow::Error {
     match status {
         401 => anyhow!(
             "{what}: {why}\nhelp: the token in GITHUB_TOKEN is wrong or has expired: make another one, at https://github.com/settings/tokens"
