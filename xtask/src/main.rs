@@ -10,6 +10,7 @@ mod depends;
 mod digest;
 mod dist;
 mod edit;
+mod ended;
 mod files;
 mod http;
 mod lint;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use ended::{Refused, Usage};
 use workspace::Workspace;
 
 /// Builds, checks and publishes the packages of Mathesar's launcher, all from packaging/mathesar.toml.
@@ -66,52 +68,11 @@ enum Command {
     InternalDeb(channel::deb::child::Args),
 }
 
-/// A check said no: told already, and exit code 4 instead of 1.
-#[derive(Debug)]
-pub(crate) struct Refused(pub String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-/// A command line that asks for what cannot be: exit code 2, as clap has it.
-#[derive(Debug)]
-pub(crate) struct Usage(pub String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if let Some(problems) = error.downcast_ref::<manifest::Problems>() {
-                anstream::eprintln!("{}", problems.styled());
-                return ExitCode::from(4);
-            }
-            ui::error(&error);
-            if let Some(state) = error.downcast_ref::<release::NotCurrent>() {
-                return ExitCode::from(state.code);
-            }
-            if error.is::<Usage>() {
-                return ExitCode::from(2);
-            }
-            match (error.is::<Refused>(), error.is::<scenarios::NotRun>()) {
-                (true, _) => ExitCode::from(4),
-                (_, true) => ExitCode::from(scenarios::NOT_RUN as u8),
-                _ => ExitCode::FAILURE,
-            }
-        }
+        Err(error) => ended::told(&error),
     }
 }
 
