@@ -69,6 +69,10 @@ impl Cluster {
 
     /// Whether PostgreSQL takes what mathesar.conf says; starts nothing.
     pub fn try_settings(&self) -> Result<(), Failure> {
+        // Written by the first start of the server: without it nothing that is set can be tried.
+        if !self.data().join(super::conf::INCLUDED).exists() {
+            return Ok(());
+        }
         let Settings { max_connections, shared_buffers, .. } = &self.settings;
         let asked = Program::new(self.binaries.server("postgres"))
             .args(["-C", "shared_buffers", "-D"])

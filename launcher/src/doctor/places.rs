@@ -212,24 +212,24 @@ fn lines(all: &[(String, String)]) -> String {
 
 fn config(facts: &Facts) -> Check {
     for Place { path, state, weak, .. } in &facts.config {
-        let shown = path.display();
+        let (shown, quoted) = (path.display(), cure::path(path));
         match state {
             State::There { readable: false, .. } => {
                 return CONFIG
                     .problem(format!("{shown} cannot be read"))
-                    .cure(format!("let the user that Mathesar runs as read it: `ls -ld {shown}`"));
+                    .cure(format!("let the user that Mathesar runs as read it: `ls -ld {quoted}`"));
             }
             State::There { mode, .. } if mode & 0o002 != 0 => {
                 return CONFIG
                     .problem(format!("{shown} can be written by everybody (mode {mode:o})"))
                     .cause("who can write the settings runs programs as Mathesar's user")
-                    .cure(format!("`chmod o-w {shown}`"));
+                    .cure(format!("`chmod o-w {quoted}`"));
             }
             State::There { uid, .. } if *uid != 0 && *uid != facts.uid => {
                 return CONFIG
                     .problem(format!("{shown} belongs to user {uid}, who is neither root nor Mathesar's"))
                     .cause("who can write the settings runs programs as Mathesar's user")
-                    .cure(format!("see what it holds, then `sudo chown {} {shown}`", facts.owner));
+                    .cure(format!("see what it holds, then `sudo chown {} {quoted}`", facts.owner));
             }
             State::There { .. } if let Some(weak) = weak => {
                 return CONFIG

@@ -152,7 +152,7 @@ fn pin(facts: &Facts) -> Check {
     match &facts.current {
         Ok(current) if current.is_pinned => PIN.ok(format!("Mathesar {}, and installed", facts.pinned)),
         Ok(current) if current.held => PIN.ok(format!(
-            "Mathesar {}; {} was installed from a file and holds until `mathesar upgrade`",
+            "Mathesar {}; {} was chosen by hand and stays until `mathesar upgrade`",
             facts.pinned, current.id
         )),
         Ok(current) => PIN

@@ -138,7 +138,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
 }
 
 fn secrets(facts: &Facts) -> Check {
-    let folder = facts.folder.display();
+    let (folder, quoted) = (facts.folder.display(), crate::cure::path(&facts.folder));
     if !facts.exposed.is_empty() {
         let shown = facts
             .exposed
@@ -155,12 +155,12 @@ fn secrets(facts: &Facts) -> Check {
     if let Some(path) = facts.foreign.first() {
         return SECRETS
             .problem(format!("{} belongs to another user", path.display()))
-            .cure(format!("`ls -l {folder}`, then `sudo chown`"));
+            .cure(format!("`ls -l {quoted}`, then `sudo chown`"));
     }
     match facts.folder_mode {
         Some(mode) if mode & 0o077 != 0 => SECRETS
             .warning(format!("others can look into {folder} (mode {mode:o})"))
-            .cure(format!("`chmod 700 {folder}`")),
+            .cure(format!("`chmod 700 {quoted}`")),
         Some(_) => SECRETS.ok("readable by their owner alone"),
         None => SECRETS.not_checked("there are none yet: `mathesar start`"),
     }

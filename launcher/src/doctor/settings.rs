@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Check, Entry, Group, Look};
 use crate::config::{self, Kind, Problem, SETTINGS as ALL_SETTINGS, Severity};
+use crate::cure;
 
 pub(super) static SETTINGS: Entry = Entry {
     id: "settings",
@@ -104,7 +105,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         }
         (false, Some((_, path))) => FILES
             .problem(wrong.join("\n"))
-            .cure(format!("let the user that Mathesar runs as read it: `ls -l {}`", path.display())),
+            .cure(format!("let the user that Mathesar runs as read it: `ls -l {}`", cure::path(path))),
     };
     let debug = match (facts.debug, &facts.public) {
         (false, _) => DEBUG.ok("off"),

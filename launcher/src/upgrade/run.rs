@@ -25,8 +25,8 @@ use crate::web_settings::gunicorn;
 /// Since nobody is served.
 struct Held {
     since: Instant,
-    /// What uploaded files look like that are not put back.
-    foreign: Option<String>,
+    /// What uploaded files looked like then: not all can be put back.
+    uploads: Option<String>,
 }
 
 /// One upgrade, to a release that is installed completely.
@@ -119,13 +119,11 @@ impl Run<'_> {
             // What is written now need not be written while nobody is served; where it cannot, the end takes longer.
             let _ = cluster.admin("postgres", "CHECKPOINT;");
         }
-        let held = held.insert(Held { since: Instant::now(), foreign: None });
+        let held = held.insert(Held { since: Instant::now(), uploads: None });
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         point("held");
         let media = self.own_media();
-        if media.is_none() {
-            held.foreign = listing(&self.world.installation.media()).ok();
-        }
+        held.uploads = listing(&self.world.installation.media()).ok();
         if seen.is_some() || media.is_some() {
             if seen.is_some() {
                 // Where nobody serves, the walk's own server runs, or one of `mathesar db start`.
@@ -213,11 +211,20 @@ impl Run<'_> {
         (own && movable(&media).is_ok()).then_some(media)
     }
 
-    /// A release that failed has changed files that are not put back.
-    fn foreign_media_changed(&self, held: Option<&Held>) -> Option<PathBuf> {
-        let before = held?.foreign.as_ref()?;
-        let media = self.world.installation.media();
-        (listing(&media).ok().as_ref() != Some(before)).then_some(media)
+    /// A release that failed has changed files that are not put back, and why they are not. Asked once all else is put back.
+    fn uploads_changed(&self, held: Option<&Held>) -> Option<(PathBuf, &'static str)> {
+        let before = held?.uploads.as_ref()?;
+        let installation = &self.world.installation;
+        let media = installation.media();
+        if listing(&media).ok().as_ref() == Some(before) {
+            return None;
+        }
+        let why = match self.own_media() {
+            Some(_) => "big ones are kept by a second name, and were written into",
+            None if media == Part::Media.live(&installation.layout.state) => "it is a mount point, or a link",
+            None => "`media.path` names a folder of yours",
+        };
+        Some((media, why))
     }
 
     fn check_cancel(&self) -> Result<(), Failure> {
@@ -285,9 +292,9 @@ impl Run<'_> {
                 "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them",
                 from.version
             ),
-            (Ok(()), true) if let Some(media) = self.foreign_media_changed(held_since) => format!(
+            (Ok(()), true) if let Some((media, why)) = self.uploads_changed(held_since) => format!(
                 "application and data are those of Mathesar {} again, as they were when serving stopped; but it has changed \
-                 uploaded files in {}, which are not put back, as `media.path` names a folder of yours",
+                 uploaded files in {}, which are not put back, as {why}; backups have them: `mathesar backup list`",
                 from.version,
                 media.display()
             ),

@@ -91,3 +91,13 @@ fn an_address_that_cannot_be_listened_on_is_refused_by_both() {
     home.conf("[database]\nshared-buffers = \"7TB\"\n");
     both_refuse(&home, "config", "shared-buffers");
 }
+
+/// As after a first start that was broken off between initdb and the server's first start.
+#[test]
+fn a_cluster_that_never_ran_is_no_obstacle() {
+    let Some(home) = Home::prepared() else { return };
+    fs::remove_file(home.layout.state.join("database/data/mathesar.conf")).unwrap();
+    let plan = home.ok(&["plan"]).stdout;
+    assert!(!plan.contains("REFUSED"), "{plan}");
+    home.ok(&["start"]);
+}

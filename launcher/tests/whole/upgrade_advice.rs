@@ -64,3 +64,27 @@ fn what_is_advised_works_where_several_have_the_same_version() {
     assert!(brought.stderr.contains("does not answer"), "{}", brought.stderr);
     assert_eq!(home.status()["version"], "1.0.0");
 }
+
+/// Bigger files are kept by a second name where the file system cannot share blocks: what is written into them stays.
+#[test]
+fn what_is_said_of_uploaded_files_that_a_failed_release_has_changed_is_true() {
+    let Some(home) = Home::prepared() else { return };
+    let media = home.layout.state.join("media");
+    let (big, was) = (media.join("0 big.bin"), vec![7; (1 << 20) + 1]);
+    home.write(&big, &was);
+    home.ok(&["start"]);
+    let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("fails")))]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let words =
+        if fs::read(&big).unwrap() == was { "nothing is lost" } else { "it has changed uploaded files in" };
+    assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
+    assert_eq!(output.stderr.matches("nothing is lost").count(), usize::from(words == "nothing is lost"));
+    // In a folder that somebody has named nothing is put back, and that is said too.
+    let own = home.folder().join("media of mine");
+    home.write(&own.join("a.csv"), "as it was");
+    home.ok(&["config", "set", "media.path", own.to_str().unwrap()]);
+    home.ok(&["restart"]);
+    let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("fails")))]);
+    assert!(output.stderr.contains("`media.path` names a folder of yours"), "{}", output.stderr);
+    assert_eq!(fs::read_to_string(own.join("a.csv")).unwrap(), "by a release that fails");
+}
