@@ -137,6 +137,69 @@ fn by_a_real_server() {
     assert!(gone.starts_with(&format!("git clone of {url}: ")), "{gone}");
 }
 
+/// A real ssh server, which lets nobody in: how far git comes tells whether it believed the host's key.
+struct Ssh {
+    server: std::process::Child,
+    port: u16,
+    /// As in `known_hosts`, without the host.
+    key: String,
+}
+
+impl Ssh {
+    fn new(folder: &Path) -> Option<Ssh> {
+        let file = folder.join("host-key");
+        let made = Command::new("dropbearkey").args(["-t", "ed25519", "-f"]).arg(&file).output().ok()?;
+        let told = String::from_utf8(made.stdout).unwrap();
+        let key = told.lines().find(|line| line.starts_with("ssh-ed25519 ")).unwrap();
+        let key = key.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Command::new("dropbear")
+            .args(["-F", "-E", "-s", "-r"])
+            .arg(&file)
+            .args(["-p", &format!("127.0.0.1:{port}"), "-P"])
+            .arg(folder.join("pid"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed().as_secs() < 10, "dropbear does not listen");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Some(Ssh { server, port, key })
+    }
+}
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_host_with_another_key_than_the_pinned_one_is_refused() {
+    let scene = Scene::new();
+    let Some(ssh) = Ssh::new(scene.folder.path()) else { return println!("not run: dropbear is not here") };
+    let url = format!("ssh://nobody@127.0.0.1:{}/there.git", ssh.port);
+    let place = format!("[127.0.0.1]:{}", ssh.port);
+    let another = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    let said = |known_hosts: &str| {
+        let remote = Remote { known_hosts, ..remote(&scene, &url, "w") };
+        remote.fetch().unwrap_err().to_string()
+    };
+    let pinned = said(&format!("{place} {}\n", ssh.key));
+    assert!(pinned.contains("Permission denied (publickey)"), "{pinned}");
+    for (known_hosts, words) in [
+        (format!("{place} {another}\n"), "REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        (format!("other.example {}\n", ssh.key), "Host key verification failed"),
+        (String::new(), "Host key verification failed"),
+    ] {
+        let refused = said(&known_hosts);
+        assert!(refused.contains(words) && !refused.contains("Permission denied"), "{refused}");
+    }
+}
+
 #[test]
 fn which_version_a_recipe_is_of() {
     let formula = "class X < Formula\n  version \"0.12.0\"\n  revision 2\n  sha256 \"a\"\nend\n";

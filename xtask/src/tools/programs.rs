@@ -128,6 +128,21 @@ pub(crate) const PROGRAMS: &[Program] = &[
         Some("ostree"),
     ),
     program("gpg", "signs packages and repositories", "gnupg", Some("gnupg2"), Some("gnupg")),
+    program(
+        "ssh",
+        "takes recipes to the tap and the AUR",
+        "openssh-client",
+        Some("openssh-clients"),
+        Some("openssh"),
+    ),
+    // Debian's has the programs alone, and starts nothing.
+    program(
+        "dropbear",
+        "stands for a git server's ssh in the tests",
+        "dropbear-bin",
+        Some("dropbear"),
+        Some("dropbear"),
+    ),
     // Elsewhere than on Debian it would need apt as well.
     program("mmdebstrap", "makes that machine's tree", "mmdebstrap", None, None),
     program("bash", "checks its completion", "bash", Some("bash"), Some("bash")),

@@ -1,5 +1,7 @@
 //! Bundles of a small application, read by flatpak itself; one that is installed and run is part of `cargo xtask verify flatpak`.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use super::*;
 use crate::repo::flatpak::State;
 
@@ -330,4 +332,41 @@ fn killed_at_any_moment_a_bundle_is_added_again() {
         remove(&dir).unwrap();
     }
     println!("{KILLS} kills, {seen} of them in the middle");
+}
+
+#[test]
+fn read_over_and_over_while_it_is_published() {
+    const VERSIONS: usize = 12;
+    const READS: usize = 10;
+    let Some(scene) = Scene::new() else { return };
+    let (key, dir) = (scene.key(), scene.path("site"));
+    build(&scene.site(&key, &scene.bundle("1", "a"), 0), &dir).unwrap();
+    let (published, read) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        let reading = threads.spawn(|| {
+            // Somebody new each time, who has nothing of an earlier index.
+            while !published.load(Ordering::Relaxed) {
+                let reader = Reader::new(&dir);
+                let newest = reader.flatpak(&["remote-info", "--show-commit", "probe", ID])?;
+                reader.pulls(&newest).with_context(|| format!("{newest} of {:?}", reader.subjects()))?;
+                read.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        });
+        let mut number = 1;
+        while !reading.is_finished() && (number < VERSIONS || read.load(Ordering::Relaxed) < READS) {
+            number += 1;
+            let bundle = scene.bundle(&number.to_string(), "a");
+            let site = Site { keep: 3, ..scene.site(&key, &bundle, 60 * number as i64) };
+            add(&site, &dir).unwrap();
+        }
+        published.store(true, Ordering::Relaxed);
+        let failed = reading.join().unwrap();
+        println!(
+            "read {} times while {number} versions were published: {failed:?}",
+            read.load(Ordering::Relaxed)
+        );
+        failed.unwrap();
+        assert_eq!(Reader::new(&dir).subjects().unwrap()[0], format!("probe {number}-1"));
+    });
 }
