@@ -15,7 +15,8 @@ use crate::artifact::elf;
 use crate::manifest::{FileChannel, Installed, Kind, Package};
 use crate::tools::Tools;
 
-pub(crate) const CHANNEL: Channel = Channel { name: "deb", needs: &[], reads, unavailable, build };
+pub(crate) const CHANNEL: Channel =
+    Channel { name: "deb", needs: &[], by_name: false, reads, unavailable, build };
 
 /// Scripts that Debian knows; of these cargo-deb takes what it finds.
 const SCRIPTS: [&str; 4] = ["preinst", "postinst", "prerm", "postrm"];

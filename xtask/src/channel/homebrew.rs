@@ -13,8 +13,14 @@ const TEMPLATE: &str = include_str!("../../../homebrew/formula.rb.hbs");
 /// `brew audit` refuses a description that is as long or longer.
 const DESCRIPTION_LIMIT: usize = 80;
 
-pub(crate) const CHANNEL: Channel =
-    Channel { name: "homebrew", needs: &["tarball"], reads: |_| Vec::new(), unavailable: |_| None, build };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: "homebrew",
+    needs: &["tarball"],
+    by_name: false,
+    reads: |_| Vec::new(),
+    unavailable: |_| None,
+    build,
+};
 
 fn build(context: &Context<'_>) -> Result<()> {
     let package = context.package;

@@ -2,6 +2,7 @@
 //! `build` writes, and only below the folders that its context names.
 
 pub(crate) mod aur;
+pub(crate) mod bundle;
 mod cargo_lock;
 pub(crate) mod deb;
 pub(crate) mod flatpak;
@@ -42,6 +43,8 @@ pub(crate) struct Channel {
     pub name: &'static str,
     /// Channels whose files it is made from.
     pub needs: &'static [&'static str],
+    /// Built where it is named, and by nobody who names none.
+    pub by_name: bool,
     /// Paths below the root that it reads beside the package, the artifacts and its own code: for the inputs' digest.
     pub reads: fn(&Package) -> Vec<String>,
     /// Why it cannot be built on this machine, if so.
@@ -57,6 +60,7 @@ pub(crate) const ALL: &[&Channel] = &[
     &aur::CHANNEL,
     &pacman::CHANNEL,
     &flatpak::CHANNEL,
+    &bundle::CHANNEL,
     &homebrew::CHANNEL,
     &sbom::CHANNEL,
 ];

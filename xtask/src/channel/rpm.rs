@@ -13,7 +13,8 @@ use crate::artifact::elf;
 use crate::manifest::{FileChannel, Package};
 use crate::tools::Tools;
 
-pub(crate) const CHANNEL: Channel = Channel { name: "rpm", needs: &[], reads, unavailable, build };
+pub(crate) const CHANNEL: Channel =
+    Channel { name: "rpm", needs: &[], by_name: false, reads, unavailable, build };
 
 const TOOL: &str = "cargo-generate-rpm";
 

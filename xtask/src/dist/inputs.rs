@@ -108,7 +108,7 @@ mod tests {
             before = after;
             names.join(" ")
         };
-        let all = "aur deb flatpak homebrew pacman rpm sbom tarball";
+        let all = "aur bundle deb flatpak homebrew pacman rpm sbom tarball";
         scene.package.lock = Some("idna==3.10".into());
         assert_eq!(changed(&scene), all, "the lock");
         scene.package.epoch += 1;

@@ -30,7 +30,7 @@ pub(crate) use index::{Entry, Index};
 /// holds half a package, nor packages of different states of the checkout.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to build; all that this machine can, if none is named
+    /// What to build; all that this machine can, if none is named, but for the Flatpak's bundle, which takes its time
     #[arg(value_name = "CHANNEL")]
     channels: Vec<ChannelName>,
     /// Rust target triple to build for; this machine's by default
@@ -54,6 +54,7 @@ enum ChannelName {
     Aur,
     Pacman,
     Flatpak,
+    Bundle,
     Homebrew,
     Tarball,
     Sbom,
@@ -67,6 +68,7 @@ impl ChannelName {
             ChannelName::Aur => &channel::aur::CHANNEL,
             ChannelName::Pacman => &channel::pacman::CHANNEL,
             ChannelName::Flatpak => &channel::flatpak::CHANNEL,
+            ChannelName::Bundle => &channel::bundle::CHANNEL,
             ChannelName::Homebrew => &channel::homebrew::CHANNEL,
             ChannelName::Tarball => &channel::tarball::CHANNEL,
             ChannelName::Sbom => &channel::sbom::CHANNEL,
@@ -155,7 +157,8 @@ fn selected(named: &[ChannelName], tools: &Tools) -> Result<Selected> {
     let mut channels: Vec<&'static Channel> = Vec::new();
     let mut left_out = Vec::new();
     for channel in channel::ALL {
-        let asked = named.is_empty() || named.iter().any(|name| name.channel().name == channel.name);
+        let asked = (named.is_empty() && !channel.by_name)
+            || named.iter().any(|name| name.channel().name == channel.name);
         let needed = named.iter().any(|name| name.channel().needs.contains(&channel.name));
         if !asked && !needed {
             continue;

@@ -115,7 +115,7 @@ const fn channel(
     needs: &'static [&'static str],
     build: fn(&Context<'_>) -> Result<()>,
 ) -> Channel {
-    Channel { name, needs, reads: no_path, unavailable: available, build }
+    Channel { name, needs, by_name: false, reads: no_path, unavailable: available, build }
 }
 
 fn write_one(ctx: &Context<'_>) -> Result<()> {
@@ -392,4 +392,19 @@ fn an_install_command_names_a_file_and_survives_a_shell() {
     assert_eq!(word(Path::new("dist/x_1-1_amd64.deb")), "./dist/x_1-1_amd64.deb");
     assert_eq!(word(Path::new("/tmp/out/x.deb")), "/tmp/out/x.deb");
     assert_eq!(word(Path::new("it's $(here)/x.deb")), r"'./it'\''s $(here)/x.deb'");
+}
+
+#[test]
+fn what_takes_its_time_is_built_where_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = Tools { folder: folder.path().join("tools") };
+    let (usual, _) = selected(&[], &tools).unwrap();
+    assert!(usual.iter().all(|channel| channel.name != "bundle"));
+    match selected(&[ChannelName::Bundle], &tools) {
+        Ok((named, _)) => {
+            let names: Vec<&str> = named.iter().map(|channel| channel.name).collect();
+            assert_eq!(names, ["tarball", "flatpak", "bundle"]);
+        }
+        Err(error) => assert!(error.to_string().starts_with("cannot build bundle: flatpak"), "{error}"),
+    }
 }

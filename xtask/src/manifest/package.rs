@@ -53,6 +53,11 @@ impl Package {
         format!("{}-{}-{}.pkg.tar.zst", self.name(), self.full_version(), target.cpu())
     }
 
+    /// The Flatpak, for one kind of computer.
+    pub(crate) fn bundle_file(&self, target: Target) -> String {
+        format!("{}-{}-{}.flatpak", self.name(), self.full_version(), target.cpu())
+    }
+
     /// The bill of materials: of a target, as its crates and the binary's digest are.
     pub(crate) fn sbom_file(&self, target: Target) -> String {
         format!("{}.cdx.json", self.tarball_stem(target))

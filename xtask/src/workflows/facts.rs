@@ -18,6 +18,7 @@ pub(super) struct Facts {
     package: String,
     /// Debian's packages for each kind of work, in one line.
     to_build: String,
+    to_bundle: String,
     to_verify: String,
     to_publish: String,
     /// Where the repositories are served, without a slash at the end.
@@ -81,6 +82,7 @@ const ACTIONS: Actions = Actions {
 };
 
 const TO_BUILD: &[&str] = &["makepkg", "bsdtar", "fakeroot", "zstd", "xz"];
+const TO_BUNDLE: &[&str] = &["flatpak", "flatpak-builder"];
 const TO_VERIFY: &[&str] = &["systemd-nspawn", "mmdebstrap", "dpkg-deb", "rpm"];
 /// Indices and signatures; no compiler.
 const TO_PUBLISH: &[&str] =
@@ -111,6 +113,8 @@ impl Facts {
             last,
             package: manifest.package.name.clone(),
             to_build: debian(TO_BUILD),
+            // What flatpak-builder only recommends: `strip` of debug information, and what appstreamcli reads the icon with.
+            to_bundle: format!("{} elfutils appstream librsvg2-common", debian(TO_BUNDLE)),
             // Ubuntu has its own archive's keys alone.
             to_verify: format!("{} debian-archive-keyring", debian(&to_verify)),
             to_publish: debian(TO_PUBLISH),
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_program_that_a_job_installs_is_known() {
-        for name in [TO_BUILD, TO_VERIFY, TO_PUBLISH].concat() {
+        for name in [TO_BUILD, TO_BUNDLE, TO_VERIFY, TO_PUBLISH].concat() {
             assert!(PROGRAMS.iter().any(|program| program.name == name), "{name}");
         }
     }

@@ -16,8 +16,14 @@ use crate::files::write_new;
 use crate::manifest::{Distribution, FileChannel, Installed, Kind, Level};
 use crate::template;
 
-pub(crate) const CHANNEL: Channel =
-    Channel { name: "aur", needs: &["tarball"], reads: |_| Vec::new(), unavailable: |_| None, build };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: "aur",
+    needs: &["tarball"],
+    by_name: false,
+    reads: |_| Vec::new(),
+    unavailable: |_| None,
+    build,
+};
 
 const PKGBUILD: &str = include_str!("../../../../aur/PKGBUILD.hbs");
 const INSTALL: &str = include_str!("../../../../aur/mathesar.install.hbs");

@@ -17,7 +17,7 @@ const TEMPLATE: &str = include_str!("../../../../flatpak/manifest.yml.hbs");
 const CARGO_LOCK: &str = "Cargo.lock";
 
 pub(crate) const CHANNEL: Channel =
-    Channel { name: "flatpak", needs: &["tarball"], reads, unavailable: |_| None, build };
+    Channel { name: "flatpak", needs: &["tarball"], by_name: false, reads, unavailable: |_| None, build };
 
 fn reads(package: &Package) -> Vec<String> {
     let mut paths = vec![CARGO_LOCK.to_owned()];

@@ -21,8 +21,14 @@ use crate::tools::Tools;
 use crate::ui;
 use scratch::Scratch;
 
-pub(crate) const CHANNEL: Channel =
-    Channel { name: "pacman", needs: &["tarball"], reads: |_| Vec::new(), unavailable, build };
+pub(crate) const CHANNEL: Channel = Channel {
+    name: "pacman",
+    needs: &["tarball"],
+    by_name: false,
+    reads: |_| Vec::new(),
+    unavailable,
+    build,
+};
 
 const CONFIG: &str = include_str!("../../../../aur/makepkg.conf.hbs");
 

@@ -20,7 +20,8 @@ use crate::digest;
 use crate::manifest::Package;
 use crate::pin::lock::SOURCES;
 
-pub(crate) const CHANNEL: Channel = Channel { name: "sbom", needs: &[], reads, unavailable: |_| None, build };
+pub(crate) const CHANNEL: Channel =
+    Channel { name: "sbom", needs: &[], by_name: false, reads, unavailable: |_| None, build };
 
 const CARGO_LOCK: &str = "Cargo.lock";
 

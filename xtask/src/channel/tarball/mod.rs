@@ -16,7 +16,7 @@ use crate::manifest::{FileChannel, Level, Package};
 use crate::template;
 
 pub(crate) const CHANNEL: Channel =
-    Channel { name: "tarball", needs: &[], reads, unavailable: |_| None, build };
+    Channel { name: "tarball", needs: &[], by_name: false, reads, unavailable: |_| None, build };
 
 const README: &str = include_str!("README.txt.hbs");
 

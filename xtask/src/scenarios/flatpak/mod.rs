@@ -14,6 +14,7 @@ use super::Scenario;
 use super::guest::{Guest, holds};
 use super::life::CATS;
 use super::packages::URL;
+use crate::channel::bundle;
 use crate::repo::{self, Key};
 use crate::template;
 use crate::tools::Tools;
@@ -77,23 +78,17 @@ mount -t proc proc /proc
 useradd --uid 2001 --no-create-home --home-dir /srv/flatpak/build/home builder
 useradd --uid 2002 --create-home ada
 systemctl start user@2002.service
-install -d -o builder /srv/flatpak/build /srv/flatpak/build/home /srv/repository
+install -d -o builder /srv/flatpak/build /srv/flatpak/build/home
 ";
 
-/// $version, $manifest. The folder keeps what has not changed since the last build.
+/// Before the lines that build it everywhere. The folder keeps what has not changed since the last build.
 const BUILDING: &str = "\
 cd /srv/flatpak/build
 export HOME=/srv/flatpak/build/home
 # Who has not the right to make a sandbox hears it from bwrap itself.
 bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all true
 flatpak remote-add --user --if-not-exists --no-gpg-verify stand-in file:///srv/flatpak/runtime
-for name in org.freedesktop.Platform org.freedesktop.Sdk org.freedesktop.Sdk.Extension.rust-stable; do
-	flatpak install --user --noninteractive --or-update stand-in $name//$version
-done
-# Without FUSE, which a machine has not.
-flatpak-builder --user --force-clean --disable-rofiles-fuse --disable-updates --extra-sources=/srv/flatpak/sources \\
-	--state-dir=state --repo=/srv/repository app $manifest
-flatpak build-bundle /srv/repository made.flatpak $(basename $manifest .yml) master
+arch=$(uname -m) remote=stand-in sources=/srv/flatpak/sources bundle=made.flatpak
 ";
 
 /// What of it this computer sees in the same folder.
@@ -105,15 +100,10 @@ fn build(guest: &Guest<'_>) -> Result<()> {
     let _alone = parts.stand_in.alone()?;
     let id = id(guest)?;
     let manifest = format!("{MANIFEST}/{id}.yml");
-    let version = &parts.stand_in.version;
-    let script = format!("version={version} manifest={manifest}\n{BUILDING}");
+    let script = format!("id={id} manifest={manifest}\n{BUILDING}{}", bundle::SCRIPT);
     let builder = format!("runuser -u builder -- sh -euc {} 2>&1", template::sh(&script));
     let built = guest.try_long(COMPILING, &builder)?;
-    // Compilers talk much; what matters stands at the end, after the bar of a download.
-    let said = built.out.replace('\r', "\n");
-    let last: Vec<&str> = said.lines().rev().take(25).collect();
-    let last: Vec<&str> = last.into_iter().rev().collect();
-    ensure!(built.code == Some(0), "flatpak-builder: {:?}\n{}", built.code, last.join("\n"));
+    ensure!(built.code == Some(0), "flatpak-builder: {:?}\n{}", built.code, bundle::last_lines(&built.out));
     Ok(())
 }
 
