@@ -4,6 +4,7 @@ mod index;
 mod inputs;
 mod publish;
 mod schedule;
+mod selected;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::ui;
 use crate::workspace::Workspace;
 
 pub(crate) use index::{Entry, Index};
+use selected::selected;
 
 /// Build the packages: every channel, or those named, into dist/.
 ///
@@ -148,28 +150,6 @@ fn lock(workspace: &Workspace) -> Result<File> {
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)
-}
-
-/// The channels to build, each after those it needs, and those that this machine cannot build with the reason.
-type Selected = (Vec<&'static Channel>, Vec<(&'static str, String)>);
-
-fn selected(named: &[ChannelName], tools: &Tools) -> Result<Selected> {
-    let mut channels: Vec<&'static Channel> = Vec::new();
-    let mut left_out = Vec::new();
-    for channel in channel::ALL {
-        let asked = (named.is_empty() && !channel.by_name)
-            || named.iter().any(|name| name.channel().name == channel.name);
-        let needed = named.iter().any(|name| name.channel().needs.contains(&channel.name));
-        if !asked && !needed {
-            continue;
-        }
-        match (channel.unavailable)(tools) {
-            None => channels.push(channel),
-            Some(why) if named.is_empty() => left_out.push((channel.name, why)),
-            Some(why) => bail!("cannot build {}: {why}", channel.name),
-        }
-    }
-    Ok((channels, left_out))
 }
 
 fn report(package: &Package, target: Target, out: &Path, index: &index::Index, here: &Path) {

@@ -393,18 +393,3 @@ fn an_install_command_names_a_file_and_survives_a_shell() {
     assert_eq!(word(Path::new("/tmp/out/x.deb")), "/tmp/out/x.deb");
     assert_eq!(word(Path::new("it's $(here)/x.deb")), r"'./it'\''s $(here)/x.deb'");
 }
-
-#[test]
-fn what_takes_its_time_is_built_where_it_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let tools = Tools { folder: folder.path().join("tools") };
-    let (usual, _) = selected(&[], &tools).unwrap();
-    assert!(usual.iter().all(|channel| channel.name != "bundle"));
-    match selected(&[ChannelName::Bundle], &tools) {
-        Ok((named, _)) => {
-            let names: Vec<&str> = named.iter().map(|channel| channel.name).collect();
-            assert_eq!(names, ["tarball", "flatpak", "bundle"]);
-        }
-        Err(error) => assert!(error.to_string().starts_with("cannot build bundle: flatpak"), "{error}"),
-    }
-}
