@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     );
     let version = &target.version;
     let releases = match from == *version {
-        true => format!("Mathesar {version}"),
+        true => format!("to the data of Mathesar {version}"),
         false => format!("from Mathesar {from} to {version}"),
     };
     verb(

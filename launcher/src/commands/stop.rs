@@ -52,6 +52,12 @@ pub(super) fn stop(context: &Context) -> Result<bool, Failure> {
     if !answer.wait_for_end(LONGEST) {
         return Err(Failure::new("Mathesar still runs").help("see what it does: `mathesar logs`"));
     }
+    let state = &context.layout.state;
+    if Lock::holder(state).is_none() && last::is_unfinished(state) {
+        // It was killed, maybe, and then its children end by themselves, or not.
+        leftover(context)?;
+    }
+    database::outlived(&state.join("database/data"))?;
     warn_of_no_record(context);
     Ok(true)
 }
@@ -62,7 +68,7 @@ fn warn_of_no_record(context: &Context) {
     if Lock::holder(state).is_none() && last::is_unfinished(state) {
         let path = state.join(last::LAST_RUN);
         note(format_args!(
-            "it ended in good order, which could not be written into {}: `mathesar status` will say that it was killed; see why: `ls -ld {} {}`",
+            "it has not said how it ended: it was killed meanwhile, or could not write {}: `ls -ld {} {}`; `mathesar status` will say that it was killed",
             path.display(),
             cure::path(state),
             cure::path(&path),
@@ -101,6 +107,7 @@ fn leftover(context: &Context) -> Result<bool, Failure> {
         verb("Stopping", format_args!("PostgreSQL, which runs without its launcher (pid {})", postgres.pid));
         postgres.stop(DATABASE)?;
     }
+    database::outlived(&data)?;
     // However the launcher ended: this is an end in good order.
     last::ended(state, &Outcome::Stopped);
     Ok(true)

@@ -22,6 +22,7 @@ mod service;
 mod session;
 mod settings;
 mod status;
+mod stragglers;
 mod url;
 
 pub use cluster::{Cluster, Owner, existing_major, os_user};
@@ -41,6 +42,7 @@ pub use service::Postgres;
 pub use session::{Session, private_url};
 pub use settings::Settings;
 pub use status::{CollationMismatch, Status};
+pub use stragglers::outlived;
 pub(crate) use url::Address;
 
 /// Mathesar's own role.

@@ -173,12 +173,15 @@ fn damaged(facts: &Facts) -> Check {
         Err(Unknown::Fresh) => return DAMAGED.not_checked(FRESH),
         Err(Unknown::Unreadable(why)) => return DAMAGED.not_checked(why.clone()),
     };
-    match all.first() {
-        None => DAMAGED.ok("none"),
-        Some(first) => DAMAGED
+    match all.is_empty() {
+        true => DAMAGED.ok("none"),
+        false => DAMAGED
             .warning(all.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n"))
             .cure("see why: `mathesar backup list --json`")
-            .cure(format!("where another one is good, remove it: `rm '{}'`", first.display())),
+            .cure(format!(
+                "where another one is good, remove what is not: `rm {}`",
+                all.iter().map(|path| crate::cure::path(path)).collect::<Vec<_>>().join(" ")
+            )),
     }
 }
 

@@ -124,6 +124,8 @@ impl Work<'_> {
                 }
             }
             point("restore-placed");
+            // Whoever ended before this began may have been killed, and its server's last processes write by the path of the data.
+            transaction::end_server(state, progress)?;
             for part in &journal.parts {
                 swap_in(&part.live(state), &part.side(state, &journal.id))?;
                 point(&format!("restore-swapped-{}", part.name()));

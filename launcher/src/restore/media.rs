@@ -1,5 +1,6 @@
 //! Uploaded files into a folder of the user's, outside of the state folder: nothing there is removed, and nothing replaced.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::app::{digest, files};
@@ -12,18 +13,24 @@ pub(super) fn add(from: &Path, to: &Path, progress: &dyn Progress) -> Result<(),
         return Ok(());
     }
     crate::installation::private_folder(to)?;
-    let mut all: Vec<PathBuf> = Vec::new();
-    files::walk(from, &mut |path, found| {
-        if found.is_file() {
-            all.push(path.to_owned());
-        }
-    })
-    .map_err(|cause| Failure::io("read", from, cause))?;
+    let mut all: Vec<(PathBuf, Metadata)> = Vec::new();
+    files::walk(from, &mut |path, found| all.push((path.to_owned(), found.clone())))
+        .map_err(|cause| Failure::io("read", from, cause))?;
     let (mut others, mut folders) = (0, std::collections::BTreeSet::new());
-    for path in all {
+    for (path, found) in all {
         let target = to.join(path.strip_prefix(from).unwrap_or(&path));
-        if target.symlink_metadata().is_ok() {
-            others += u64::from(!same(&path, &target));
+        if let Ok(there) = target.symlink_metadata() {
+            let alike = if found.is_dir() {
+                target.is_dir()
+            } else {
+                there.is_file() == found.is_file() && same(&path, &target)
+            };
+            others += u64::from(!alike);
+            continue;
+        }
+        if found.is_dir() {
+            files::create_folder(&target)?;
+            folders.insert(target);
             continue;
         }
         if let Some(folder) = target.parent() {
@@ -31,9 +38,12 @@ pub(super) fn add(from: &Path, to: &Path, progress: &dyn Progress) -> Result<(),
             folders.insert(folder.to_owned());
         }
         let beside = files::beside(&target, "new");
-        let copied = std::fs::copy(&path, &beside)
-            .and_then(|_| std::fs::File::open(&beside)?.sync_all())
-            .and_then(|()| std::fs::rename(&beside, &target));
+        let copied = if found.is_symlink() {
+            std::fs::read_link(&path).and_then(|link| std::os::unix::fs::symlink(link, &beside))
+        } else {
+            std::fs::copy(&path, &beside).and_then(|_| std::fs::File::open(&beside)?.sync_all())
+        };
+        let copied = copied.and_then(|()| std::fs::rename(&beside, &target));
         if let Err(cause) = copied {
             let _ = std::fs::remove_file(&beside);
             return Err(Failure::io("write", &target, cause)
@@ -52,7 +62,16 @@ pub(super) fn add(from: &Path, to: &Path, progress: &dyn Progress) -> Result<(),
     Ok(())
 }
 
+/// Whether nothing lies in a folder but what a backup's has.
+pub(super) fn is_of(folder: &Path, backup: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().all(|entry| backup.join(entry.file_name()).symlink_metadata().is_ok())
+}
+
 fn same(one: &Path, other: &Path) -> bool {
+    if let Ok(link) = std::fs::read_link(one) {
+        return std::fs::read_link(other).is_ok_and(|there| there == link);
+    }
     let digest = |path: &Path| digest::of_file(path).ok();
     digest(one).is_some_and(|of_one| digest(other) == Some(of_one))
 }
@@ -72,10 +91,14 @@ mod tests {
         fs::write(from.join("a/new"), "new").unwrap();
         fs::write(from.join("there"), "backup").unwrap();
         fs::write(to.join("there"), "present").unwrap();
+        fs::create_dir(from.join("empty")).unwrap();
+        std::os::unix::fs::symlink("there", from.join("link")).unwrap();
         for _ in 0..2 {
             add(&from, &to, &Silent).unwrap();
             assert_eq!(fs::read_to_string(to.join("a/new")).unwrap(), "new");
             assert_eq!(fs::read_to_string(to.join("there")).unwrap(), "present");
+            assert!(to.join("empty").is_dir());
+            assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("there"));
         }
         add(&root.path().join("nothing"), &to, &Silent).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::media;
 use crate::config::{self, Config, Outside, Severity};
 use crate::failure::Failure;
 use crate::installation::Installation;
@@ -60,7 +61,7 @@ fn own(installation: &Installation) -> Option<String> {
 }
 
 pub(super) fn of_backup(installation: &Installation, folder: &Path) -> Brought {
-    let folder = folder.join("config");
+    let (of, folder) = (folder, folder.join("config"));
     if !folder.is_dir() {
         return Brought::Nothing;
     }
@@ -83,6 +84,12 @@ pub(super) fn of_backup(installation: &Installation, folder: &Path) -> Brought {
     // Of another machine; it would be made here, where nobody expects it.
     if let Some(media) = config.path("media.path").filter(|folder| !folder.is_dir()) {
         wrong.push(format!("`media.path` names {}, which is no folder here", media.display()));
+    } else if let Some(media) = config.path("media.path")
+        && !media::is_of(&media, &of.join("media"))
+    {
+        // Somebody may have made the archive so that its files come to lie among other programs'.
+        wrong
+            .push(format!("`media.path` names {}, where other files lie than the backup's", media.display()));
     }
     if config.text("database.url").is_some() {
         wrong.push("`database.url` names a server of your own".to_owned());

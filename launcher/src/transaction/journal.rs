@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::swap::Part;
+use super::uploads::Seen;
 use crate::app::files;
 use crate::failure::{Exit, Failure};
 use crate::supervise::log::timestamp;
@@ -74,6 +75,8 @@ pub struct Journal {
     pub written: Option<Value>,
     /// A restore's: the folder of settings that the backup's come to, once it is committed.
     pub settings: Option<PathBuf>,
+    /// An upgrade's: what uploaded files looked like when nobody was served any more.
+    pub uploads: Option<Seen>,
     /// Seconds since 1970.
     pub begun: u64,
 }
@@ -82,7 +85,7 @@ impl Journal {
     pub fn new(state: &Path, kind: Kind, from: Option<String>, to: String, parts: Vec<Part>) -> Journal {
         let begun = now();
         let id = free_id(state, begun);
-        let (hold, took, xid, written, settings) = (None, None, None, None, None);
+        let (hold, took, xid, written, settings, uploads) = (None, None, None, None, None, None);
         Journal {
             id,
             kind,
@@ -96,6 +99,7 @@ impl Journal {
             xid,
             written,
             settings,
+            uploads,
             begun,
         }
     }
@@ -157,6 +161,7 @@ impl Journal {
             "xid": self.xid,
             "written": self.written,
             "settings": self.settings.as_ref().and_then(|path| path.to_str()),
+            "uploads": self.uploads.as_ref().and_then(Seen::to_json),
             "begun": self.begun,
         })
     }
@@ -179,6 +184,7 @@ impl Journal {
             xid: value.get("xid").and_then(Value::as_u64),
             written: value.get("written").filter(|written| !written.is_null()).cloned(),
             settings: text("settings").map(PathBuf::from),
+            uploads: value.get("uploads").and_then(Seen::from_json),
             begun: value.get("begun").and_then(Value::as_u64).unwrap_or_default(),
         })
     }
@@ -226,6 +232,7 @@ mod tests {
         let mut journal =
             Journal::new(state.path(), Kind::Upgrade, Some("1-a".into()), "2-b".into(), vec![Part::Database]);
         journal.hold = Some("2-b".into());
+        journal.uploads = Seen::of(state.path());
         journal.write(state.path()).unwrap();
         assert_eq!(Journal::read(state.path()).unwrap(), Some(journal.clone()));
         journal.stage = Stage::Committed;

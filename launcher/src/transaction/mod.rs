@@ -23,7 +23,7 @@ pub use last::Failed;
 pub(crate) use last::record;
 pub use pending::{Pending, Unfinished};
 pub use point::point;
-pub use recover::{Recovered, end_server, finish, recover, take_kept, undo};
+pub use recover::{Recovered, end_server, finish, join, recover, take_kept, undo};
 pub use restored::SETTINGS;
 pub(crate) use restored::drop_ins;
 pub use swap::{Part, movable, swap_in, take_back};

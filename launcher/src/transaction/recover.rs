@@ -10,6 +10,7 @@ use super::pending::Pending;
 use super::restored;
 use super::swap::{Part, take_back};
 use super::sweep::{RESTORING, UNPACKED, sweep};
+use super::uploads;
 use crate::app::files;
 use crate::control::Lock;
 use crate::database;
@@ -38,19 +39,26 @@ pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
     if let Some(mut left) = database::adopt(&Part::Database.live(state)) {
         left.stop(PATIENCE)?;
     }
+    database::outlived(&Part::Database.live(state))?;
     let what = journal.words();
     let text = match journal.stage {
         Stage::Open => {
             undo(state, &journal)?;
-            let why = "it was interrupted";
-            record(state, &journal, "taken back", Some(why));
+            let lost = uploads::changed(state, &journal);
+            let why = join("it was interrupted", lost.as_deref());
+            record(state, &journal, "taken back", Some(&why));
             // What was changed on them is put back by Mathesar itself, once it runs.
             let others = if journal.others {
                 "; databases on other servers may still have the newer release's SQL, and get their own back when Mathesar runs"
             } else {
                 ""
             };
-            format!("{what} was interrupted: everything is as it was before it{others}")
+            let all = if lost.is_some() {
+                "application and data are as they were"
+            } else {
+                "everything is as it was"
+            };
+            join(&format!("{what} was interrupted: {all} before it{others}"), lost.as_deref())
         }
         Stage::Committed => {
             finish(state, &journal)?;
@@ -61,18 +69,23 @@ pub fn recover(state: &Path) -> Result<Option<Recovered>, Failure> {
     Ok(Some(Recovered { journal, text }))
 }
 
+/// What is not as it was is told with it.
+pub fn join(text: &str, lost: Option<&str>) -> String {
+    lost.map_or_else(|| text.to_owned(), |lost| format!("{text}; but {lost}"))
+}
+
 /// Ends a server that somebody else has started on the data, `mathesar db start` for example: nothing is copied for good, and nothing
 /// renamed, under one that still writes.
 pub fn end_server(state: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     let data = Part::Database.live(state);
-    let Some(mut left) = database::adopt(&data) else { return Ok(()) };
+    let Some(mut left) = database::adopt(&data) else { return database::outlived(&data) };
     progress.note(&format!(
         "PostgreSQL ran by itself (pid {}), and is ended: `mathesar db start` starts it again",
         left.pid
     ));
     left.stop(PATIENCE)?;
     match database::adopt(&data) {
-        None => Ok(()),
+        None => database::outlived(&data),
         Some(other) => Err(Failure::new(format!("PostgreSQL (pid {}) was started meanwhile", other.pid))
             .exit(Exit::Refused)
             .help("end it: `mathesar db stop`")),
@@ -81,6 +94,7 @@ pub fn end_server(state: &Path, progress: &dyn Progress) -> Result<(), Failure> 
 
 /// Takes everything back, nobody using the data.
 pub fn undo(state: &Path, journal: &Journal) -> Result<(), Failure> {
+    database::outlived(&Part::Database.live(state))?;
     for part in &journal.parts {
         let (live, side) = (part.live(state), part.side(state, &journal.id));
         take_back(&live, &side)?;

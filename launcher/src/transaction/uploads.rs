@@ -6,8 +6,13 @@
 use std::fs::{self, File, FileTimes, Metadata};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
+use super::journal::Journal;
+use super::swap::Part;
+use crate::app::digest::Hasher;
 use crate::app::files;
 use crate::failure::Failure;
 
@@ -96,6 +101,62 @@ fn finish(target: &File, found: &Metadata) -> Result<(), Error> {
 
 fn times(found: &Metadata) -> Result<FileTimes, Error> {
     Ok(FileTimes::new().set_modified(found.modified()?).set_accessed(found.accessed()?))
+}
+
+/// Names, sizes and times, as a digest.
+pub fn listing(folder: &Path) -> Result<String, Failure> {
+    let mut hasher = Hasher::default();
+    let walked = files::walk(folder, &mut |path, found| {
+        if !found.is_dir() {
+            let line =
+                format!("{} {} {} {}\n", path.display(), found.len(), found.mtime(), found.mtime_nsec());
+            hasher.update(line.as_bytes());
+        }
+    });
+    match walked {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", folder, cause)),
+        _ => Ok(hasher.finish()),
+    }
+}
+
+/// Uploaded files as they were at one moment: not all can be put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    folder: PathBuf,
+    listing: String,
+}
+
+impl Seen {
+    /// None: they cannot be looked at.
+    pub fn of(folder: &Path) -> Option<Seen> {
+        Some(Seen { folder: folder.to_owned(), listing: listing(folder).ok()? })
+    }
+
+    pub(super) fn to_json(&self) -> Option<Value> {
+        Some(json!({ "folder": self.folder.to_str()?, "listing": self.listing }))
+    }
+
+    pub(super) fn from_json(value: &Value) -> Option<Seen> {
+        let folder = value["folder"].as_str()?.into();
+        Some(Seen { folder, listing: value["listing"].as_str()?.to_owned() })
+    }
+}
+
+/// What a transaction that was taken back has changed for good, and why it is not put back.
+pub fn changed(state: &Path, journal: &Journal) -> Option<String> {
+    let Seen { folder, listing: before } = journal.uploads.as_ref()?;
+    if listing(folder).ok().as_ref() == Some(before) {
+        return None;
+    }
+    let why = match journal.parts.contains(&Part::Media) {
+        true => "big ones are kept by a second name, and were written into",
+        false if *folder == Part::Media.live(state) => "it is a mount point, or a link",
+        false => "`media.path` names a folder of yours",
+    };
+    Some(format!(
+        "uploaded files in {} were changed meanwhile and are not put back, as {why}; backups have them: `mathesar backup list`",
+        folder.display()
+    ))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::script::{self, Database, Request, Sql};
-use super::written::{Written, listing};
+use super::written::Written;
 use super::{Done, Serving, health, preflight, releases};
 use crate::app::files;
 use crate::app::store::Installed;
@@ -18,16 +18,10 @@ use crate::supervise::Cancel;
 use crate::supervise::log::Sink;
 use crate::terminal::time;
 use crate::transaction::{
-    self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, movable, point, uploads,
+    self, Journal, Kind, Part, Pending, Stage, Unfinished, copy, movable, point,
+    uploads::{self, Seen},
 };
 use crate::web_settings::gunicorn;
-
-/// Since nobody is served.
-struct Held {
-    since: Instant,
-    /// What uploaded files looked like then: not all can be put back.
-    uploads: Option<String>,
-}
 
 /// One upgrade, to a release that is installed completely.
 pub struct Run<'a> {
@@ -75,7 +69,7 @@ impl Run<'_> {
         let databases = match result {
             Ok(databases) => databases,
             Err(why) => {
-                return Err(self.back(&journal, &from, cluster.as_ref(), held.as_ref(), changed, why));
+                return Err(self.back(&journal, &from, cluster.as_ref(), held, changed, why));
             }
         };
         point("committed");
@@ -91,7 +85,7 @@ impl Run<'_> {
                 .line("launcher", &format!("the upgrade is done, but not tidied up: {}", failure.whole()));
         }
         stage(self.watcher, Step::Server, |_| self.serving.resume())?;
-        let downtime = held.map(|held| held.since.elapsed());
+        let downtime = held.map(|since| since.elapsed());
         releases::tidy(&settings, &self.target, &*self.sink);
         Ok(Done { downtime, databases })
     }
@@ -101,7 +95,7 @@ impl Run<'_> {
         &self,
         journal: &mut Journal,
         cluster: Option<&Cluster>,
-        held: &mut Option<Held>,
+        held: &mut Option<Instant>,
         changed: &mut bool,
         limit: &dyn Fn(&str, u64) -> Duration,
     ) -> Result<Vec<Database>, Failure> {
@@ -119,11 +113,12 @@ impl Run<'_> {
             // What is written now need not be written while nobody is served; where it cannot, the end takes longer.
             let _ = cluster.admin("postgres", "CHECKPOINT;");
         }
-        let held = held.insert(Held { since: Instant::now(), uploads: None });
+        *held = Some(Instant::now());
         stage(self.watcher, Step::Hold, |_| self.serving.hold())?;
         point("held");
         let media = self.own_media();
-        held.uploads = listing(&self.world.installation.media()).ok();
+        journal.uploads = Seen::of(&self.world.installation.media());
+        journal.write(state)?;
         if seen.is_some() || media.is_some() {
             if seen.is_some() {
                 // Where nobody serves, the walk's own server runs, or one of `mathesar db start`.
@@ -211,22 +206,6 @@ impl Run<'_> {
         (own && movable(&media).is_ok()).then_some(media)
     }
 
-    /// A release that failed has changed files that are not put back, and why they are not. Asked once all else is put back.
-    fn uploads_changed(&self, held: Option<&Held>) -> Option<(PathBuf, &'static str)> {
-        let before = held?.uploads.as_ref()?;
-        let installation = &self.world.installation;
-        let media = installation.media();
-        if listing(&media).ok().as_ref() == Some(before) {
-            return None;
-        }
-        let why = match self.own_media() {
-            Some(_) => "big ones are kept by a second name, and were written into",
-            None if media == Part::Media.live(&installation.layout.state) => "it is a mount point, or a link",
-            None => "`media.path` names a folder of yours",
-        };
-        Some((media, why))
-    }
-
     fn check_cancel(&self) -> Result<(), Failure> {
         match self.cancel.cancelled() {
             true => Err(Failure::new("it was told to stop")),
@@ -240,13 +219,13 @@ impl Run<'_> {
         journal: &Journal,
         from: &Installed,
         cluster: Option<&Cluster>,
-        held_since: Option<&Held>,
+        held_since: Option<Instant>,
         changed: bool,
         why: Failure,
     ) -> Failure {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
-        let (held, since) = (held_since.is_some(), held_since.map(|held| held.since));
+        let held = held_since.is_some();
         // What fails then, fails because everything ends.
         let stopped = self.cancel.cancelled();
         let why = if stopped { Failure::new("it was told to stop") } else { why };
@@ -269,7 +248,12 @@ impl Run<'_> {
             }
             Ok(())
         });
-        transaction::record(state, journal, "taken back", Some(&why.whole()));
+        let lost = undone.as_ref().ok().and_then(|()| uploads::changed(state, journal));
+        if let Some(lost) = &lost {
+            self.sink.line("launcher", lost);
+        }
+        let recorded = transaction::join(&why.whole(), lost.as_deref());
+        transaction::record(state, journal, "taken back", Some(&recorded));
         if let Err(undone) = undone {
             return Failure::new(format!(
                 "the upgrade to Mathesar {version} failed, and could not be taken back completely"
@@ -283,7 +267,7 @@ impl Run<'_> {
         };
         let served = self.serving.is_somebody();
         let goes_on = if served { "goes on" } else { "is as it was" };
-        let mut text = match (&resumed, held && changed) {
+        let text = match (&resumed, held && changed) {
             (Err(resumed), _) => {
                 format!("Mathesar {} does not come back by itself: {}", from.version, resumed.whole())
             }
@@ -292,18 +276,14 @@ impl Run<'_> {
                 "Mathesar {} is back with its SQL; the tables on your own server are as the migrations have left them",
                 from.version
             ),
-            (Ok(()), true) if let Some((media, why)) = self.uploads_changed(held_since) => format!(
-                "application and data are those of Mathesar {} again, as they were when serving stopped; but it has changed \
-                 uploaded files in {}, which are not put back, as {why}; backups have them: `mathesar backup list`",
-                from.version,
-                media.display()
-            ),
             (Ok(()), true) => format!(
-                "application and data are those of Mathesar {} again, as they were when serving stopped; nothing is lost",
-                from.version
+                "application and data are those of Mathesar {} again, as they were when serving stopped{}",
+                from.version,
+                if lost.is_some() { "" } else { "; nothing is lost" }
             ),
         };
-        if let Some(since) = since.filter(|_| served && !stopped && resumed.is_ok()) {
+        let mut text = transaction::join(&text, lost.as_deref());
+        if let Some(since) = held_since.filter(|_| served && !stopped && resumed.is_ok()) {
             text.push_str(&format!("; nobody was served for {}", time(since.elapsed())));
         }
         let failure =

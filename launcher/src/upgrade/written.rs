@@ -3,17 +3,14 @@
 //! catalog, over restarts too; after a crash it begins anew, and says so.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::app::digest::Hasher;
-use crate::app::files;
 use crate::backup::checks;
 use crate::database::{Cluster, REPLICATION, SUPERUSER, literal};
 use crate::failure::Failure;
+use crate::transaction::uploads::listing;
 
 /// Sessions come and go, and reports are made, without anybody's doing.
 const OF_NOBODY: &str = "'django_session', 'mathesar_analyticsreport'";
@@ -89,21 +86,6 @@ impl Written {
             digests: digests.collect::<Option<_>>()?,
             rows: value["rows"].as_u64()?,
         })
-    }
-}
-
-pub(super) fn listing(folder: &Path) -> Result<String, Failure> {
-    let mut hasher = Hasher::default();
-    let walked = files::walk(folder, &mut |path, found| {
-        if !found.is_dir() {
-            let line =
-                format!("{} {} {} {}\n", path.display(), found.len(), found.mtime(), found.mtime_nsec());
-            hasher.update(line.as_bytes());
-        }
-    });
-    match walked {
-        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Failure::io("read", folder, cause)),
-        _ => Ok(hasher.finish()),
     }
 }
 

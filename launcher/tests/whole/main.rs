@@ -40,6 +40,7 @@ mod sample;
 mod shared;
 mod stale;
 mod steps;
+mod stragglers;
 mod system;
 mod system_terminal;
 mod tables;

@@ -117,4 +117,13 @@ fn the_way_back_is_by_a_backup_of_that_server() {
     home.ok(&["start"]);
     assert_eq!(home.status()["version"], "1.0.0");
     home.ok(&["stop"]);
+    // A release that fails, and has changed uploaded files where nothing is put back.
+    let own = home.folder().join("home/media of mine");
+    home.write(&own.join("a.csv"), "as it was");
+    home.ok(&["config", "set", "media.path", own.to_str().unwrap()]);
+    let failed =
+        home.mathesar(&["upgrade", "--yes", "--from", &tarball(&release("3.0.0", Some("fails")))]).stderr;
+    for said in ["as the migrations have left them; but uploaded files in", "`media.path` names"] {
+        assert!(failed.contains(said), "{failed}");
+    }
 }

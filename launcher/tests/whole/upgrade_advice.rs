@@ -75,8 +75,7 @@ fn what_is_said_of_uploaded_files_that_a_failed_release_has_changed_is_true() {
     home.ok(&["start"]);
     let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("fails")))]);
     assert_eq!(output.status, 1, "{}", output.stderr);
-    let words =
-        if fs::read(&big).unwrap() == was { "nothing is lost" } else { "it has changed uploaded files in" };
+    let words = if fs::read(&big).unwrap() == was { "nothing is lost" } else { "uploaded files in" };
     assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
     assert_eq!(output.stderr.matches("nothing is lost").count(), usize::from(words == "nothing is lost"));
     // In a folder that somebody has named nothing is put back, and that is said too.
@@ -87,4 +86,19 @@ fn what_is_said_of_uploaded_files_that_a_failed_release_has_changed_is_true() {
     let output = home.mathesar(&["upgrade", "--from", &tarball(&release("3.0.0", Some("fails")))]);
     assert!(output.stderr.contains("`media.path` names a folder of yours"), "{}", output.stderr);
     assert_eq!(fs::read_to_string(own.join("a.csv")).unwrap(), "by a release that fails");
+    let told = |home: &Home| {
+        let pending = home.status()["pending"].to_string();
+        assert!(pending.contains("uploaded files in"), "{pending}");
+    };
+    told(&home);
+    // Nor by the start after a kill, and others' changes count too.
+    home.ok(&["stop"]);
+    crate::restore::kill_at(&home, "migrated", &["upgrade", "--from", &tarball(&release("2.0.0", None))]);
+    home.write(&own.join("a.csv"), "half of it");
+    let started = home.ok(&["start"]).stderr;
+    assert!(
+        started.contains("application and data are as they were before it; but uploaded files in"),
+        "{started}"
+    );
+    told(&home);
 }
