@@ -33,8 +33,7 @@ pub fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can boot a machine".to_owned());
     }
-    let absent: Vec<&str> =
-        PROGRAMS.iter().filter(|(name, _)| !on_path(name)).map(|(_, package)| *package).collect();
+    let absent = packages_without(&on_path);
     if !absent.is_empty() {
         return Some(format!("{} not installed", absent.join(", ")));
     }
@@ -52,6 +51,14 @@ pub fn missing() -> Option<String> {
     (!tried.status.success()).then(|| {
         format!("no mounts are allowed here ({})", String::from_utf8_lossy(&tried.stderr).trim().to_owned())
     })
+}
+
+/// Each once, whichever of its programs is not there.
+fn packages_without(there: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(name, _)| !there(name)).map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
 }
 
 fn on_path(name: &str) -> bool {
@@ -289,3 +296,15 @@ pub fn scratch(store: &Path, kind: &str) -> Result<tempfile::TempDir> {
 }
 
 const SCRATCH: &str = "scratch-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_of_several_programs_is_named_once() {
+        assert_eq!(packages_without(&|_| false), ["mmdebstrap", "systemd-container", "util-linux"]);
+        assert_eq!(packages_without(&|name| name != "nsenter"), ["util-linux"]);
+        assert!(packages_without(&|_| true).is_empty());
+    }
+}

@@ -37,13 +37,15 @@ const OTHERS: &[Distribution] = &[
 enum Found {
     /// With its version.
     There(String),
+    /// Not there, and one of several of which another is: right if it is meant for another system of the same package.
+    Absent(String),
     Missing(String),
-    /// Nobody has looked.
-    NotChecked,
 }
 
 #[derive(Debug)]
 struct Row {
+    of: Distribution,
+    /// Of which there may be several releases.
     distribution: String,
     logical: String,
     name: String,
@@ -63,14 +65,24 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for distribution in OTHERS {
         rows.extend(by_table(&package.manifest, *distribution, &names, today));
     }
+    settle(&mut rows);
     anstream::print!("{}", text(&rows));
-    let wrong = rows.iter().filter(|row| matches!(row.found, Found::Missing(_))).count();
-    let open = rows.iter().filter(|row| row.found == Found::NotChecked).count();
-    if wrong > 0 {
-        return Err(Refused(format!("{wrong} of {} names are wrong: see above", rows.len())).into());
-    }
-    ui::verb("Verified", format_args!("{} names; {open} more were not checked", rows.len() - open));
+    judged(&rows)?;
+    ui::verb("Verified", format_args!("{} names", rows.len()));
     Ok(())
+}
+
+fn judged(rows: &[Row]) -> Result<()> {
+    match rows.iter().filter(|row| !matches!(row.found, Found::There(_))).count() {
+        0 => Ok(()),
+        wrong => Err(Refused(format!(
+            "{wrong} of {} names are wrong, or nobody has looked: see above\nhelp: look each up in its distribution; what is there \
+             under another name gets that in packaging/mathesar.toml, and what no list here tells gets version, date and source in \
+             packaging/names.toml; then: cargo xtask verify depends",
+            rows.len()
+        ))
+        .into()),
+    }
 }
 
 fn names_of(names: &Names) -> Vec<&str> {
@@ -81,7 +93,7 @@ fn names_of(names: &Names) -> Vec<&str> {
     }
 }
 
-/// Each name alone; of alternatives it is enough that one is there.
+/// Each name alone.
 fn asked(
     manifest: &Manifest,
     suite: &str,
@@ -90,94 +102,183 @@ fn asked(
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (logical, dependency) in &manifest.dependency {
-        let Some(names) = dependency.names.get(&distribution).map(names_of) else { continue };
         let mut found = Vec::new();
-        for name in &names {
-            found.push(resolve(name)?);
+        for name in dependency.names.get(&distribution).map(names_of).unwrap_or_default() {
+            found.push((name, resolve(name)?.map_or_else(Found::Absent, Found::There)));
         }
-        let one = found.iter().any(std::result::Result::is_ok);
-        rows.extend(names.iter().zip(found).map(|(name, found)| Row {
-            distribution: suite.to_owned(),
-            logical: logical.clone(),
-            name: (*name).to_owned(),
-            found: match found {
-                Ok(version) => Found::There(version),
-                Err(_) if one => Found::There("not there, another is".to_owned()),
-                Err(why) => Found::Missing(why),
-            },
-        }));
+        rows.extend(together(distribution, suite, logical, found));
     }
     Ok(rows)
 }
 
 fn by_table(manifest: &Manifest, distribution: Distribution, names: &seen::Names, today: Date) -> Vec<Row> {
+    let stands = |name| match names.standing(distribution, debian::bare(name), today) {
+        Standing::Seen(version) => Found::There(version.to_owned()),
+        Standing::TooLong(days) => Found::Missing(format!(
+            "seen {days} days ago, which is more than {}: look again, and bring packaging/names.toml up to date",
+            seen::OLD
+        )),
+        Standing::Never => Found::Absent("nobody has looked: it is not in packaging/names.toml".to_owned()),
+    };
     let mut rows = Vec::new();
     for (logical, dependency) in &manifest.dependency {
-        for name in dependency.names.get(&distribution).map(names_of).unwrap_or_default() {
-            let found = match names.standing(distribution, debian::bare(name), today) {
-                Standing::Seen(version) => Found::There(version.to_owned()),
-                Standing::TooLong(days) => Found::Missing(format!(
-                    "seen {days} days ago, which is more than {}: look again, and bring packaging/names.toml up to date",
-                    seen::OLD
-                )),
-                Standing::Never => Found::NotChecked,
-            };
-            rows.push(Row {
-                distribution: distribution.id().to_owned(),
-                logical: logical.clone(),
-                name: name.to_owned(),
-                found,
-            });
-        }
+        let names = dependency.names.get(&distribution).map(names_of).unwrap_or_default();
+        let found = names.into_iter().map(|name| (name, stands(name))).collect();
+        rows.extend(together(distribution, distribution.id(), logical, found));
     }
     rows
+}
+
+/// The names of one dependency: where none of them is there, none is excused by another.
+fn together(of: Distribution, distribution: &str, logical: &str, found: Vec<(&str, Found)>) -> Vec<Row> {
+    let one = found.iter().any(|(_, found)| matches!(found, Found::There(_)));
+    let row = |(name, found): (&str, Found)| Row {
+        of,
+        distribution: distribution.to_owned(),
+        logical: logical.to_owned(),
+        name: name.to_owned(),
+        found: match found {
+            Found::Absent(why) if !one => Found::Missing(why),
+            found => found,
+        },
+    };
+    found.into_iter().map(row).collect()
+}
+
+/// An alternative may be another system's that takes the same package. One that none of them has is a name of nothing.
+fn settle(rows: &mut [Row]) {
+    let there: Vec<(Distribution, String, String)> = rows
+        .iter()
+        .filter(|row| matches!(row.found, Found::There(_)))
+        .map(|row| (row.of, debian::bare(&row.name).to_owned(), row.distribution.clone()))
+        .collect();
+    for row in rows {
+        let Found::Absent(why) = &row.found else { continue };
+        let same = |of: Distribution| family(of).contains(&row.of);
+        let elsewhere = there.iter().find(|(of, name, _)| same(*of) && name == debian::bare(&row.name));
+        row.found = match elsewhere {
+            Some((_, _, place)) => Found::There(format!("not there, another is; there in {place}")),
+            None => Found::Missing(why.clone()),
+        };
+    }
+}
+
+/// Those that take the same package.
+fn family(of: Distribution) -> &'static [Distribution] {
+    let all: [&'static [Distribution]; 4] =
+        [&Distribution::DEB, &Distribution::RPM, &Distribution::ARCH, &Distribution::HOMEBREW];
+    all.into_iter().find(|family| family.contains(&of)).unwrap_or_default()
 }
 
 fn text(rows: &[Row]) -> String {
     let line = |row: &Row| {
         let found = match &row.found {
             Found::There(version) => version.clone(),
-            Found::Missing(why) => format!("MISSING: {why}"),
-            Found::NotChecked => return None,
+            Found::Absent(why) | Found::Missing(why) => format!("MISSING: {why}"),
         };
-        Some(vec![row.distribution.clone(), row.logical.clone(), row.name.clone(), found])
+        vec![row.distribution.clone(), row.logical.clone(), row.name.clone(), found]
     };
-    let mut lines: Vec<Vec<String>> = rows.iter().filter_map(line).collect();
-    for distribution in OTHERS {
-        let open = |row: &&Row| row.distribution == distribution.id() && row.found == Found::NotChecked;
-        let names: Vec<&str> = rows.iter().filter(open).map(|row| row.name.as_str()).collect();
-        if !names.is_empty() {
-            let why = format!("not checked, as not in packaging/names.toml: {}", names.join(", "));
-            lines.push(vec![distribution.id().to_owned(), String::new(), String::new(), why]);
-        }
-    }
-    table::render(&["distribution", "dependency", "name", "found"], lines)
+    table::render(&["distribution", "dependency", "name", "found"], rows.iter().map(line))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn workspace() -> Workspace {
+        Workspace::find().unwrap()
+    }
+
     fn manifest() -> Manifest {
-        let workspace = Workspace::find().unwrap();
+        let workspace = workspace();
         manifest::load(&workspace, &workspace.manifest()).unwrap().manifest
     }
 
-    #[test]
-    fn one_of_several_is_enough_and_none_is_not() {
-        let only_systemd = |name: &str| {
-            Ok(if name == "systemd" || !name.contains("sys") {
-                Ok("1".to_owned())
-            } else {
-                Err("no".to_owned())
+    /// What a list with these names alone says.
+    fn only(names: &'static [&'static str]) -> impl Fn(&str) -> Result<std::result::Result<String, String>> {
+        move |name| {
+            Ok(match names.contains(&debian::bare(name)) {
+                true => Ok("1".to_owned()),
+                false => Err("no".to_owned()),
             })
+        }
+    }
+
+    const BOOKWORM: &[&str] =
+        &["python3", "python3-venv", "libcairo2", "ca-certificates", "postgresql", "nginx", "systemd"];
+    const TRIXIE: &[&str] = &["systemd-sysusers", "systemd-standalone-sysusers", "caddy"];
+
+    fn missing(rows: &[Row]) -> Vec<(&str, &str)> {
+        let wrong = rows.iter().filter(|row| matches!(row.found, Found::Missing(_)));
+        wrong.map(|row| (row.distribution.as_str(), row.name.as_str())).collect()
+    }
+
+    #[test]
+    fn an_alternative_may_be_another_system_s_and_not_nobody_s() {
+        let manifest = manifest();
+        let mut rows = asked(&manifest, "bookworm", Distribution::Debian12, &only(BOOKWORM)).unwrap();
+        let all: Vec<&str> = [BOOKWORM, TRIXIE].concat();
+        let newer = asked(&manifest, "trixie", Distribution::Debian13, &only(all.leak())).unwrap();
+        rows.extend(newer);
+        settle(&mut rows);
+        assert_eq!(missing(&rows), []);
+        let caddy = rows.iter().find(|row| row.name == "caddy").unwrap();
+        assert_eq!(caddy.found, Found::There("not there, another is; there in trixie".to_owned()));
+        judged(&rows).unwrap();
+
+        let mut rows = asked(&manifest, "bookworm", Distribution::Debian12, &only(BOOKWORM)).unwrap();
+        settle(&mut rows);
+        let wrong = ["caddy", "systemd-standalone-sysusers", "systemd-sysusers"];
+        assert_eq!(missing(&rows), wrong.map(|name| ("bookworm", name)));
+        let none = asked(&manifest, "trixie", Distribution::Debian13, &only(&[])).unwrap();
+        assert_eq!(missing(&none).len(), none.len());
+    }
+
+    #[test]
+    fn another_package_s_system_excuses_nothing() {
+        let mut rows = together(
+            Distribution::Fedora,
+            "fedora",
+            "proxy",
+            vec![("nginx", Found::There("1".to_owned())), ("caddy", Found::Absent("no".to_owned()))],
+        );
+        rows.extend(together(
+            Distribution::Debian13,
+            "sid",
+            "proxy",
+            vec![("caddy", Found::There("2".to_owned()))],
+        ));
+        settle(&mut rows);
+        assert_eq!(missing(&rows), [("fedora", "caddy")]);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_looked_up_is_refused() {
+        let mut manifest = manifest();
+        let names = seen::Names::read(&workspace()).unwrap();
+        // Not today's: whether somebody has to look again is the command's to say.
+        let day: Date = "2026-11-26".parse().unwrap();
+        let rows = |manifest: &Manifest| {
+            let mut rows: Vec<Row> = OTHERS
+                .iter()
+                .flat_map(|distribution| by_table(manifest, *distribution, &names, day))
+                .collect();
+            settle(&mut rows);
+            rows
         };
-        let rows = asked(&manifest(), "trixie", Distribution::Debian13, &only_systemd).unwrap();
-        assert!(rows.iter().all(|row| matches!(row.found, Found::There(_))), "{rows:?}");
-        assert!(rows.iter().any(|row| row.found == Found::There("not there, another is".to_owned())));
-        let none = |_: &str| Ok(Err("no".to_owned()));
-        let rows = asked(&manifest(), "trixie", Distribution::Debian13, &none).unwrap();
-        assert!(rows.iter().all(|row| matches!(row.found, Found::Missing(_))), "{rows:?}");
+        assert_eq!(missing(&rows(&manifest)), []);
+        judged(&rows(&manifest)).unwrap();
+
+        let cairo = manifest.dependency.get_mut("cairo").unwrap();
+        cairo.names.insert(Distribution::Fedora, Names::One("kairo".to_owned()));
+        let proxy = manifest.dependency.get_mut("reverse-proxy").unwrap();
+        let typo = ["nginx", "cady"].map(str::to_owned).to_vec();
+        proxy.names.insert(Distribution::Arch, Names::AnyOf(typo));
+        let rows = rows(&manifest);
+        assert_eq!(missing(&rows), [("fedora", "kairo"), ("arch", "cady")]);
+        assert!(text(&rows).contains("MISSING: nobody has looked: it is not in packaging/names.toml"));
+        let error = judged(&rows).unwrap_err().to_string();
+        assert!(error.starts_with("2 of ") && error.contains("\nhelp: ") && error.contains("names.toml"));
     }
 
     #[test]

@@ -20,8 +20,8 @@ fn signed(guest: &Guest<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A copy of the repository, changed by a script, served in place of the true one; what pacman says to it, which has to hold `cause`.
-fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
+/// A copy of the repository, changed by a script, served in place of the true one; what pacman says to it, which has to hold each of `causes`.
+fn refused(guest: &Guest<'_>, change: &str, causes: &[&str]) -> Result<()> {
     guest.sh(&format!(
         "rm -rf /srv/copy; cp -R /srv/repositories /srv/copy; cd /srv/copy/pacman/x86_64; {change}"
     ))?;
@@ -31,26 +31,27 @@ fn refused(guest: &Guest<'_>, change: &str, cause: &str) -> Result<()> {
     guest.serve("/srv/repositories")?;
     ensure!(ran.code != Some(0), "taken: {}", ran.told());
     ensure!(guest.try_sh("test -e /usr/bin/mathesar")?.code == Some(1), "it was installed: {}", ran.told());
-    holds(&ran.out, cause)
+    causes.iter().try_for_each(|cause| holds(&ran.out, cause))
 }
 
 fn tampered_package(guest: &Guest<'_>) -> Result<()> {
     let change = "for package in *.pkg.tar.zst; do printf x | dd of=$package bs=1 seek=50000 conv=notrunc status=none; done";
-    refused(guest, change, "invalid or corrupted package")
+    refused(guest, change, &["invalid or corrupted package"])
 }
 
+/// Both are an invalid database in the end; what is wrong with its signature is told before.
+const INVALID: &str = "invalid or corrupted database (PGP signature)";
+
 fn tampered_index(guest: &Guest<'_>) -> Result<()> {
-    refused(
-        guest,
-        "printf x | dd of=mathesar.db bs=1 seek=100 conv=notrunc status=none",
-        "invalid or corrupted database",
-    )
+    let change = "printf x | dd of=mathesar.db bs=1 seek=100 conv=notrunc status=none";
+    refused(guest, change, &["mathesar: signature from \"", "\" is invalid", INVALID])
 }
 
 fn another_key(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "rm -r *; cp -R /srv/strangers/pacman/x86_64/* .", "invalid or corrupted database")
+    let change = "rm -r *; cp -R /srv/strangers/pacman/x86_64/* .";
+    refused(guest, change, &["mathesar: key \"", "\" is unknown", INVALID])
 }
 
 fn unsigned(guest: &Guest<'_>) -> Result<()> {
-    refused(guest, "rm *.sig", "failed retrieving file")
+    refused(guest, "rm *.sig", &["failed retrieving file 'mathesar.db.sig'"])
 }

@@ -12,6 +12,7 @@ use super::{
     checkers, embedded, flatpak, hostile_apt, hostile_dnf, hostile_pacman, image, life, makepkg,
     next_release, piuparts, published, rotation, served, troubles,
 };
+use crate::Usage;
 
 /// What one machine is for.
 pub(super) enum Job {
@@ -71,7 +72,7 @@ fn stories(system: &System) -> Vec<Story> {
 pub(super) fn jobs(args: &Args) -> Result<Vec<Job>> {
     let all = args.what.contains(&Subject::All);
     let managers: Vec<Manager> = args.what.iter().filter_map(|subject| subject.manager()).collect();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut names) = (Vec::new(), Vec::new());
     let only_core = args.what.is_empty() && args.on.is_empty() && args.only.is_empty();
     let only_mutations = !args.what.is_empty() && !all && managers.is_empty();
     if !only_mutations {
@@ -79,6 +80,7 @@ pub(super) fn jobs(args: &Args) -> Result<Vec<Job>> {
         for system in system::chosen(managers, &args.on, all)? {
             for story in stories(&system).into_iter().filter(|story| story.core || !only_core) {
                 let scenarios = wanted(story.scenarios, &args.only);
+                names.extend(story.scenarios.iter().map(|scenario| scenario.name));
                 if !scenarios.is_empty() {
                     jobs.push(Job::Story(system, Story { scenarios, ..story }));
                 }
@@ -88,13 +90,13 @@ pub(super) fn jobs(args: &Args) -> Result<Vec<Job>> {
     if all || args.what.contains(&Subject::Mutations) || (args.what.is_empty() && args.on.is_empty()) {
         // Flatpak's wait for compilers: they are no part of every test.
         let asked = all || args.what.contains(&Subject::Mutations);
-        let named = |mutation: &&Mutation| {
-            is_named(mutation.name, &args.only) && (asked || mutation.manager != Manager::Flatpak)
-        };
-        jobs.extend(MUTATIONS.iter().filter(named).map(Job::Mutation));
+        let meant = |mutation: &&Mutation| asked || mutation.manager != Manager::Flatpak;
+        names.extend(MUTATIONS.iter().filter(meant).map(|mutation| mutation.name));
+        let named = |mutation: &&Mutation| is_named(mutation.name, &args.only);
+        jobs.extend(MUTATIONS.iter().filter(meant).filter(named).map(Job::Mutation));
     }
     match jobs.is_empty() {
-        true => anyhow::bail!("no scenario's name holds `{}`", args.only.join(", ")),
+        true => Err(unnamed(&args.only, names)),
         false => Ok(jobs),
     }
 }
@@ -103,6 +105,14 @@ pub(super) fn jobs(args: &Args) -> Result<Vec<Job>> {
 fn wanted(scenarios: &'static [Scenario], only: &[String]) -> &'static [Scenario] {
     let last = scenarios.iter().rposition(|scenario| is_named(scenario.name, only));
     &scenarios[..last.map_or(0, |last| last + 1)]
+}
+
+/// With the names that there are.
+pub(super) fn unnamed(only: &[String], mut names: Vec<&str>) -> anyhow::Error {
+    names.sort_unstable();
+    names.dedup();
+    let (only, names) = (only.join(", "), names.join("; "));
+    Usage(format!("no scenario's name holds `{only}`\nhelp: there are: {names}")).into()
 }
 
 /// Nothing asked for: everything.
@@ -180,7 +190,9 @@ mod tests {
         // Whoever names a system wants nothing else.
         assert_eq!(count(&[Subject::Apt], &["trixie"], Some("purge")), (1, 0));
         assert_eq!(count(&[], &["sid"], Some("first install")), (2, 0));
-        assert!(jobs(&args(&[], &[], Some("no such thing"))).is_err());
+        let unknown = jobs(&args(&[], &[], Some("no such thing"))).err().unwrap();
+        assert!(unknown.is::<Usage>(), "{unknown}");
+        assert!(unknown.to_string().contains("; first start; "), "{unknown}");
     }
 
     #[test]

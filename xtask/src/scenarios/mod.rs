@@ -33,7 +33,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::workspace::Workspace;
-use crate::{Refused, depends, ui};
+use crate::{Refused, depends, template, ui};
 
 use guest::Guest;
 use jobs::{Job, jobs};
@@ -132,15 +132,30 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     if args.what == [Subject::Depends] {
         return depends::run(workspace);
     }
+    let without_machines = |what: &Subject| matches!(what, Subject::Brew | Subject::Depends);
+    let no_machines = !args.what.is_empty() && args.what.iter().all(without_machines);
+    // What means nothing is refused before anything is done, and whoever asks.
+    let jobs = if no_machines { Vec::new() } else { jobs(args)? };
     let names = match args.what.iter().any(|what| matches!(what, Subject::All | Subject::Depends)) {
         true => depends::run(workspace),
         false => Ok(()),
     };
-    let without_machines = |what: &Subject| matches!(what, Subject::Brew | Subject::Depends);
-    if !args.what.is_empty() && args.what.iter().all(without_machines) {
-        return brew_alone(workspace).and(names);
+    if no_machines {
+        return both(names, brew_alone(workspace), ui::error);
     }
-    machines_too(args, workspace).and(names)
+    both(names, machines_too(args, jobs, workspace), ui::error)
+}
+
+/// Both are told. What has failed counts more than what could not be run.
+fn both(one: Result<()>, other: Result<()>, tell: impl Fn(&anyhow::Error)) -> Result<()> {
+    match (one, other) {
+        (Err(one), Err(other)) => {
+            let (first, last) = if one.is::<NotRun>() { (one, other) } else { (other, one) };
+            tell(&first);
+            Err(last)
+        }
+        (one, other) => one.and(other),
+    }
 }
 
 /// What brew says needs no machine, and no root.
@@ -158,12 +173,10 @@ fn brew_alone(workspace: &Workspace) -> Result<()> {
     }
 }
 
-fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
+fn machines_too(args: &Args, jobs: Vec<Job>, workspace: &Workspace) -> Result<()> {
     if let Some(why) = machines::missing() {
-        let help = if why.contains("root") { "sudo -E cargo xtask verify" } else { "cargo xtask tools" };
-        return Err(anyhow::Error::new(NotRun(format!("{why}\nhelp: {help}"))));
+        return Err(no_machine(&why));
     }
-    let jobs = jobs(args)?;
     let no_sandbox = match jobs.iter().any(Job::is_flatpak) {
         true => flatpak::missing(),
         false => None,
@@ -199,6 +212,25 @@ fn machines_too(args: &Args, workspace: &Workspace) -> Result<()> {
     }
     record::write(workspace, head.as_ref(), &rows, !args.only.is_empty())?;
     finish(&rows, begun)
+}
+
+/// With what helps: the same command line as root, or the programs.
+fn no_machine(why: &str) -> anyhow::Error {
+    let help = match why.contains("root") {
+        true => format!("sudo -E cargo xtask {}", again(std::env::args().skip(1))),
+        false => "cargo xtask tools".to_owned(),
+    };
+    NotRun(format!("{why}\nhelp: {help}")).into()
+}
+
+/// Arguments as a shell takes them.
+fn again(args: impl Iterator<Item = String>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-:@,=".contains(c);
+    let word = |arg: String| match !arg.is_empty() && arg.chars().all(plain) {
+        true => arg,
+        false => template::sh(&arg),
+    };
+    args.map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The table, and whether all is well.
@@ -250,4 +282,39 @@ fn tell<'a, P>(
         rows.push(Row { system: system.name(), scenario, ended, took: begun.elapsed() });
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn what_has_failed_is_not_hidden_by_what_was_not_run() {
+        let failed = || Err(Refused("a name is wrong".to_owned()).into());
+        let not_run = || Err(NotRun("no root".to_owned()).into());
+        let told = RefCell::new(Vec::new());
+        let ends = |one, other| {
+            told.borrow_mut().clear();
+            both(one, other, |error| told.borrow_mut().push(error.to_string()))
+        };
+        for (one, other) in [(failed(), not_run()), (not_run(), failed())] {
+            assert!(ends(one, other).unwrap_err().is::<Refused>());
+            assert_eq!(*told.borrow(), ["not run: no root"]);
+        }
+        assert!(ends(Ok(()), not_run()).unwrap_err().is::<NotRun>());
+        assert!(ends(failed(), Ok(())).unwrap_err().is::<Refused>());
+        assert_eq!(told.borrow().len(), 0);
+        ends(Ok(()), Ok(())).unwrap();
+    }
+
+    #[test]
+    fn the_same_command_line_as_root() {
+        let args = ["verify", "apt", "--on", "bookworm", "--only", "first start", "--from=https://a.b/?"];
+        assert_eq!(
+            again(args.into_iter().map(str::to_owned)),
+            "verify apt --on bookworm --only 'first start' '--from=https://a.b/?'"
+        );
+    }
 }

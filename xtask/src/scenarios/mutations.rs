@@ -61,6 +61,19 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         INSTALLED,
         "root:root 640",
     ),
+    apt(
+        "the tmpfiles' folders",
+        Change::Package("sed -i '/^d/d' usr/lib/tmpfiles.d/mathesar.conf"),
+        INSTALLED,
+        "/var/lib/mathesar: status Some(1)",
+    ),
+    // Only a warning, as of each setting that systemd does not know.
+    apt(
+        "a setting's name in a template",
+        Change::Package("sed -i 's/^WatchdogSec=/WatchDogSec=/' usr/lib/systemd/system/mathesar@.service"),
+        INSTALLED,
+        "WatchDogSec",
+    ),
     Mutation {
         name: "the PKGBUILD's digest",
         manager: Manager::Pacman,

@@ -1,7 +1,9 @@
 //! Which systems there are, and how each package manager is told what to do.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use machines::Recipe;
+
+use crate::Usage;
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +175,8 @@ pub(crate) fn chosen(managers: &[Manager], suites: &[String], all: bool) -> Resu
         let mut all: Vec<&str> = SYSTEMS.iter().map(|system| system.suite).collect();
         all.sort_unstable();
         all.dedup();
-        bail!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
+        let why = format!("nothing is verified on `{unknown}`\nhelp: there are: {}", all.join(", "));
+        return Err(Usage(why).into());
     }
     let wanted = |system: &&System| {
         let named = managers.contains(&system.manager);
@@ -188,7 +191,7 @@ pub(crate) fn chosen(managers: &[Manager], suites: &[String], all: bool) -> Resu
     };
     let found: Vec<System> = SYSTEMS.iter().filter(wanted).copied().collect();
     match found.is_empty() {
-        true => bail!("none of these package managers is verified on these releases"),
+        true => Err(Usage("none of these package managers is verified on these releases".to_owned()).into()),
         false => Ok(found),
     }
 }
@@ -212,8 +215,13 @@ mod tests {
         assert_eq!(names(&[Manager::Dnf], &["sid"], false), ["dnf on sid"]);
         assert_eq!(names(&[Manager::Flatpak, Manager::Apt], &[], false)[2..], ["flatpak on trixie"]);
         assert_eq!(names(&[], &["trixie"], false), core[1..]);
-        let unknown = chosen(&[], &["buster".to_owned()], false).unwrap_err().to_string();
-        assert_eq!(unknown, "nothing is verified on `buster`\nhelp: there are: bookworm, sid, trixie");
-        chosen(&[Manager::Pacman], &["bookworm".to_owned()], true).unwrap_err();
+        let unknown = chosen(&[], &["buster".to_owned()], false).unwrap_err();
+        assert!(unknown.is::<Usage>());
+        assert_eq!(
+            unknown.to_string(),
+            "nothing is verified on `buster`\nhelp: there are: bookworm, sid, trixie"
+        );
+        let nowhere = chosen(&[Manager::Pacman], &["bookworm".to_owned()], true).unwrap_err();
+        assert!(nowhere.is::<Usage>());
     }
 }

@@ -70,6 +70,18 @@ fn two_instances(guest: &Guest<'_>) -> Result<()> {
     rows(guest)
 }
 
+/// How a full disk is told: by the kernel, apt, dnf (rpm and SQLite too), pacman, and curl in the last two.
+const FULL: &[&str] = &[
+    "No space left on device",
+    "enough free space",
+    "free disk space",
+    "more space needed",
+    "disk is full",
+    "too full",
+    "Failed writing",
+    "Failure writing",
+];
+
 /// Nothing can be written: neither the package manager's records nor ours. With room again, all is as it was.
 fn full_var(guest: &Guest<'_>) -> Result<()> {
     guest.sh("systemctl stop mathesar")?;
@@ -82,8 +94,15 @@ fn full_var(guest: &Guest<'_>) -> Result<()> {
     let ran = guest.manage(Act::Install("3.0.0-1"))?;
     // Whatever the package manager has made of it, whoever has data has them, and a restart is tried.
     let restarted = guest.try_sh("systemctl restart mathesar")?;
+    let status = guest.try_sh("mathesar status 2>&1; systemctl status --no-pager mathesar 2>&1")?;
     guest.sh("rm /var/fill /var/fill2")?;
     ensure!(ran.code != Some(0) || restarted.code != Some(0), "nothing was full: {}", ran.told());
+    // Whatever it was that failed, for this reason.
+    let told = match ran.code {
+        Some(0) => format!("{}\n{}", restarted.told(), status.told()),
+        _ => ran.told(),
+    };
+    ensure!(FULL.iter().any(|words| told.contains(words)), "nobody says that /var is full: {told}");
     guest.repair()?;
     guest.managed(Act::Downgrade("2.0.0-1"))?;
     guest.sh("systemctl reset-failed mathesar; systemctl restart mathesar")?;

@@ -19,7 +19,7 @@ use machines::{Base, Machine};
 use super::guest::Guest;
 use super::report::{Ended, Row};
 use super::system::{self, Manager, System, Tree};
-use super::{NotRun, Subject, finish, jobs, queue, tell};
+use super::{NotRun, Subject, finish, jobs, no_machine, queue, tell};
 use crate::http::{Http, Patience};
 use crate::repo::served;
 use crate::workspace::Workspace;
@@ -76,9 +76,7 @@ fn run(args: &super::Args, at: &Address, workspace: &Workspace) -> Result<()> {
     let at_hand = args.served.at_hand.as_deref().map(at_hand).transpose()?.unwrap_or_default();
     let steps = wanted(&args.only)?;
     if let Some(why) = machines::missing() {
-        let help =
-            if why.contains("root") { "sudo -E cargo xtask verify --from URL" } else { "cargo xtask tools" };
-        return Err(NotRun(format!("{why}\nhelp: {help}")).into());
+        return Err(no_machine(&why));
     }
     let begun = Instant::now();
     let blocks = fetch(at)?;
@@ -134,7 +132,7 @@ fn at_hand(dir: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
 /// Up to the last whose name is asked for.
 fn wanted(only: &[String]) -> Result<&'static [Step]> {
     let last = STEPS.iter().rposition(|step| jobs::is_named(step.name, only));
-    let last = last.with_context(|| format!("no scenario's name holds `{}`", only.join(", ")))?;
+    let last = last.ok_or_else(|| jobs::unnamed(only, STEPS.iter().map(|step| step.name).collect()))?;
     Ok(&STEPS[..=last])
 }
 
