@@ -71,8 +71,9 @@ fn find(layout: &Layout, uid: u32) -> Option<Foreign> {
     let drop_ins =
         drop_ins.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "conf"));
     let of_settings = settings.into_iter().chain(drop_ins).map(|path| ("the settings", path));
-    let own = [("state", &layout.state), ("run", &layout.run), ("cache", &layout.cache)];
-    let own = own.into_iter().map(|(_, path)| ("the folder", path.clone()));
+    // In the one of logs, a link of somebody else leads what is written to another file.
+    let own = [&layout.state, &layout.run, &layout.cache].into_iter().chain(&layout.logs);
+    let own = own.map(|path| ("the folder", path.clone()));
     of_settings
         .map(|(what, path)| (what, path, true))
         .chain(own.map(|(what, path)| (what, path, false)))
@@ -109,7 +110,8 @@ mod tests {
         let uid = rustix::process::geteuid().as_raw();
         assert_eq!(find(&layout, uid), None, "nothing is there yet");
         let drop_in = layout.config_drop_ins().join("9.conf");
-        for path in [&layout.state, &layout.run, &layout.cache, &layout.config_drop_ins()] {
+        let logs = layout.logs.as_ref().unwrap();
+        for path in [&layout.state, &layout.run, &layout.cache, logs, &layout.config_drop_ins()] {
             fs::create_dir_all(path).unwrap();
         }
         fs::write(layout.config_file(), "").unwrap();
@@ -137,7 +139,7 @@ mod tests {
         }
         let owners = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), None);
         if uid == 0 {
-            for path in [&layout.state, &layout.run, &layout.cache, &layout.config, &drop_in] {
+            for path in [&layout.state, &layout.run, &layout.cache, logs, &layout.config, &drop_in] {
                 owners(path, 4711).unwrap();
                 let found = find(&layout, 0).unwrap_or_else(|| panic!("{}", path.display()));
                 assert_eq!((&found.path, found.why), (path, Why::Owner(4711)));

@@ -195,6 +195,14 @@ impl Installation {
         self.layout.run.join("control.sock")
     }
 
+    /// Where what was said is kept, made where it is missing; one that somebody else has prepared is refused.
+    pub(crate) fn words_folder(&self) -> Result<PathBuf, Failure> {
+        self.refuse_foreign()?;
+        let folder = self.layout.logs.as_ref().unwrap_or(&self.layout.state);
+        private_folder(folder)?;
+        Ok(folder.clone())
+    }
+
     pub fn log_file(&self) -> Option<PathBuf> {
         self.layout.logs.as_ref().map(|logs| logs.join("mathesar.log"))
     }

@@ -1,7 +1,5 @@
 //! `mathesar start`
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Context, verb};
+use crate::careful;
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
-use crate::installation::private_folder;
+use crate::installation::Installation;
 use crate::interrupt::unless_nohup;
 use crate::logbook::LAST_WORDS;
 use crate::server::probe::first_page;
@@ -76,8 +75,8 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
                 return start(context);
             }
             // Everything that is wrong with the settings is told here, by whoever can be asked.
-            context.installation(false)?;
-            Some(Started::spawn(context)?)
+            let installation = context.installation(false)?;
+            Some(Started::spawn(context, &installation)?)
         }
         manager => {
             manager.start()?;
@@ -187,19 +186,9 @@ struct Started {
 }
 
 impl Started {
-    fn spawn(context: &Context) -> Result<Started, Failure> {
-        let layout = &context.layout;
-        let folder = layout.logs.as_ref().unwrap_or(&layout.state);
-        private_folder(folder)?;
-        let words = folder.join(LAST_WORDS);
-        let failed = |cause| Failure::io("write", &words, cause);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&words)
-            .map_err(failed)?;
+    fn spawn(context: &Context, installation: &Installation) -> Result<Started, Failure> {
+        let words = installation.words_folder()?.join(LAST_WORDS);
+        let file = careful::open_log(&words, true)?;
         let program = std::env::current_exe()
             .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
         let mut command = Command::new(&program);

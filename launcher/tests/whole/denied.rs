@@ -62,6 +62,35 @@ fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
     mode(&state, 0o700);
 }
 
+/// In a folder that somebody else has prepared, a link leads what is written to a file of the user.
+#[test]
+fn what_is_said_goes_through_no_link() {
+    let Some(home) = Home::bare() else { return };
+    let (logs, precious) = (home.layout.logs.clone().unwrap(), home.folder().join("precious"));
+    fs::create_dir_all(&logs).unwrap();
+    machine::give(&logs, home.user);
+    home.write(&precious, "kept");
+    for (name, command) in
+        [("launcher.err", &["start"][..]), ("mathesar.log", &["run"]), ("mathesar.log", &["start"])]
+    {
+        let link = logs.join(name);
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        let said = [
+            &format!("cannot write {}", link.display()),
+            "it is a link",
+            &format!("`rm {}`", link.display()),
+        ];
+        refused(&home, command, 4, &said);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+        fs::remove_file(&link).unwrap();
+    }
+    // Another's folder is refused as the other folders are.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&logs, Some(4711), None).unwrap();
+        refused(&home, &["start"], 4, &["log belongs to user 4711", "chown -R"]);
+    }
+}
+
 #[test]
 fn a_first_start_that_is_refused_leaves_its_reason() {
     let Some(home) = Home::bare() else { return };
@@ -151,6 +180,8 @@ fn nothing_is_run_from_settings_of_somebody_elses() {
     refused("everybody can write in the settings");
     fs::set_permissions(home.layout.config_drop_ins(), fs::Permissions::from_mode(0o755)).unwrap();
     for folder in [&home.layout.run, &home.layout.state] {
+        fs::create_dir_all(folder).unwrap();
+        machine::give(folder, home.user);
         let before = fs::metadata(folder).unwrap().permissions();
         mode(folder, 0o777);
         std::os::unix::fs::chown(folder, Some(4711), None).unwrap();
