@@ -44,7 +44,9 @@ pub(super) struct Facts {
 impl Facts {
     pub fn gather(look: &Look) -> Facts {
         let installation = &look.installation;
-        let unfit = config::unfit_here(&installation.config);
+        let mut unfit = config::unfit_here(&installation.config);
+        // The place of backups has a check of its own.
+        unfit.extend(config::misplaced_media(&installation.config, &installation.layout));
         let of = |severity| {
             let all = look.problems.iter().chain(&unfit);
             all.filter(|problem| problem.severity == severity).map(shown).collect()

@@ -244,3 +244,26 @@ fn what_is_not_there_yet_is_set_with_a_warning() {
     let (status, _, stderr) = test.args(&["config", "check"]).output();
     assert!(status == 4 && stderr.contains(&format!("error: {words}\n")), "{stderr}");
 }
+
+#[test]
+fn folders_among_mathesar_s_own_data_are_refused() {
+    for (name, value, why) in [
+        ("media.path", "HOME", "holds Mathesar's own state folder"),
+        ("media.path", "HOME/config/conf.d", "lies in Mathesar's own settings folder"),
+        ("backup.directory", "HOME/state/database", "is among Mathesar's own data"),
+    ] {
+        let test =
+            Test::new().file("state/database/PG_VERSION", "16\n").args(&["config", "set", name, value]);
+        let (status, _, stderr) = test.output();
+        assert!(status == 4 && stderr.contains(why), "{name} {value}: {status} {stderr}");
+        assert!(!test.path("config/mathesar.conf").exists());
+        // One that was there before, beside which another may still be mended.
+        let (section, key) = name.split_once('.').unwrap();
+        let test = test.conf(format!("[{section}]\n{key} = \"{value}\"\n")).args(&["config", "check"]);
+        let (status, _, stderr) = test.output();
+        assert!(status == 4 && stderr.contains(why) && stderr.contains("mathesar.conf:2:"), "{stderr}");
+        let test = test.args(&["config", "set", "server.workers", "2"]);
+        assert_eq!(test.output().0, 0);
+        assert_eq!(test.args(&["config", "unset", name]).output().0, 0);
+    }
+}

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if args.files.is_empty() {
         loaded.problems.extend(config::missing_files(&loaded.config));
         loaded.problems.extend(config::unfit_here(&loaded.config));
+        loaded.problems.extend(config::misplaced(&loaded.config, &context.layout));
     }
     let problems = loaded.problems;
     let errors = problems.iter().any(|problem| problem.severity == Severity::Error);

@@ -88,7 +88,9 @@ fn standard_input() -> anyhow::Result<String> {
 /// Edits the file that is ours to write. A change that makes something wrong which was not wrong before is refused.
 pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool, Failure> {
     let path = context.layout.writable_config();
-    let others = super::load(context).problems;
+    let now = super::load(context);
+    let mut others = now.problems;
+    others.extend(config::misplaced(&now.config, &context.layout));
     // The first setting comes into the file that explains them all; a package has brought its own.
     let fresh = context.layout.scope != Scope::System && path.symlink_metadata().is_err();
     config::write(&path, context.layout.scope, |before| {
@@ -105,7 +107,9 @@ pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool,
         }
         let after = config::edit(before, name, edit)
             .map_err(|cause| Failure::new(format!("cannot change {}", path.display())).cause(cause))?;
-        let mut with = config::load_with(&context.layout, &super::outside(context), &path, &after).problems;
+        let loaded = config::load_with(&context.layout, &super::outside(context), &path, &after);
+        let mut with = loaded.problems;
+        with.extend(config::misplaced(&loaded.config, &context.layout));
         let known = |problem: &Problem| {
             others
                 .iter()
