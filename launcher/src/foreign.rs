@@ -38,6 +38,13 @@ impl fmt::Display for Foreign {
 }
 
 impl Foreign {
+    pub(crate) fn refusal(&self) -> Failure {
+        Failure::new(self.to_string())
+            .cause("who can write there runs programs as Mathesar's user")
+            .exit(Exit::Refused)
+            .help(self.cure())
+    }
+
     fn cure(&self) -> String {
         let path = cure::path(&self.path);
         match self.why {
@@ -54,18 +61,58 @@ impl Foreign {
 pub(crate) fn refuse(layout: &Layout, uid: u32) -> Result<(), Failure> {
     match find(layout, uid) {
         None => Ok(()),
-        Some(foreign) => Err(Failure::new(foreign.to_string())
-            .cause("who can write there runs programs as Mathesar's user")
-            .exit(Exit::Refused)
-            .help(foreign.cure())),
+        Some(foreign) => Err(foreign.refusal()),
     }
 }
 
+/// The folder of programs that a setting names, and those of them that are run: whose are they, and who may change them?
+pub(crate) fn programs(folder: &Path, layout: &Layout, uid: u32) -> Option<Foreign> {
+    let service = service(layout, uid);
+    let files = PROGRAMS.iter().map(|name| folder.join(name)).filter(|path| path.is_file());
+    let of_files = files.map(|path| ("the program", path));
+    [("the folder of programs", folder.to_owned())].into_iter().chain(of_files).find_map(|(what, path)| {
+        let found = std::fs::metadata(&path).ok()?;
+        let why = match (found.uid(), found.mode() & 0o7777) {
+            (owner, _) if !is_trusted(owner, uid, service) => Why::Owner(owner),
+            // In a sticky folder nobody exchanges what is another's.
+            (_, mode)
+                if mode & 0o002 != 0 && !(found.is_dir() && mode & 0o1000 != 0) && !is_read_only(&path) =>
+            {
+                Why::Everybody(mode)
+            }
+            _ => return None,
+        };
+        Some(Foreign { what, path, why, owner: service.unwrap_or(uid) })
+    })
+}
+
+/// What is run of a PostgreSQL server's and its client's.
+const PROGRAMS: &[&str] = &[
+    "postgres",
+    "initdb",
+    "psql",
+    "pg_basebackup",
+    "pg_controldata",
+    "pg_dump",
+    "pg_isready",
+    "pg_restore",
+    "pg_verifybackup",
+    "pg_waldump",
+];
+
+/// Programs of the system's installation run as the service user, whoever starts them.
+fn service(layout: &Layout, uid: u32) -> Option<u32> {
+    let owner = || std::fs::metadata(&layout.state).ok().map(|found| found.uid());
+    (layout.scope == Scope::System && uid == 0).then(owner).flatten()
+}
+
+fn is_trusted(owner: u32, uid: u32, service: Option<u32>) -> bool {
+    [0, uid, OVERFLOW].contains(&owner) || Some(owner) == service
+}
+
 fn find(layout: &Layout, uid: u32) -> Option<Foreign> {
-    let owner_of = |path: &Path| std::fs::metadata(path).ok().map(|found| found.uid());
-    // Programs of the system's installation run as the service user, whoever starts them.
-    let service = (layout.scope == Scope::System && uid == 0).then(|| owner_of(&layout.state)).flatten();
-    let trusted = |owner: u32| [0, uid, OVERFLOW].contains(&owner) || Some(owner) == service;
+    let service = service(layout, uid);
+    let trusted = |owner: u32| is_trusted(owner, uid, service);
     let settings = [layout.config.clone(), layout.config_drop_ins(), layout.config_file()];
     let drop_ins = std::fs::read_dir(layout.config_drop_ins()).into_iter().flatten().flatten();
     let drop_ins =
@@ -137,11 +184,29 @@ mod tests {
             let failure = refuse(&layout, uid + 1).unwrap_err();
             assert!(failure.to_string().contains("belongs to user"), "{failure}");
         }
+        let bin = folder.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        fs::write(bin.join("psql"), "").unwrap();
+        assert_eq!(programs(&bin, &layout, uid), None);
+        mode(&bin, 0o1777);
+        assert_eq!(programs(&bin, &layout, uid), None);
+        mode(&bin, 0o777);
+        assert_eq!(programs(&bin, &layout, uid).unwrap().why, Why::Everybody(0o777));
+        mode(&bin, 0o755);
+        mode(&bin.join("psql"), 0o757);
+        assert_eq!(programs(&bin, &layout, uid).unwrap().path, bin.join("psql"));
+        mode(&bin.join("psql"), 0o755);
         let owners = |path: &Path, owner| std::os::unix::fs::chown(path, Some(owner), None);
         if uid == 0 {
             for path in [&layout.state, &layout.run, &layout.cache, logs, &layout.config, &drop_in] {
                 owners(path, 4711).unwrap();
                 let found = find(&layout, 0).unwrap_or_else(|| panic!("{}", path.display()));
+                assert_eq!((&found.path, found.why), (path, Why::Owner(4711)));
+                owners(path, 0).unwrap();
+            }
+            for path in [&bin, &bin.join("psql")] {
+                owners(path, 4711).unwrap();
+                let found = programs(&bin, &layout, 0).unwrap_or_else(|| panic!("{}", path.display()));
                 assert_eq!((&found.path, found.why), (path, Why::Owner(4711)));
                 owners(path, 0).unwrap();
             }

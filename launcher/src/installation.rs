@@ -81,7 +81,11 @@ impl Installation {
     /// Where PostgreSQL's programs are looked for; the embedded build where it is unpacked already.
     pub fn search(&self) -> Search {
         let embedded = tools::unpacked_postgres(&self.app());
-        Search::new(self.config.path("database.bin"), embedded, self.pinned.postgresql.clone())
+        let setting = self.config.path("database.bin");
+        let uid = self.environment.uid;
+        let foreign = setting.as_ref().and_then(|bin| foreign::programs(bin, &self.layout, uid));
+        let search = Search::new(setting, embedded, self.pinned.postgresql.clone());
+        Search { foreign, ..search }
     }
 
     /// The programs for data of this major, or for new ones. None: the embedded build is to be unpacked first.

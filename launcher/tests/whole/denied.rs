@@ -189,5 +189,20 @@ fn nothing_is_run_from_settings_of_somebody_elses() {
         std::os::unix::fs::chown(folder, home.user.map(|user| user.uid), None).unwrap();
         fs::set_permissions(folder, before).unwrap();
     }
+    // Settings of one's own that name what others may change.
+    home.write(&drop_in, format!("[database]\nbin = \"{}\"\n", programs.display()));
+    let of_programs = |what: &str| {
+        refused(what);
+        let doctor = home.mathesar(&["doctor"]);
+        assert!(doctor.stdout.contains(what) && !ran.exists(), "{what}: {}", doctor.stdout);
+    };
+    of_programs("everybody can write in the folder of programs");
+    mode(&programs, 0o755);
+    std::os::unix::fs::chown(&programs, Some(4711), None).unwrap();
+    of_programs("the folder of programs ");
+    std::os::unix::fs::chown(&programs, Some(0), None).unwrap();
+    mode(&programs.join("initdb"), 0o757);
+    of_programs("everybody can write in the program ");
+    fs::remove_file(&drop_in).unwrap();
     home.ok(&["start"]);
 }
