@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::config::Problem;
 use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::layout::{Layout, Scope};
@@ -43,6 +44,12 @@ impl Foreign {
             .cause("who can write there runs programs as Mathesar's user")
             .exit(Exit::Refused)
             .help(self.cure())
+    }
+
+    /// The same for `config check`.
+    pub(crate) fn problem(&self) -> Problem {
+        let help = format!("{}; a start is refused until then", self.cure());
+        Problem::error(self.to_string()).help(Some(help)).in_file(&self.path)
     }
 
     fn cure(&self) -> String {
@@ -111,30 +118,48 @@ fn is_trusted(owner: u32, uid: u32, service: Option<u32>) -> bool {
 }
 
 fn find(layout: &Layout, uid: u32) -> Option<Foreign> {
+    of_settings(layout, uid).or_else(|| of_folders(layout, uid))
+}
+
+fn of_settings(layout: &Layout, uid: u32) -> Option<Foreign> {
     let service = service(layout, uid);
-    let trusted = |owner: u32| is_trusted(owner, uid, service);
-    let settings = [layout.config.clone(), layout.config_drop_ins(), layout.config_file()];
     let drop_ins = std::fs::read_dir(layout.config_drop_ins()).into_iter().flatten().flatten();
     let drop_ins =
         drop_ins.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "conf"));
-    let of_settings = settings.into_iter().chain(drop_ins).map(|path| ("the settings", path));
+    let mut settings =
+        [layout.config.clone(), layout.config_drop_ins(), layout.config_file()].into_iter().chain(drop_ins);
+    settings.find_map(|path| {
+        let found = std::fs::metadata(&path).ok()?;
+        let why = match (found.uid(), found.mode() & 0o7777) {
+            (owner, _) if !is_trusted(owner, uid, service) => Why::Owner(owner),
+            // Nothing that is written to /dev/null comes back: a link to it hides a file of the same name.
+            _ if !found.is_dir() && !found.is_file() => return None,
+            // A file system that nobody writes to shows such modes, as mounted configuration does.
+            (_, mode) if mode & 0o002 != 0 && !is_read_only(&path) => Why::Everybody(mode),
+            _ => return None,
+        };
+        let owner = if layout.scope == Scope::System { 0 } else { service.unwrap_or(uid) };
+        Some(Foreign { what: "the settings", path, why, owner })
+    })
+}
+
+fn of_folders(layout: &Layout, uid: u32) -> Option<Foreign> {
+    let service = service(layout, uid);
     // In the one of logs, a link of somebody else leads what is written to another file.
-    let own = [&layout.state, &layout.run, &layout.cache].into_iter().chain(&layout.logs);
-    let own = own.map(|path| ("the folder", path.clone()));
-    of_settings
-        .map(|(what, path)| (what, path, true))
-        .chain(own.map(|(what, path)| (what, path, false)))
-        .find_map(|(what, path, settings)| {
-            let found = std::fs::metadata(&path).ok()?;
-            let why = match (found.uid(), found.mode() & 0o7777) {
-                (owner, _) if !trusted(owner) => Why::Owner(owner),
-                // A file system that nobody writes to shows such modes, as mounted configuration does.
-                (_, mode) if settings && mode & 0o002 != 0 && !is_read_only(&path) => Why::Everybody(mode),
-                _ => return None,
-            };
-            let owner = if settings && layout.scope == Scope::System { 0 } else { service.unwrap_or(uid) };
-            Some(Foreign { what, path, why, owner })
-        })
+    let mut own = [&layout.state, &layout.run, &layout.cache].into_iter().chain(&layout.logs);
+    own.find_map(|path| {
+        let owner = std::fs::metadata(path).ok()?.uid();
+        let foreign = !is_trusted(owner, uid, service);
+        let (what, path, why) = ("the folder", path.clone(), Why::Owner(owner));
+        foreign.then(|| Foreign { what, path, why, owner: service.unwrap_or(uid) })
+    })
+}
+
+/// Of the settings alone, as whoever is to run Mathesar would find them: another may ask, as root does.
+pub(crate) fn settings(layout: &Layout, asking: u32) -> Option<Foreign> {
+    let runner = || std::fs::metadata(&layout.state).ok().map(|found| found.uid());
+    let runner = (layout.scope == Scope::System || asking == 0).then(runner).flatten();
+    of_settings(layout, runner.unwrap_or(asking))
 }
 
 fn is_read_only(path: &Path) -> bool {
@@ -176,6 +201,9 @@ mod tests {
             assert_eq!((&found.path, found.why), (path, Why::Everybody(0o1777)));
             mode(path, good);
         }
+        let hidden = layout.config_drop_ins().join("8.conf");
+        std::os::unix::fs::symlink("/dev/null", &hidden).unwrap();
+        assert_eq!(find(&layout, uid), None);
         // Containers are given such a folder; what is made in it is ours alone.
         mode(&layout.state, 0o777);
         assert_eq!(find(&layout, uid), None);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::{Context, Name};
 use crate::config::{self, Config, Edit, Kind, Loaded, Origin, Problem, Setting, Severity, render_all};
 use crate::failure::{Exit, Failure};
+use crate::foreign;
 use crate::layout::Scope;
 
 /// Change one setting and keep everything else in the file, comments included
@@ -88,6 +89,10 @@ fn standard_input() -> anyhow::Result<String> {
 /// Edits the file that is ours to write. A change that makes something wrong which was not wrong before is refused.
 pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool, Failure> {
     let path = context.layout.writable_config();
+    // What is written there, others read and change.
+    if let Some(foreign) = foreign::settings(&context.layout, context.environment.uid) {
+        return Err(foreign.refusal());
+    }
     let now = super::load(context);
     let mut others = now.problems;
     others.extend(config::misplaced(&now.config, &context.layout));
