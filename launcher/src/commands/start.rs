@@ -65,6 +65,10 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
             _ => {}
         },
         Err(failure) if control::is_silent(&failure) => return Err(failure.exit(Exit::Refused).into()),
+        // It runs, and no time that passes opens the way to it.
+        Err(failure) if control::is_denied(&failure) && Lock::holder(&context.layout.state).is_some() => {
+            return Err(failure.exit(Exit::Refused).into());
+        }
         Err(_) => {}
     }
     let mut started = match Manager::of(&context.layout, &context.environment) {

@@ -134,13 +134,21 @@ fn try_connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
 }
 
 fn connect(socket: &Path, timeout: Duration) -> Result<UnixStream, Failure> {
-    let near = Near::new(socket).map_err(|cause| not_running(socket, cause))?;
-    try_connect(near.path(), timeout).map_err(|cause| match cause.kind() {
+    let failed = |cause: io::Error| match cause.kind() {
         ErrorKind::TimedOut => silent(timeout),
-        ErrorKind::PermissionDenied => Failure::io("reach", socket, cause)
+        ErrorKind::PermissionDenied => Failure::io(REACH, socket, cause)
             .help("run the command as the user that runs Mathesar, or as root"),
         _ => not_running(socket, cause),
-    })
+    };
+    let near = Near::new(socket).map_err(failed)?;
+    try_connect(near.path(), timeout).map_err(failed)
+}
+
+const REACH: &str = "reach";
+
+/// The way to the socket is closed: whether somebody listens there, nobody knows.
+pub fn is_denied(failure: &Failure) -> bool {
+    failure.to_string().starts_with(&format!("cannot {REACH} "))
 }
 
 /// Asks the supervisor behind this socket. Exit code 3 where none runs.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::harness::Home;
 use crate::machine;
@@ -35,6 +36,11 @@ fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
     mode(&run, 0o700);
 
     home.ok(&["start"]);
+    // One that runs, and cannot be asked, is not waited for.
+    mode(&run, 0);
+    let begun = Instant::now();
+    refused(&home, &["start"], 4, &["cannot reach ", "Permission denied", &cure(&run)]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     mode(&run, 0o500);
     home.conf("server.workers = 1\n");
     let said = ["not restarted, it runs on as before: cannot write ", "Permission denied", &cure(&run)];
