@@ -29,16 +29,9 @@ impl Installation {
             return Ok(());
         }
         let folder = self.secrets.folder().display();
-        Err(Failure::new(format!(
+        Err(self.secrets.lost(Failure::new(format!(
             "the secret key of Mathesar's data is gone from {folder}, with its fingerprint"
-        ))
-        .exit(Exit::Refused)
-        .cause("Mathesar's stored database passwords can be read with that key only")
-        .help("put the folder back from a backup: `mathesar backup list`")
-        .help(
-            "or give these passwords up, and enter them anew in Mathesar: \
-                 `openssl rand -hex 32 | mathesar config set app.secret-key --stdin`",
-        ))
+        ))))
     }
 
     pub(crate) fn configured_key(&self) -> Result<Option<Secret>, Failure> {
