@@ -102,8 +102,7 @@ pub fn order(socket: &Path, order: &Order, mut hear: impl FnMut(Event)) -> Resul
         let mut line = Vec::new();
         let read = (&mut lines).take(LONGEST_ANSWER).read_until(b'\n', &mut line).map_err(failed)?;
         if read == 0 {
-            return Err(Failure::new("the launcher ended in the middle of it")
-                .help("`mathesar start` puts everything in order; `mathesar status` says how it is"));
+            return Err(Failure::new("the launcher ended in the middle of it").help(PUTS_IN_ORDER));
         }
         let Ok(mut value) = serde_json::from_slice(&line).map(harmless_value) else { continue };
         if let Some(event) = value.get("event").and_then(Event::from_json) {
@@ -115,6 +114,8 @@ pub fn order(socket: &Path, order: &Order, mut hear: impl FnMut(Event)) -> Resul
         }
     }
 }
+
+const PUTS_IN_ORDER: &str = "`mathesar start` puts everything in order; `mathesar status` says how it is";
 
 /// Its own threads accept; only one that hangs lets others wait.
 const TO_ACCEPT: Duration = Duration::from_secs(10);
@@ -163,7 +164,9 @@ pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer,
     let mut line = Vec::new();
     let read = (&mut connection).take(LONGEST_ANSWER).read_until(b'\n', &mut line);
     match read {
-        Ok(0) => return Err(Failure::new("the supervisor closed the connection without an answer")),
+        Ok(0) => {
+            return Err(Failure::new("the launcher ended before it answered").help(PUTS_IN_ORDER));
+        }
         Ok(_) => {}
         Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             return Err(silent(timeout));
@@ -237,6 +240,17 @@ mod tests {
         with(end, |socket| {
             let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
             assert_eq!(failure.exit, Exit::NotRunning, "{failure}");
+        });
+    }
+
+    #[test]
+    fn one_that_is_killed_while_it_works_says_what_helps() {
+        let end = |mut stream: UnixStream| {
+            let _ = stream.read(&mut [0; 1024]);
+        };
+        with(end, |socket| {
+            let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
+            assert!(failure.helps().concat().contains("`mathesar start`"), "{failure:?}");
         });
     }
 
