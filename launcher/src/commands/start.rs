@@ -98,24 +98,22 @@ fn already(context: &Context, socket: &Path, mut status: Value) -> anyhow::Resul
     loop {
         let address = status["address"].as_str().unwrap_or_default();
         let why = match first_page(address, super::PATIENCE) {
-            Ok(Ok(answer)) if answer >= 500 => format!("it answers {answer}"),
-            Ok(Err(why)) => why,
+            Ok(Ok(answer)) if answer >= 500 => Some(format!("it answers {answer}")),
+            Ok(Err(why)) => Some(why),
             // Where it cannot be asked from here, the launcher's own probes count.
-            _ => break,
+            _ => None,
         };
-        if begun.elapsed() >= TO_ANSWER {
-            let said = status["message"].as_str().filter(|said| !said.is_empty() && *said != "running");
-            return Err(Failure::new(format!("Mathesar runs at {address}, and does not work"))
-                .cause(said.map_or(why, str::to_owned))
-                .help("what happened: `mathesar logs`, `mathesar doctor`")
-                .help("start everything anew: `mathesar restart --everything`")
-                .into());
+        if let Some(why) = &why {
+            if begun.elapsed() >= TO_ANSWER {
+                return Err(does_not_work(&status, why).into());
+            }
+            if !said && begun.elapsed() >= Duration::from_secs(1) {
+                said = true;
+                verb("Waiting", format_args!("for Mathesar at {address} to work again: {why}"));
+            }
+            std::thread::sleep(Duration::from_millis(200));
         }
-        if !said && begun.elapsed() >= Duration::from_secs(1) {
-            said = true;
-            verb("Waiting", format_args!("for Mathesar at {address} to work again: {why}"));
-        }
-        std::thread::sleep(Duration::from_millis(200));
+        // What answered may be on its way out: the page of one that is being stopped says nothing of the next.
         status = match control::ask(socket, Request::Status, super::PATIENCE) {
             Ok(answer) if matches!(answer.value["state"].as_str(), Some("running" | "degraded")) => {
                 answer.value
@@ -123,12 +121,24 @@ fn already(context: &Context, socket: &Path, mut status: Value) -> anyhow::Resul
             // It has gone meanwhile, or comes up again from the beginning.
             _ => return start(context),
         };
+        if why.is_none() {
+            break;
+        }
     }
     verb("Running", format_args!("already, at {}", status["address"].as_str().unwrap_or_default()));
     for pending in status["pending"].as_array().into_iter().flatten() {
         super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
     }
     Ok(())
+}
+
+fn does_not_work(status: &Value, why: &str) -> Failure {
+    let address = status["address"].as_str().unwrap_or_default();
+    let said = status["message"].as_str().filter(|said| !said.is_empty() && *said != "running");
+    Failure::new(format!("Mathesar runs at {address}, and does not work"))
+        .cause(said.unwrap_or(why).to_owned())
+        .help("what happened: `mathesar logs`, `mathesar doctor`")
+        .help("start everything anew: `mathesar restart --everything`")
 }
 
 /// True: there was one, and it is over. What it does is told to whoever began it, and by `status`.
