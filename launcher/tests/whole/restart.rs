@@ -227,3 +227,21 @@ fn a_folder_for_uploads_that_cannot_be_used_is_said_before_anything_is_stopped()
     home.ok(&["restart"]);
     assert!(new.is_dir());
 }
+
+/// Whoever starts it while it is being stopped means the next one.
+#[test]
+fn a_start_beside_a_stop_waits_for_its_end() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    for moment in [0, 200] {
+        let pid = home.status()["pid"].clone();
+        let mut stop = home.spawn("stop", &["stop"]);
+        home.until("it is being stopped", || home.status()["state"] != "running");
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        let started = home.ok(&["start"]).stderr;
+        assert!(stop.wait().unwrap().success());
+        let now = home.status();
+        assert!(now["state"] == "running" && now["pid"] != pid, "{moment}: {started}\n{now:#}");
+        assert!(!started.contains("already"), "{moment}: {started}");
+    }
+}
