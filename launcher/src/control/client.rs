@@ -149,7 +149,8 @@ const REACH: &str = "reach";
 
 /// The way to the socket is closed: whether somebody listens there, nobody knows.
 pub fn is_denied(failure: &Failure) -> bool {
-    failure.to_string().starts_with(&format!("cannot {REACH} "))
+    // Where nobody listens the words are the same.
+    failure.exit != Exit::NotRunning && failure.to_string().starts_with(&format!("cannot {REACH} "))
 }
 
 /// Asks the supervisor behind this socket. Exit code 3 where none runs.
@@ -197,7 +198,7 @@ fn silent(timeout: Duration) -> Failure {
 }
 
 fn not_running(socket: &Path, cause: std::io::Error) -> Failure {
-    Failure::io("reach", socket, cause).exit(Exit::NotRunning).help("start it: `mathesar start`")
+    Failure::io(REACH, socket, cause).exit(Exit::NotRunning).help("start it: `mathesar start`")
 }
 
 #[cfg(test)]
@@ -241,6 +242,15 @@ mod tests {
             let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
             assert_eq!(failure.exit, Exit::NotRunning, "{failure}");
         });
+    }
+
+    #[test]
+    fn a_socket_that_is_missing_is_not_taken_for_a_closed_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        assert!(!is_denied(&ask(&socket, Request::Status, Duration::from_secs(1)).unwrap_err()));
+        let closed = Failure::io(REACH, &socket, ErrorKind::PermissionDenied.into());
+        assert!(is_denied(&closed));
     }
 
     #[test]
