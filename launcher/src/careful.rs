@@ -1,11 +1,14 @@
 //! What another user may have written, read and shown by root: the service's user owns its folders, and what talks there.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
+
+use crate::failure::{Exit, Failure};
 
 /// None of the small files that are read before anything else is known comes near this.
 const LONGEST: u64 = 64 * 1024;
@@ -18,6 +21,34 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         true => Ok(file),
         false => Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file")),
     }
+}
+
+/// For words that are added to what is there, or stand in its place. Where a link lies, they would go into a file that whoever
+/// made it has chosen; a pipe would wait for a reader.
+pub(crate) fn open_log(path: &Path, anew: bool) -> Result<File, Failure> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    // For its owner alone: requests and errors tell about people.
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .and_then(|file| match file.metadata()?.is_file() {
+            true if anew => file.set_len(0).map(|()| file),
+            true => Ok(file),
+            false => Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file")),
+        });
+    opened.map_err(|cause| {
+        let place = crate::cure::path(path);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_symlink() => Failure::new(format!("cannot write {}", path.display()))
+                .cause("it is a link, and nobody knows whose file it leads to")
+                .exit(Exit::Refused)
+                .help(format!("see where it leads, `ls -l {place}`, and remove it: `rm {place}`")),
+            _ => Failure::io("write", path, cause),
+        }
+    })
 }
 
 /// No file that a setting names comes near this.
@@ -99,6 +130,33 @@ mod tests {
             assert!(read(&path(name)).is_err(), "{name}");
         }
         assert_eq!(read(&path("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn logs_are_written_through_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("log")).unwrap();
+        std::fs::write(path("precious"), "kept").unwrap();
+        std::os::unix::fs::symlink("../precious", path("log/one")).unwrap();
+        for anew in [true, false] {
+            let failure = open_log(&path("log/one"), anew).unwrap_err();
+            assert!(failure.whole().contains("it is a link"), "{}", failure.whole());
+            assert!(failure.helps()[0].contains("`rm "), "{failure:?}");
+        }
+        assert!(std::process::Command::new("mkfifo").arg(path("log/pipe")).status().unwrap().success());
+        assert!(open_log(&path("log/pipe"), false).is_err());
+        assert_eq!(std::fs::read(path("precious")).unwrap(), b"kept");
+        // The folder itself may be one.
+        std::os::unix::fs::symlink("log", path("linked")).unwrap();
+        let write = |anew, text: &str| {
+            io::Write::write_all(&mut open_log(&path("linked/two"), anew).unwrap(), text.as_bytes()).unwrap();
+            std::fs::read_to_string(path("log/two")).unwrap()
+        };
+        assert_eq!(
+            (write(true, "a"), write(false, "b"), write(true, "c")),
+            ("a".into(), "ab".into(), "c".into())
+        );
     }
 
     #[test]

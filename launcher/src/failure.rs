@@ -119,6 +119,18 @@ pub fn little_room(folder: &Path) -> Option<String> {
     (free < LITTLE).then(|| format!("only {} kB are free on the disk of {}", free / 1000, folder.display()))
 }
 
+/// The help where a program's words, or the disk itself, tell that there was no room.
+pub fn look_for_room(said: &str, folder: &Path) -> Option<String> {
+    // A write may also end in the middle; then PostgreSQL names no error of the system.
+    const WORDS: &[&str] = &["No space left", "wrote only", "Check free disk space", "Disk quota exceeded"];
+    // What was half-made may be gone already, and its room free again.
+    let room = little_room(folder);
+    (room.is_some() || WORDS.iter().any(|words| said.contains(words))).then(|| {
+        let room = room.map(|room| format!("{room}; ")).unwrap_or_default();
+        format!("{room}look for room: `df -h {}`", cure::path(folder))
+    })
+}
+
 /// The exit code of an error, and the text for standard error.
 pub fn report(error: &anyhow::Error) -> (Exit, String) {
     use anstyle::{AnsiColor, Style};
@@ -139,4 +151,26 @@ pub fn report(error: &anyhow::Error) -> (Exit, String) {
         text.push_str(&format!("{HELP}help{HELP:#}: {}\n", harmless(&help)));
     }
     (failure.map_or(Exit::Failed, |failure| failure.exit), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_ends_in_the_middle_tells_of_a_full_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let help = |said| look_for_room(said, folder.path());
+        if little_room(folder.path()).is_some() {
+            return println!("not run: the disk is full");
+        }
+        for said in [
+            "FATAL:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+            "FATAL:  could not extend file \"base/1/1255\": wrote only 4096 of 8192 bytes at block 68",
+            "could not write block 5: wrote only 100 of 8192 bytes",
+        ] {
+            assert!(help(said).unwrap().contains(&format!("`df -h {}`", folder.path().display())));
+        }
+        assert_eq!(help("initdb: error: invalid locale settings"), None);
+    }
 }

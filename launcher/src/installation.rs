@@ -1,5 +1,7 @@
 //! One installation: its places, settings, secrets and the release that it is to run. What every command past `config` needs.
 
+mod key;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::foreign;
 use crate::layout::{Environment, Layout, Scope};
 use crate::release::Release;
-use crate::secrets::{self, Secret, Secrets};
+use crate::secrets::{self, Secrets};
 use crate::sensitive::{is_public, is_sensitive};
 
 /// In the state folder: the release that the tables were last migrated by, and what was applied then.
@@ -79,7 +81,11 @@ impl Installation {
     /// Where PostgreSQL's programs are looked for; the embedded build where it is unpacked already.
     pub fn search(&self) -> Search {
         let embedded = tools::unpacked_postgres(&self.app());
-        Search::new(self.config.path("database.bin"), embedded, self.pinned.postgresql.clone())
+        let setting = self.config.path("database.bin");
+        let uid = self.environment.uid;
+        let foreign = setting.as_ref().and_then(|bin| foreign::programs(bin, &self.layout, uid));
+        let search = Search::new(setting, embedded, self.pinned.postgresql.clone());
+        Search { foreign, ..search }
     }
 
     /// The programs for data of this major, or for new ones. None: the embedded build is to be unpacked first.
@@ -138,15 +144,21 @@ impl Installation {
         foreign::refuse(&self.layout, self.environment.uid)
     }
 
-    /// What `config check` says of this machine: more memory than it has, another thing in the place of a socket.
+    /// What `config check` says of this machine: more memory than it has, another thing in the place of a socket, Mathesar's own
+    /// data in that of uploaded files.
     pub fn refuse_unfit(&self) -> Result<(), Failure> {
-        let unfit = crate::config::unfit_here(&self.config);
-        match unfit.into_iter().find(|problem| problem.severity == crate::config::Severity::Error) {
+        self.refuse_misplaced_media()?;
+        let unfit = config::unfit_here(&self.config);
+        match unfit.into_iter().find(|problem| problem.severity == config::Severity::Error) {
             None => Ok(()),
-            Some(problem) => Err(Failure::new(problem.message)
-                .exit(crate::failure::Exit::Refused)
-                .help("see where it stands: `mathesar config check`")),
+            Some(problem) => Err(unfit_for(problem.message)),
         }
+    }
+
+    fn refuse_misplaced_media(&self) -> Result<(), Failure> {
+        let Some(problem) = config::misplaced_media(&self.config, &self.layout) else { return Ok(()) };
+        let failure = unfit_for(problem.message);
+        Err(problem.help.into_iter().fold(failure, Failure::help))
     }
 
     pub fn media(&self) -> PathBuf {
@@ -155,6 +167,7 @@ impl Installation {
 
     /// Makes the folder of uploaded files, and finds out whether it can be used.
     pub fn make_media(&self) -> Result<(), Failure> {
+        self.refuse_misplaced_media()?;
         let made = private_folder(&self.media());
         // This one knows the cause, and names the setting.
         self.try_media()?;
@@ -195,59 +208,20 @@ impl Installation {
         self.layout.run.join("control.sock")
     }
 
+    /// Where what was said is kept, made where it is missing; one that somebody else has prepared is refused.
+    pub(crate) fn words_folder(&self) -> Result<PathBuf, Failure> {
+        self.refuse_foreign()?;
+        let folder = self.layout.logs.as_ref().unwrap_or(&self.layout.state);
+        private_folder(folder)?;
+        Ok(folder.clone())
+    }
+
     pub fn log_file(&self) -> Option<PathBuf> {
         self.layout.logs.as_ref().map(|logs| logs.join("mathesar.log"))
     }
 
     pub fn listen(&self) -> &str {
         self.config.text("server.listen").unwrap_or("127.0.0.1:8000")
-    }
-
-    /// The key that encrypts stored passwords: the configured one, or ours, made here where there is none.
-    pub fn secret_key(&self) -> Result<Secret, Failure> {
-        self.refuse_lost_key()?;
-        self.secrets.secret_key(self.configured_key()?.as_ref())
-    }
-
-    /// The same, making nothing: none where there is none yet.
-    pub(crate) fn known_key(&self) -> Result<Option<Secret>, Failure> {
-        self.refuse_lost_key()?;
-        self.secrets.known_key(self.configured_key()?.as_ref())
-    }
-
-    /// Mathesar's tables were made with a key, and nothing of it is left: a new one would be taken for theirs.
-    pub(crate) fn has_lost_key(&self) -> Result<bool, Failure> {
-        Ok(self.layout.state.join(MIGRATED).exists()
-            && self.configured_key()?.is_none()
-            && self.secrets.is_without_key()?)
-    }
-
-    fn refuse_lost_key(&self) -> Result<(), Failure> {
-        if !self.has_lost_key()? {
-            return Ok(());
-        }
-        let folder = self.secrets.folder().display();
-        Err(Failure::new(format!(
-            "the secret key of Mathesar's data is gone from {folder}, with its fingerprint"
-        ))
-        .exit(Exit::Refused)
-        .cause("Mathesar's stored database passwords can be read with that key only")
-        .help("put the folder back from a backup: `mathesar backup list`")
-        .help(
-            "or give these passwords up, and enter them anew in Mathesar: \
-                 `openssl rand -hex 32 | mathesar config set app.secret-key --stdin`",
-        ))
-    }
-
-    pub(crate) fn configured_key(&self) -> Result<Option<Secret>, Failure> {
-        match (self.config.path("app.secret-key-file"), self.config.text("app.secret-key")) {
-            (Some(path), _) => secrets::read_file(&path)?.map(Some).ok_or_else(|| {
-                Failure::new(format!("`app.secret-key-file` names {}, which does not exist", path.display()))
-                    .exit(Exit::Refused)
-                    .help("put the key there, or let the launcher keep one: `mathesar config unset app.secret-key-file`")
-            }),
-            (None, text) => Ok(text.map(Secret::new)),
-        }
     }
 
     /// Every secret that is known now: for whoever writes something that a person may show to others.
@@ -311,6 +285,10 @@ impl Installation {
     pub fn set_by_someone(&self, name: &str) -> bool {
         self.config.origin(name) != Origin::Default && *self.config.get(name) != Value::Unset
     }
+}
+
+fn unfit_for(message: String) -> Failure {
+    Failure::new(message).exit(Exit::Refused).help("see where it stands: `mathesar config check`")
 }
 
 fn embedded_major() -> Option<u32> {

@@ -37,6 +37,14 @@ impl fmt::Display for Weak {
 }
 
 impl Weak {
+    /// One sentence: who can write there, and what follows for `what`.
+    pub fn may_exchange(&self, what: &str) -> String {
+        match self.why {
+            Why::Owner(_) => format!("{self}, who may exchange {what}"),
+            Why::Everybody(_) | Why::Group { .. } => format!("{self}, and may exchange {what}"),
+        }
+    }
+
     pub fn cure(&self, uid: u32) -> String {
         let folder = crate::cure::path(&self.folder);
         match self.why {
@@ -100,6 +108,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn it_is_told_in_one_sentence() {
+        let told = |why| Weak { folder: "/a".into(), why }.may_exchange("/a/b");
+        assert_eq!(told(Why::Owner(8)), "/a belongs to user 8, who may exchange /a/b");
+        let all = "everybody can write in /a (mode 777), and may exchange /a/b";
+        assert_eq!(told(Why::Everybody(0o777)), all);
+    }
 
     #[test]
     fn who_can_exchange_what_lies_there() {

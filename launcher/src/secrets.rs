@@ -1,5 +1,7 @@
 //! Secrets: files of mode 0600 in `state/secrets`, or systemd's credentials. Made once, never overwritten, never printed.
 
+pub(crate) mod lost;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -132,32 +134,30 @@ impl Secrets {
                 (Some(key), _) => key,
                 (None, Some(_)) => {
                     let path = self.path(SECRET_KEY);
-                    return Err(Failure::new(format!("the secret key {} is gone", path.display()))
-                        .exit(Exit::Refused)
-                        .cause("Mathesar's stored database passwords can be read with that key only")
-                        .help("put the file back from a backup: `mathesar backup list`"));
+                    return Err(self.lost(Failure::new(format!("the secret key {} is gone", path.display()))));
                 }
                 (None, None) => return Ok(None),
             },
         };
         match known {
             Some(known) if known.expose() != fingerprint(&key) => {
-                let from = match configured {
-                    Some(_) => "see `mathesar config show --origin app` for where it comes from".to_owned(),
-                    None => format!(
-                        "into {}, from a backup: `mathesar backup list`",
-                        self.path(SECRET_KEY).display()
-                    ),
-                };
-                Err(Failure::new(
+                let another = Failure::new(
                     "this secret key is another than the one that Mathesar's data were made with",
-                )
-                .exit(Exit::Refused)
-                .cause("Mathesar's stored database passwords can be read with that key only")
-                .help(format!("put the former key back: {from}")))
+                );
+                Err(match configured {
+                    Some(_) => another.exit(Exit::Refused).cause(lost::CAUSE).help(
+                        "put the former key back: see `mathesar config show --origin app` for where it comes from",
+                    ),
+                    None => self.lost(another),
+                })
             }
             _ => Ok(Some(key)),
         }
+    }
+
+    pub(crate) fn lost(&self, failure: Failure) -> Failure {
+        let failure = failure.exit(Exit::Refused).cause(lost::CAUSE);
+        lost::cures(&self.folder).into_iter().fold(failure, Failure::help)
     }
 
     /// The file of ours; one that holds no key says what to do about it.
@@ -170,9 +170,7 @@ impl Secrets {
                 let failure =
                     Failure::new(format!("the secret key {} {what}", path.display())).exit(Exit::Refused);
                 Err(match known {
-                    true => failure
-                        .cause("Mathesar's stored database passwords can be read with that key only")
-                        .help("put the file back from a backup: `mathesar backup list`"),
+                    true => self.lost(failure),
                     false => failure.help(format!(
                         "nothing was encrypted with it yet; let a new one be made: `rm {}`",
                         path.display()

@@ -21,7 +21,7 @@ pub(crate) fn environment() -> Environment {
 }
 
 /// Read from /etc/passwd itself: sysusers writes there, and a name service may need the network.
-fn is_service_user(uid: u32) -> bool {
+pub(crate) fn is_service_user(uid: u32) -> bool {
     let Ok(passwd) = std::fs::read(PathBuf::from("/etc/passwd")) else { return false };
     names_service_user(&String::from_utf8_lossy(&passwd), uid)
 }

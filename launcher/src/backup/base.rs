@@ -161,10 +161,10 @@ fn explained(failure: Failure, folder: &Path) -> Failure {
             .exit(Exit::Refused)
             .help("make the backup again: `mathesar backup create`");
     }
-    if said.contains("No space left") || crate::failure::little_room(folder).is_some() {
-        return failure.help(format!("look for room: `df -h {}`", crate::cure::path(folder)));
+    match crate::failure::look_for_room(&said, folder) {
+        Some(help) => failure.help(help),
+        None => failure,
     }
-    failure
 }
 
 #[cfg(test)]

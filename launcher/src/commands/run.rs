@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use crate::failure::Failure;
-use crate::installation::{Installation, private_folder};
+use crate::installation::Installation;
 use crate::layout::Scope;
 use crate::serving::{self, Surroundings};
 use crate::supervise::log::{Both, Redacted, Rotated, Sink, Stderr};
@@ -40,7 +40,7 @@ fn sink(installation: &Installation, background: bool) -> Result<Arc<dyn Sink>, 
         (Scope::User | Scope::Home, Some(path)) => path,
         _ => return Ok(Arc::new(Redacted { inner: Stderr, secrets })),
     };
-    path.parent().map(private_folder).transpose()?;
+    installation.words_folder()?;
     let max = installation.config.size("log.max-size").unwrap_or(10_000_000);
     let keep = installation.config.integer("log.keep").unwrap_or(5);
     let file = Rotated::open(&path, max, u32::try_from(keep).unwrap_or(5))?;

@@ -1,7 +1,5 @@
 //! `mathesar start`
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Context, verb};
+use crate::careful;
 use crate::control::{self, Lock, client::Heard};
 use crate::failure::{Exit, Failure};
-use crate::installation::private_folder;
+use crate::installation::Installation;
 use crate::interrupt::unless_nohup;
 use crate::logbook::LAST_WORDS;
 use crate::server::probe::first_page;
@@ -66,6 +65,10 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
             _ => {}
         },
         Err(failure) if control::is_silent(&failure) => return Err(failure.exit(Exit::Refused).into()),
+        // It runs, and no time that passes opens the way to it.
+        Err(failure) if control::is_denied(&failure) && Lock::holder(&context.layout.state).is_some() => {
+            return Err(failure.exit(Exit::Refused).into());
+        }
         Err(_) => {}
     }
     let mut started = match Manager::of(&context.layout, &context.environment) {
@@ -76,8 +79,8 @@ pub(super) fn start(context: &Context) -> anyhow::Result<()> {
                 return start(context);
             }
             // Everything that is wrong with the settings is told here, by whoever can be asked.
-            context.installation(false)?;
-            Some(Started::spawn(context)?)
+            let installation = context.installation(false)?;
+            Some(Started::spawn(context, &installation)?)
         }
         manager => {
             manager.start()?;
@@ -95,24 +98,22 @@ fn already(context: &Context, socket: &Path, mut status: Value) -> anyhow::Resul
     loop {
         let address = status["address"].as_str().unwrap_or_default();
         let why = match first_page(address, super::PATIENCE) {
-            Ok(Ok(answer)) if answer >= 500 => format!("it answers {answer}"),
-            Ok(Err(why)) => why,
+            Ok(Ok(answer)) if answer >= 500 => Some(format!("it answers {answer}")),
+            Ok(Err(why)) => Some(why),
             // Where it cannot be asked from here, the launcher's own probes count.
-            _ => break,
+            _ => None,
         };
-        if begun.elapsed() >= TO_ANSWER {
-            let said = status["message"].as_str().filter(|said| !said.is_empty() && *said != "running");
-            return Err(Failure::new(format!("Mathesar runs at {address}, and does not work"))
-                .cause(said.map_or(why, str::to_owned))
-                .help("what happened: `mathesar logs`, `mathesar doctor`")
-                .help("start everything anew: `mathesar restart --everything`")
-                .into());
+        if let Some(why) = &why {
+            if begun.elapsed() >= TO_ANSWER {
+                return Err(does_not_work(&status, why).into());
+            }
+            if !said && begun.elapsed() >= Duration::from_secs(1) {
+                said = true;
+                verb("Waiting", format_args!("for Mathesar at {address} to work again: {why}"));
+            }
+            std::thread::sleep(Duration::from_millis(200));
         }
-        if !said && begun.elapsed() >= Duration::from_secs(1) {
-            said = true;
-            verb("Waiting", format_args!("for Mathesar at {address} to work again: {why}"));
-        }
-        std::thread::sleep(Duration::from_millis(200));
+        // What answered may be on its way out: the page of one that is being stopped says nothing of the next.
         status = match control::ask(socket, Request::Status, super::PATIENCE) {
             Ok(answer) if matches!(answer.value["state"].as_str(), Some("running" | "degraded")) => {
                 answer.value
@@ -120,12 +121,24 @@ fn already(context: &Context, socket: &Path, mut status: Value) -> anyhow::Resul
             // It has gone meanwhile, or comes up again from the beginning.
             _ => return start(context),
         };
+        if why.is_none() {
+            break;
+        }
     }
     verb("Running", format_args!("already, at {}", status["address"].as_str().unwrap_or_default()));
     for pending in status["pending"].as_array().into_iter().flatten() {
         super::note(format_args!("pending {}", pending.as_str().unwrap_or_default()));
     }
     Ok(())
+}
+
+fn does_not_work(status: &Value, why: &str) -> Failure {
+    let address = status["address"].as_str().unwrap_or_default();
+    let said = status["message"].as_str().filter(|said| !said.is_empty() && *said != "running");
+    Failure::new(format!("Mathesar runs at {address}, and does not work"))
+        .cause(said.unwrap_or(why).to_owned())
+        .help("what happened: `mathesar logs`, `mathesar doctor`")
+        .help("start everything anew: `mathesar restart --everything`")
 }
 
 /// True: there was one, and it is over. What it does is told to whoever began it, and by `status`.
@@ -187,19 +200,9 @@ struct Started {
 }
 
 impl Started {
-    fn spawn(context: &Context) -> Result<Started, Failure> {
-        let layout = &context.layout;
-        let folder = layout.logs.as_ref().unwrap_or(&layout.state);
-        private_folder(folder)?;
-        let words = folder.join(LAST_WORDS);
-        let failed = |cause| Failure::io("write", &words, cause);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&words)
-            .map_err(failed)?;
+    fn spawn(context: &Context, installation: &Installation) -> Result<Started, Failure> {
+        let words = installation.words_folder()?.join(LAST_WORDS);
+        let file = careful::open_log(&words, true)?;
         let program = std::env::current_exe()
             .map_err(|cause| Failure::new("cannot tell where this program lies").cause(cause))?;
         let mut command = Command::new(&program);

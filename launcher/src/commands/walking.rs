@@ -156,7 +156,7 @@ fn runs_alone(installation: &Installation) -> bool {
 pub(super) fn sink(installation: &Installation) -> Result<Arc<dyn Sink>, Failure> {
     match (installation.layout.scope, installation.log_file()) {
         (Scope::User | Scope::Home, Some(path)) => {
-            path.parent().map(private_folder).transpose()?;
+            installation.words_folder()?;
             Ok(Arc::new(Rotated::open(&path, 10_000_000, 5)?))
         }
         _ => Ok(Arc::new(Stderr)),

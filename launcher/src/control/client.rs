@@ -102,8 +102,7 @@ pub fn order(socket: &Path, order: &Order, mut hear: impl FnMut(Event)) -> Resul
         let mut line = Vec::new();
         let read = (&mut lines).take(LONGEST_ANSWER).read_until(b'\n', &mut line).map_err(failed)?;
         if read == 0 {
-            return Err(Failure::new("the launcher ended in the middle of it")
-                .help("`mathesar start` puts everything in order; `mathesar status` says how it is"));
+            return Err(Failure::new("the launcher ended in the middle of it").help(PUTS_IN_ORDER));
         }
         let Ok(mut value) = serde_json::from_slice(&line).map(harmless_value) else { continue };
         if let Some(event) = value.get("event").and_then(Event::from_json) {
@@ -115,6 +114,8 @@ pub fn order(socket: &Path, order: &Order, mut hear: impl FnMut(Event)) -> Resul
         }
     }
 }
+
+const PUTS_IN_ORDER: &str = "`mathesar start` puts everything in order; `mathesar status` says how it is";
 
 /// Its own threads accept; only one that hangs lets others wait.
 const TO_ACCEPT: Duration = Duration::from_secs(10);
@@ -134,13 +135,22 @@ fn try_connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
 }
 
 fn connect(socket: &Path, timeout: Duration) -> Result<UnixStream, Failure> {
-    let near = Near::new(socket).map_err(|cause| not_running(socket, cause))?;
-    try_connect(near.path(), timeout).map_err(|cause| match cause.kind() {
+    let failed = |cause: io::Error| match cause.kind() {
         ErrorKind::TimedOut => silent(timeout),
-        ErrorKind::PermissionDenied => Failure::io("reach", socket, cause)
+        ErrorKind::PermissionDenied => Failure::io(REACH, socket, cause)
             .help("run the command as the user that runs Mathesar, or as root"),
         _ => not_running(socket, cause),
-    })
+    };
+    let near = Near::new(socket).map_err(failed)?;
+    try_connect(near.path(), timeout).map_err(failed)
+}
+
+const REACH: &str = "reach";
+
+/// The way to the socket is closed: whether somebody listens there, nobody knows.
+pub fn is_denied(failure: &Failure) -> bool {
+    // Where nobody listens the words are the same.
+    failure.exit != Exit::NotRunning && failure.to_string().starts_with(&format!("cannot {REACH} "))
 }
 
 /// Asks the supervisor behind this socket. Exit code 3 where none runs.
@@ -155,7 +165,9 @@ pub fn ask(socket: &Path, request: Request, timeout: Duration) -> Result<Answer,
     let mut line = Vec::new();
     let read = (&mut connection).take(LONGEST_ANSWER).read_until(b'\n', &mut line);
     match read {
-        Ok(0) => return Err(Failure::new("the supervisor closed the connection without an answer")),
+        Ok(0) => {
+            return Err(Failure::new("the launcher ended before it answered").help(PUTS_IN_ORDER));
+        }
         Ok(_) => {}
         Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             return Err(silent(timeout));
@@ -186,7 +198,7 @@ fn silent(timeout: Duration) -> Failure {
 }
 
 fn not_running(socket: &Path, cause: std::io::Error) -> Failure {
-    Failure::io("reach", socket, cause).exit(Exit::NotRunning).help("start it: `mathesar start`")
+    Failure::io(REACH, socket, cause).exit(Exit::NotRunning).help("start it: `mathesar start`")
 }
 
 #[cfg(test)]
@@ -229,6 +241,26 @@ mod tests {
         with(end, |socket| {
             let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
             assert_eq!(failure.exit, Exit::NotRunning, "{failure}");
+        });
+    }
+
+    #[test]
+    fn a_socket_that_is_missing_is_not_taken_for_a_closed_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        assert!(!is_denied(&ask(&socket, Request::Status, Duration::from_secs(1)).unwrap_err()));
+        let closed = Failure::io(REACH, &socket, ErrorKind::PermissionDenied.into());
+        assert!(is_denied(&closed));
+    }
+
+    #[test]
+    fn one_that_is_killed_while_it_works_says_what_helps() {
+        let end = |mut stream: UnixStream| {
+            let _ = stream.read(&mut [0; 1024]);
+        };
+        with(end, |socket| {
+            let failure = ask(socket, Request::Status, Duration::from_secs(20)).unwrap_err();
+            assert!(failure.helps().concat().contains("`mathesar start`"), "{failure:?}");
         });
     }
 

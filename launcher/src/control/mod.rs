@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::supervise::Request;
 
-pub use client::{ask, follow, order};
+pub use client::{ask, follow, is_denied, order};
 pub use here::{ask_here, is_silent};
 pub use lock::{Lock, at_work, silent};
 pub use order::{Begun, Order, Orders};

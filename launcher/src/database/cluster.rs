@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::{REPLICATION, ROLE, SUPERUSER};
 use crate::careful;
 use crate::config::Config;
-use crate::failure::{Exit, Failure};
+use crate::failure::{self, Exit, Failure};
 use crate::layout::Layout;
 use crate::process::{Program, User};
 use crate::secrets::{Secrets, private_folder, sync};
@@ -174,8 +174,8 @@ impl Cluster {
             Err(failure) => failure,
         };
         let said = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
-        if said.contains("No space left") {
-            return Err(failed.help(format!("look for room: `df -h {}`", crate::cure::path(&self.folder))));
+        if let Some(help) = failure::look_for_room(&said, &self.folder) {
+            return Err(failed.help(help));
         }
         if !said.contains("invalid locale") {
             return Err(failed);

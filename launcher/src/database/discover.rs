@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::distribution::Distribution;
 use crate::failure::{Exit, Failure};
+use crate::foreign::Foreign;
 use crate::process::Program;
 use crate::release::Postgresql;
 
@@ -54,6 +55,8 @@ pub struct Search {
     pub distribution: Distribution,
     /// `/`; another one in tests.
     pub root: PathBuf,
+    /// Why nothing of what the setting names may be run.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 /// Majors that are looked for: a data directory may be older or newer than the release supports, and has to be named.
@@ -63,7 +66,7 @@ impl Search {
     pub fn new(setting: Option<PathBuf>, embedded: Option<PathBuf>, range: Postgresql) -> Search {
         let root = PathBuf::from("/");
         let distribution = Distribution::of_this_machine();
-        Search { setting, embedded, range, distribution, root }
+        Search { setting, embedded, range, distribution, root, foreign: None }
     }
 
     /// Every installed server of the system, newest major first.
@@ -136,6 +139,11 @@ impl Search {
 
     fn of_setting(&self) -> Result<Option<Binaries>, Failure> {
         let Some(folder) = &self.setting else { return Ok(None) };
+        // Before any of them is asked for its version.
+        if let Some(foreign) = &self.foreign {
+            let cure = "or let the launcher look by itself: `mathesar config unset database.bin`";
+            return Err(foreign.refusal().help(cure));
+        }
         inspect(folder, &self.root.join("usr/bin"), Origin::Setting).map(Some).map_err(|problem| {
             Failure::new(format!(
                 "`database.bin` names {}, which is no PostgreSQL server's",

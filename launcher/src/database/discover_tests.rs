@@ -23,6 +23,7 @@ fn search(root: &Path) -> Search {
         range: Postgresql { min: 14, max: 18 },
         distribution: Distribution::from_os_release("ID=debian\n"),
         root: root.to_owned(),
+        foreign: None,
     }
 }
 

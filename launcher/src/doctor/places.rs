@@ -182,7 +182,7 @@ fn places(facts: &Facts) -> Check {
     {
         let cure = weak.cure(facts.uid);
         if !open.iter().any(|(_, known)| *known == cure) {
-            open.push((format!("{weak}, and may exchange what lies below"), cure));
+            open.push((weak.may_exchange("what lies below"), cure));
         }
     }
     let check = match (wrong.is_empty(), open.is_empty()) {
@@ -233,7 +233,7 @@ fn config(facts: &Facts) -> Check {
             }
             State::There { .. } if let Some(weak) = weak => {
                 return CONFIG
-                    .warning(format!("{weak}, and may exchange {shown}"))
+                    .warning(weak.may_exchange(&shown.to_string()))
                     .cause("who can exchange the settings runs programs as Mathesar's user")
                     .cure(weak.cure(facts.uid));
             }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Check, Entry, Group, Look};
 use crate::config::{Origin, SETTINGS, Value};
+use crate::secrets::lost;
 
 pub(super) static SECRETS: Entry = Entry {
     id: "secrets",
@@ -167,26 +168,19 @@ fn secrets(facts: &Facts) -> Check {
 }
 
 fn secret_key(facts: &Facts) -> Check {
-    const CAUSE: &str = "Mathesar's stored database passwords can be read with that key only";
+    let lost = |problem: String| {
+        lost::cures(&facts.folder).into_iter().fold(KEY.problem(problem).cause(lost::CAUSE), Check::cure)
+    };
     match &facts.key {
         Key::Fits => KEY.ok("the one that the data were made with"),
         Key::NotYet => KEY.not_checked("there is none yet: `mathesar start`"),
-        Key::Gone => KEY
-            .problem(format!("it is gone from {}", facts.folder.display()))
-            .cause(CAUSE)
-            .cure("put the file `secret-key` back from a backup: `mathesar backup list`"),
-        Key::Lost => KEY
-            .problem(format!("it is gone from {}, with its fingerprint", facts.folder.display()))
-            .cause(CAUSE)
-            .cure("put that folder back from a backup: `mathesar backup list`"),
+        Key::Gone => lost(format!("it is gone from {}", facts.folder.display())),
+        Key::Lost => lost(format!("it is gone from {}, with its fingerprint", facts.folder.display())),
         Key::Another if facts.configured => KEY
             .problem("the settings name another than the data were made with")
-            .cause(CAUSE)
+            .cause(lost::CAUSE)
             .cure("see where it comes from: `mathesar config show --origin app`"),
-        Key::Another => KEY
-            .problem("it is another than the data were made with")
-            .cause(CAUSE)
-            .cure("put the file `secret-key` back from a backup: `mathesar backup list`"),
+        Key::Another => lost("it is another than the data were made with".to_owned()),
         Key::Unreadable(why) => {
             KEY.problem(why.clone()).cure("see where it comes from: `mathesar config show --origin app`")
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Check, Entry, Group, Look};
 use crate::config::{self, Kind, Problem, SETTINGS as ALL_SETTINGS, Severity};
 use crate::cure;
+use crate::foreign;
 
 pub(super) static SETTINGS: Entry = Entry {
     id: "settings",
@@ -44,7 +45,11 @@ pub(super) struct Facts {
 impl Facts {
     pub fn gather(look: &Look) -> Facts {
         let installation = &look.installation;
-        let unfit = config::unfit_here(&installation.config);
+        let mut unfit = config::unfit_here(&installation.config);
+        // The place of backups has a check of its own.
+        unfit.extend(config::misplaced_media(&installation.config, &installation.layout));
+        let foreign = foreign::settings(&installation.layout, installation.environment.uid);
+        unfit.extend(foreign.map(|foreign| foreign.problem()));
         let of = |severity| {
             let all = look.problems.iter().chain(&unfit);
             all.filter(|problem| problem.severity == severity).map(shown).collect()

@@ -44,14 +44,19 @@ pub fn free(layout: &Layout, environment: &Environment) -> Result<(), Failure> {
 
 /// Where no systemd runs.
 pub fn no_manager(program: &Path, global: &[OsString]) -> Failure {
-    let words: Vec<String> = std::iter::once(program.as_os_str())
-        .chain(global.iter().map(OsString::as_os_str))
-        .map(|word| crate::cure::quoted(&word.to_string_lossy()))
-        .collect();
-    let line = format!("@reboot {} start", words.join(" "));
+    let line = format!("@reboot {} start", cron_words(program, global));
     Failure::new("this system is not run by systemd")
         .exit(Exit::Refused)
         .help(format!("let cron start it: add the line `{line}` by `crontab -e`"))
+}
+
+/// The program and its options as a line of a crontab has them: cron ends the command at a `%`, whatever stands around it.
+pub fn cron_words(program: &Path, global: &[OsString]) -> String {
+    let words: Vec<String> = std::iter::once(program.as_os_str())
+        .chain(global.iter().map(OsString::as_os_str))
+        .map(|word| crate::cure::quoted(&word.to_string_lossy()).replace('%', "\\%"))
+        .collect();
+    words.join(" ")
 }
 
 /// What the unit is to run: this very program on this very installation.

@@ -127,3 +127,12 @@ fn ours_and_nobody_else_s_is_replaced_and_removed() {
     std::os::unix::fs::symlink("/dev/null", &place.file).unwrap();
     autostart::switch_on(&place, &text, &environment).unwrap_err();
 }
+
+/// cron ends a command at a `%`, also within quotes, and takes one `\` before it away.
+#[test]
+fn a_line_for_cron_escapes_what_cron_reads() {
+    let failure =
+        autostart::no_manager(Path::new("/opt/100%/mathesar"), &["--home".into(), "/srv/a %b".into()]);
+    let help = failure.helps().concat();
+    assert!(help.contains(r"`@reboot /opt/100\%/mathesar --home '/srv/a \%b' start`"), "{help}");
+}

@@ -39,11 +39,7 @@ fn possible(layout: &Layout, environment: &Environment, global: &[OsString]) -> 
         return Ok(());
     }
     let program = autostart::program(environment)?;
-    let words: Vec<String> = std::iter::once(program.into_os_string())
-        .chain(global.iter().cloned())
-        .map(|word| crate::cure::quoted(&word.to_string_lossy()))
-        .collect();
-    let command = words.join(" ");
+    let command = autostart::cron_words(&program, global);
     let line = format!("15 3 * * * {command} backup create --made-by timer && {command} backup prune");
     let whose = if layout.scope == Scope::System { "sudo crontab -u mathesar -e" } else { "crontab -e" };
     Err(Failure::new("this system is not run by systemd, which keeps the time for backups")

@@ -49,8 +49,8 @@ impl World {
         let uid = self.installation.environment.uid;
         if let Some(weak) = parents::weak(&layout.state, uid) {
             progress.note(&format!(
-                "{weak}: whoever can do so may exchange {}; {}",
-                layout.state.display(),
+                "{}; {}",
+                weak.may_exchange(&layout.state.display().to_string()),
                 weak.cure(uid)
             ));
         }

@@ -1,8 +1,8 @@
 //! Where the children's words go: standard error (the journal), or a file that is put aside when it has grown.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -62,7 +62,7 @@ impl Rotated {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|cause| Failure::io("make", folder, cause))?;
         }
-        let open = append(path).map_err(|cause| Failure::io("write", path, cause))?;
+        let open = append(path)?;
         Ok(Rotated { path: path.to_owned(), max, keep, open: Mutex::new(Some(open)) })
     }
 
@@ -84,10 +84,9 @@ impl Rotated {
     }
 }
 
-fn append(path: &Path) -> std::io::Result<Open> {
-    // For its owner alone: requests and errors tell about people.
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let found = file.metadata()?;
+fn append(path: &Path) -> Result<Open, Failure> {
+    let file = crate::careful::open_log(path, false)?;
+    let found = file.metadata().map_err(|cause| Failure::io("read", path, cause))?;
     Ok(Open { size: found.len(), id: (found.dev(), found.ino()), looked: Instant::now(), file })
 }
 
@@ -230,9 +229,21 @@ mod tests {
         assert_eq!(std::fs::metadata(&logs).unwrap().permissions().mode() & 0o777, 0o700);
         // What another emptied is not put aside as if it were full.
         sink.line("gunicorn", &"x".repeat(100));
-        OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+        File::create(&path).unwrap();
         later();
         sink.line("gunicorn", &"y".repeat(100));
         assert!(!logs.join("mathesar.log.1").exists());
+        // Nor is what a link leads to ever written, neither in its place nor where the next one is begun.
+        let other = folder.path().join("other");
+        std::fs::write(&other, "kept").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        std::os::unix::fs::symlink(&other, logs.join("mathesar.log.1")).unwrap();
+        later();
+        for _ in 0..4 {
+            sink.line("gunicorn", &"z".repeat(100));
+        }
+        assert_eq!(read(&other), "kept");
+        assert!(read(&path).contains("zzz") && Rotated::open(&logs.join("mathesar.log"), 200, 2).is_ok());
     }
 }

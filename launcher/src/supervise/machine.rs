@@ -2,46 +2,7 @@
 
 use std::time::Duration;
 
-/// How the whole is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Preparing,
-    Starting,
-    Running,
-    Degraded,
-    /// Everything is down while somebody works on the data; visitors see the page.
-    Held,
-    Stopping,
-    Stopped,
-    Failed,
-}
-
-impl Phase {
-    pub fn name(self) -> &'static str {
-        match self {
-            // Scripts know a fixed set of words.
-            Phase::Preparing | Phase::Held => "preparing",
-            Phase::Starting => "starting",
-            Phase::Running => "running",
-            Phase::Degraded => "degraded",
-            Phase::Stopping => "stopping",
-            Phase::Stopped => "stopped",
-            Phase::Failed => "failed",
-        }
-    }
-}
-
-/// How one service is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Up {
-    Down,
-    Starting,
-    Up,
-    Replacing,
-    /// Failed, and tried again when the back-off is over.
-    Waiting,
-    Stopping,
-}
+pub use super::phase::{Phase, Up};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
@@ -72,6 +33,8 @@ pub struct State {
     pub then: Then,
     /// The page that says what is going on is shown.
     pub page: bool,
+    /// What it is degraded by: the first that went wrong since it ran.
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +89,8 @@ pub enum Action {
     Tell(String),
     /// Answers whoever asked for a restart or a replacement.
     Answer(Result<(), String>),
+    /// The same where nothing was begun: what is told of the whole stays as it is.
+    Decline(String),
     Finish(Outcome),
 }
 
@@ -133,7 +98,15 @@ impl State {
     pub fn new(policy: Policy) -> State {
         let slot = Slot { up: Up::Down, failures: 0, bad_probes: 0 };
         let services = vec![slot; policy.restart_after.len()];
-        State { phase: Phase::Preparing, services, policy, was_ready: false, then: Then::Stay, page: true }
+        State {
+            phase: Phase::Preparing,
+            services,
+            policy,
+            was_ready: false,
+            then: Then::Stay,
+            page: true,
+            why: None,
+        }
     }
 
     fn all_up(&self) -> bool {
@@ -142,6 +115,13 @@ impl State {
 
     fn ready_below(&self, index: usize) -> bool {
         self.services[..index].iter().all(|slot| slot.up == Up::Up)
+    }
+
+    /// What cannot be done now is answered with how it is, and why.
+    fn decline(&self) -> Action {
+        let why = self.why.as_ref().filter(|_| self.phase == Phase::Degraded);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        Action::Decline(format!("it is {}{why}", self.phase.name()))
     }
 
     fn stopping(&self) -> bool {
@@ -189,6 +169,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
             if s.phase == Phase::Degraded && s.all_up() && s.services.iter().all(|slot| slot.bad_probes == 0)
             {
                 s.phase = Phase::Running;
+                s.why = None;
                 actions.push(Action::Tell("running".to_owned()));
             }
         }
@@ -212,10 +193,10 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
         }
         Event::StopAsked => begin_stop(s, Then::Finish(Outcome::Stopped), &mut actions),
         Event::RestartAsked if s.stopping() => {
-            actions.push(Action::Answer(Err("it is stopping".to_owned())));
+            actions.push(Action::Decline("it is stopping".to_owned()));
         }
         Event::RestartAsked if matches!(s.phase, Phase::Preparing | Phase::Held) => {
-            actions.push(Action::Answer(Err("it is still being prepared".to_owned())));
+            actions.push(Action::Decline("it is still being prepared".to_owned()));
         }
         Event::RestartAsked => {
             actions.push(Action::ShowPage);
@@ -228,20 +209,20 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Action>) {
                 s.page = true;
                 begin_stop(s, Then::Hold, &mut actions);
             }
-            phase => actions.push(Action::Answer(Err(format!("it is {}", phase.name())))),
+            _ => actions.push(s.decline()),
         },
         Event::ResumeAsked if s.phase == Phase::Held => {
             s.phase = Phase::Starting;
             s.then = Then::StartAgain;
             go_on(s, &mut actions);
         }
-        Event::ResumeAsked => actions.push(Action::Answer(Err(format!("it is {}", s.phase.name())))),
+        Event::ResumeAsked => actions.push(s.decline()),
         Event::ReplaceAsked(index) => {
             if s.services[index].up == Up::Up && !s.stopping() {
                 s.services[index].up = Up::Replacing;
                 actions.push(Action::Replace(index));
             } else {
-                actions.push(Action::Answer(Err(format!("it is {}", s.phase.name()))));
+                actions.push(s.decline());
             }
         }
     }
@@ -268,6 +249,7 @@ fn go_on(s: &mut State, actions: &mut Vec<Action>) {
         actions.push(Action::HidePage);
     }
     s.phase = Phase::Running;
+    s.why = None;
     if !s.was_ready {
         s.was_ready = true;
         actions.push(Action::NotifyReady);
@@ -291,6 +273,7 @@ fn failed(s: &mut State, index: usize, why: String, actions: &mut Vec<Action>) {
     let wait = back_off(failures);
     if s.was_ready {
         s.phase = Phase::Degraded;
+        s.why.get_or_insert_with(|| why.clone());
     }
     actions.push(Action::Tell(match wait.as_secs() {
         0 => format!("{why}; starting it again"),
@@ -317,6 +300,7 @@ fn bad_probe(s: &mut State, index: usize, why: String, actions: &mut Vec<Action>
     let bad = s.services[index].bad_probes;
     if s.phase == Phase::Running {
         s.phase = Phase::Degraded;
+        s.why.get_or_insert_with(|| why.clone());
         actions.push(Action::Tell(why));
     }
     if s.policy.restart_after[index].is_some_and(|limit| bad >= limit) {

@@ -191,7 +191,7 @@ fn restarts_and_replacements_are_answered() {
     );
     assert_eq!(actions[0], [Action::Replace(WEB)]);
     assert!(actions[1].is_empty());
-    assert_eq!(actions[2], [Action::Answer(Err("it is running".into()))]);
+    assert_eq!(actions[2], [Action::Decline("it is running".into())]);
     assert_eq!(actions[3], [Action::Answer(Ok(()))]);
     assert_eq!(actions[4], [Action::ShowPage, Action::Stop(WEB)]);
     assert_eq!(actions[6], [Action::Start(DB)]);
@@ -238,8 +238,8 @@ fn held_it_is_all_down_until_it_may_go_on() {
     // Nobody restarts it behind the back of whoever holds it.
     let (state, actions) =
         run(state, vec![Event::RestartAsked, Event::ReplaceAsked(WEB), Event::BackOffOver(WEB)]);
-    assert!(matches!(actions[0][..], [Action::Answer(Err(_))]), "{actions:?}");
-    assert!(matches!(actions[1][..], [Action::Answer(Err(_))]), "{actions:?}");
+    assert!(matches!(actions[0][..], [Action::Decline(_)]), "{actions:?}");
+    assert!(matches!(actions[1][..], [Action::Decline(_)]), "{actions:?}");
     assert!(actions[2].is_empty());
     let (state, actions) = run(state, vec![Event::ResumeAsked, Event::Started(DB), Event::Started(WEB)]);
     assert_eq!(actions[0], [Action::Start(DB)]);
@@ -261,6 +261,25 @@ fn a_stop_ends_a_hold() {
 #[test]
 fn what_cannot_be_held_says_why() {
     let (_, actions) = run(State::new(policy()), vec![Event::HoldAsked, Event::ResumeAsked]);
-    assert_eq!(actions[0], [Action::Answer(Err("it is preparing".into()))]);
-    assert_eq!(actions[1], [Action::Answer(Err("it is preparing".into()))]);
+    assert_eq!(actions[0], [Action::Decline("it is preparing".into())]);
+    assert_eq!(actions[1], [Action::Decline("it is preparing".into())]);
+}
+
+/// What a restart is refused for says the first that went wrong, and takes its place in no message.
+#[test]
+fn what_is_degraded_says_by_what() {
+    let events = vec![
+        Event::Exited(WEB, "gunicorn ended with 1".into()),
+        Event::StartFailed(WEB, "it does not answer".into()),
+        Event::ReplaceAsked(WEB),
+        Event::BackOffOver(WEB),
+        Event::Started(WEB),
+        Event::Probed(WEB, Err("it answers 500".into())),
+        Event::ResumeAsked,
+    ];
+    let (state, actions) = run(running(), events);
+    assert_eq!(actions[2], [Action::Decline("it is degraded: gunicorn ended with 1".into())]);
+    assert_eq!(actions[6], [Action::Decline("it is degraded: it answers 500".into())]);
+    let (_, actions) = run(state, vec![Event::Probed(WEB, Ok(())), Event::ResumeAsked]);
+    assert_eq!(actions[1], [Action::Decline("it is running".into())]);
 }

@@ -5,6 +5,7 @@ pub mod log;
 pub mod machine;
 pub mod notify;
 pub mod orphans;
+mod phase;
 mod runner;
 pub mod service;
 pub mod supervisor;

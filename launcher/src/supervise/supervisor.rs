@@ -313,7 +313,7 @@ impl Supervisor {
         let held = fields.remove("held").filter(|_| self.state.phase == Phase::Held);
         fields.insert("message".to_owned(), held.unwrap_or_else(|| json!(snapshot.message)));
         fields.insert("pid".to_owned(), json!(std::process::id()));
-        let services = snapshot.services.iter().map(|(name, up)| (name.to_string(), json!(up_name(*up))));
+        let services = snapshot.services.iter().map(|(name, up)| (name.to_string(), json!(up.name())));
         fields.insert("services".to_owned(), Value::Object(services.collect()));
         Value::Object(fields)
     }
@@ -355,6 +355,10 @@ impl Supervisor {
                         responder(result.map(|()| json!({ "state": self.state.phase.name() })));
                     }
                 }
+                Action::Decline(why) => {
+                    self.restarting = None;
+                    self.responders.pop_front().into_iter().for_each(|responder| responder(Err(why.clone())));
+                }
                 Action::Finish(with) => {
                     if let Outcome::Failed(why) = &with {
                         self.tell(why, hooks);
@@ -384,16 +388,5 @@ impl Supervisor {
             snapshot.message = message.to_owned();
         }
         changed.notify_all();
-    }
-}
-
-fn up_name(up: Up) -> &'static str {
-    match up {
-        Up::Down => "down",
-        Up::Starting => "starting",
-        Up::Up => "up",
-        Up::Replacing => "restarting",
-        Up::Waiting => "failed",
-        Up::Stopping => "stopping",
     }
 }

@@ -244,3 +244,55 @@ fn what_is_not_there_yet_is_set_with_a_warning() {
     let (status, _, stderr) = test.args(&["config", "check"]).output();
     assert!(status == 4 && stderr.contains(&format!("error: {words}\n")), "{stderr}");
 }
+
+#[test]
+fn folders_among_mathesar_s_own_data_are_refused() {
+    for (name, value, why) in [
+        ("media.path", "HOME", "holds Mathesar's own state folder"),
+        ("media.path", "HOME/config/conf.d", "lies in Mathesar's own settings folder"),
+        ("backup.directory", "HOME/state/database", "is among Mathesar's own data"),
+    ] {
+        let test =
+            Test::new().file("state/database/PG_VERSION", "16\n").args(&["config", "set", name, value]);
+        let (status, _, stderr) = test.output();
+        assert!(status == 4 && stderr.contains(why), "{name} {value}: {status} {stderr}");
+        assert!(!test.path("config/mathesar.conf").exists());
+        // One that was there before, beside which another may still be mended.
+        let (section, key) = name.split_once('.').unwrap();
+        let test = test.conf(format!("[{section}]\n{key} = \"{value}\"\n")).args(&["config", "check"]);
+        let (status, _, stderr) = test.output();
+        assert!(status == 4 && stderr.contains(why) && stderr.contains("mathesar.conf:2:"), "{stderr}");
+        let test = test.args(&["config", "set", "server.workers", "2"]);
+        assert_eq!(test.output().0, 0);
+        assert_eq!(test.args(&["config", "unset", name]).output().0, 0);
+    }
+}
+
+/// What a start is refused for is told by `config check`, and nothing is written there.
+#[test]
+fn settings_that_others_may_write_are_told_and_not_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut test = Test::new().conf("[log]\nkeep = 3\n").drop_in("1.conf", "");
+    for (name, good) in [
+        ("config", 0o755),
+        ("config/conf.d", 0o755),
+        ("config/mathesar.conf", 0o644),
+        ("config/conf.d/1.conf", 0o644),
+    ] {
+        let path = test.path(name);
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        for args in
+            [&["config", "check"][..], &["config", "set", "log.keep", "4"], &["config", "unset", "log.keep"]]
+        {
+            test = test.args(args);
+            let (status, _, stderr) = test.output();
+            let said = format!("everybody can write in the settings HOME/{name} (mode 777)");
+            assert!(status == 4 && stderr.contains(&said), "{args:?}: {stderr}");
+            assert!(stderr.contains(&format!("`chmod o-w HOME/{name}`")), "{stderr}");
+        }
+        mode(good);
+    }
+    assert_eq!(std::fs::read_to_string(test.path("config/mathesar.conf")).unwrap(), "[log]\nkeep = 3\n");
+    assert_eq!(test.args(&["config", "check"]).output().0, 0);
+}

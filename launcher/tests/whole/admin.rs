@@ -148,7 +148,12 @@ fn while_mathesar_runs() {
     }
     fails(&create(&home, "eve", ""), 4, &["standard input must hold one line: the password"]);
     fails(&create(&home, "eve", "one-horse\ntwo-horses\n"), 4, &["must hold one line"]);
-    fails(&home.mathesar(&["admin", "create"]), 2, &["there is no terminal", "--password-file -"]);
+    let said = [
+        "there is no terminal",
+        "`mathesar admin create --username ada --generate`",
+        "`mathesar admin create --username ada --password-file password.txt`",
+    ];
+    fails(&home.mathesar(&["admin", "create", "--username", "ada"]), 2, &said);
     let absent = ["admin", "create", "--password-file", "/nonexistent/password"];
     fails(&home.mathesar(&absent), 1, &["cannot read /nonexistent/password"]);
     fails(&home.mathesar(&["admin", "create", "--password", "correct-horse"]), 2, &["unexpected argument"]);

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::harness::Home;
 use crate::machine;
@@ -35,6 +36,11 @@ fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
     mode(&run, 0o700);
 
     home.ok(&["start"]);
+    // One that runs, and cannot be asked, is not waited for.
+    mode(&run, 0);
+    let begun = Instant::now();
+    refused(&home, &["start"], 4, &["cannot reach ", "Permission denied", &cure(&run)]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     mode(&run, 0o500);
     home.conf("server.workers = 1\n");
     let said = ["not restarted, it runs on as before: cannot write ", "Permission denied", &cure(&run)];
@@ -60,6 +66,35 @@ fn a_folder_that_may_not_be_written_is_named_with_the_command_that_opens_it() {
         "{stopped}"
     );
     mode(&state, 0o700);
+}
+
+/// In a folder that somebody else has prepared, a link leads what is written to a file of the user.
+#[test]
+fn what_is_said_goes_through_no_link() {
+    let Some(home) = Home::bare() else { return };
+    let (logs, precious) = (home.layout.logs.clone().unwrap(), home.folder().join("precious"));
+    fs::create_dir_all(&logs).unwrap();
+    machine::give(&logs, home.user);
+    home.write(&precious, "kept");
+    for (name, command) in
+        [("launcher.err", &["start"][..]), ("mathesar.log", &["run"]), ("mathesar.log", &["start"])]
+    {
+        let link = logs.join(name);
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        let said = [
+            &format!("cannot write {}", link.display()),
+            "it is a link",
+            &format!("`rm {}`", link.display()),
+        ];
+        refused(&home, command, 4, &said);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+        fs::remove_file(&link).unwrap();
+    }
+    // Another's folder is refused as the other folders are.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&logs, Some(4711), None).unwrap();
+        refused(&home, &["start"], 4, &["log belongs to user 4711", "chown -R"]);
+    }
 }
 
 #[test]
@@ -151,6 +186,8 @@ fn nothing_is_run_from_settings_of_somebody_elses() {
     refused("everybody can write in the settings");
     fs::set_permissions(home.layout.config_drop_ins(), fs::Permissions::from_mode(0o755)).unwrap();
     for folder in [&home.layout.run, &home.layout.state] {
+        fs::create_dir_all(folder).unwrap();
+        machine::give(folder, home.user);
         let before = fs::metadata(folder).unwrap().permissions();
         mode(folder, 0o777);
         std::os::unix::fs::chown(folder, Some(4711), None).unwrap();
@@ -158,5 +195,20 @@ fn nothing_is_run_from_settings_of_somebody_elses() {
         std::os::unix::fs::chown(folder, home.user.map(|user| user.uid), None).unwrap();
         fs::set_permissions(folder, before).unwrap();
     }
+    // Settings of one's own that name what others may change.
+    home.write(&drop_in, format!("[database]\nbin = \"{}\"\n", programs.display()));
+    let of_programs = |what: &str| {
+        refused(what);
+        let doctor = home.mathesar(&["doctor"]);
+        assert!(doctor.stdout.contains(what) && !ran.exists(), "{what}: {}", doctor.stdout);
+    };
+    of_programs("everybody can write in the folder of programs");
+    mode(&programs, 0o755);
+    std::os::unix::fs::chown(&programs, Some(4711), None).unwrap();
+    of_programs("the folder of programs ");
+    std::os::unix::fs::chown(&programs, Some(0), None).unwrap();
+    mode(&programs.join("initdb"), 0o757);
+    of_programs("everybody can write in the program ");
+    fs::remove_file(&drop_in).unwrap();
     home.ok(&["start"]);
 }

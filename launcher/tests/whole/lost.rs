@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::harness::Home;
 
@@ -92,6 +93,53 @@ fn a_lost_secret_key_is_not_replaced_in_silence() {
     // Given up by a person who says so.
     fs::remove_dir_all(&secrets).unwrap();
     home.conf("[app]\nsecret-key = \"another-key-of-forty-characters-in-all-xx\"\n");
+    home.ok(&["start"]);
+    assert_eq!(home.get("/auth/login/").0, 302);
+}
+
+/// The two ways out, as they are printed.
+#[test]
+fn the_cures_for_a_lost_key_do_what_they_say() {
+    let Some(home) = Home::prepared() else { return };
+    let secrets = home.layout.state.join("secrets");
+    let (key, print) = (secrets.join("secret-key"), secrets.join("secret-key.fingerprint"));
+    home.ok(&["start"]);
+    home.ok(&["backup", "create"]);
+    home.ok(&["stop"]);
+    let read = || fs::read_to_string(&key).unwrap().trim_end().to_owned();
+    let (first, backups) = (read(), home.layout.state.join("backups"));
+    let archives = || fs::read_dir(&backups).unwrap().map(|entry| entry.unwrap().path());
+    let archive = archives().find(|path| path.to_string_lossy().ends_with(".tar.zst")).unwrap();
+    // The last words between backquotes of these lines, as a person pastes them.
+    let cures = || -> Vec<String> {
+        // With their options.
+        let said = |command| {
+            let output = home.launcher(&[command]).output().unwrap();
+            String::from_utf8(if command == "doctor" { output.stdout } else { output.stderr }).unwrap()
+        };
+        let (refused, doctor) = (said("start"), said("doctor"));
+        let lines: Vec<&str> = refused.lines().filter_map(|line| line.strip_prefix("help: ")).collect();
+        lines.iter().for_each(|cure| assert!(doctor.contains(cure), "{cure}: {doctor}"));
+        lines.iter().map(|line| line.rsplit('`').nth(1).unwrap().to_owned()).collect()
+    };
+    let paste = |command: &str| {
+        let program = home.program().parent().unwrap().display().to_string();
+        let script = format!(
+            "PATH={program}:$PATH; set -e; {}",
+            command.replace("FILE", &archive.display().to_string())
+        );
+        let output = home.command(Path::new("/bin/sh")).args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+    };
+    for gone in [&[&key][..], &[&key, &print]] {
+        gone.iter().for_each(|file| fs::remove_file(file).unwrap());
+        paste(&cures()[0]);
+        assert_eq!(read(), first);
+        home.ok(&["start"]);
+        home.ok(&["stop"]);
+    }
+    fs::remove_file(&key).unwrap();
+    paste(&cures()[1]);
     home.ok(&["start"]);
     assert_eq!(home.get("/auth/login/").0, 302);
 }

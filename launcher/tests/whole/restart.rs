@@ -1,5 +1,6 @@
 //! A restart that cannot work, and an end that nobody wrote down.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
@@ -197,7 +198,25 @@ fn a_folder_for_uploads_that_cannot_be_used_is_said_before_anything_is_stopped()
         assert!(plan.contains(&format!("`mathesar restart` would be refused: {}: {why}", said[0])), "{plan}");
         assert_eq!(home.status()["pid"], pid);
     }
+    // What a restore would put other files in the place of.
+    let secrets = home.layout.state.join("secrets");
+    let said =
+        ["`media.path` names ", "which lies in Mathesar's own state folder", "config unset media.path"];
+    refused(&home, &["config", "set", "media.path", secrets.to_str().unwrap()], 4, &said);
+    let own = home.layout.config_file();
+    let before = fs::read_to_string(&own).unwrap();
+    fs::write(&own, before.replace(&file.display().to_string(), &secrets.display().to_string())).unwrap();
+    refused(&home, &["config", "check"], 4, &said);
+    for command in [&["restart"][..], &["restart", "--everything"]] {
+        refused(&home, command, 4, &said);
+        assert_eq!(home.status()["pid"], pid);
+    }
+    let doctor = home.mathesar(&["doctor"]).stdout;
+    assert!(doctor.contains(said[1]), "{doctor}");
     home.ok(&["stop"]);
+    refused(&home, &["start"], 4, &said);
+    refused(&home, &["plan"], 4, &said);
+    fs::write(&own, before).unwrap();
     refused(&home, &["start"], 4, &["as `media.path` says", "help: "]);
     refused(&home, &["plan"], 4, &["as `media.path` says", "help: "]);
     // One that can be made is there before anybody uploads something.
@@ -207,4 +226,22 @@ fn a_folder_for_uploads_that_cannot_be_used_is_said_before_anything_is_stopped()
     home.ok(&["config", "set", "media.path", new.to_str().unwrap()]);
     home.ok(&["restart"]);
     assert!(new.is_dir());
+}
+
+/// Whoever starts it while it is being stopped means the next one.
+#[test]
+fn a_start_beside_a_stop_waits_for_its_end() {
+    let Some(home) = Home::prepared() else { return };
+    home.ok(&["start"]);
+    for moment in [0, 200] {
+        let pid = home.status()["pid"].clone();
+        let mut stop = home.spawn("stop", &["stop"]);
+        home.until("it is being stopped", || home.status()["state"] != "running");
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        let started = home.ok(&["start"]).stderr;
+        assert!(stop.wait().unwrap().success());
+        let now = home.status();
+        assert!(now["state"] == "running" && now["pid"] != pid, "{moment}: {started}\n{now:#}");
+        assert!(!started.contains("already"), "{moment}: {started}");
+    }
 }

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Context;
+use crate::cure;
 use crate::failure::{Exit, Failure};
 use crate::prompt;
 use crate::secrets::{Secret, one_line, one_time_password};
@@ -71,7 +72,11 @@ impl Source {
             None if prompt::is_possible() => prompt::new_password(whose),
             None => Err(Failure::new("there is no terminal to ask for the password on")
                 .exit(Exit::Usage)
-                .help("hand it over on standard input: `… --password-file - < FILE`; or have one made up: `… --generate`")),
+                .help(format!("have one made up: {}", same_command("--generate")))
+                .help(format!(
+                    "or hand it over in a file, one line: {}",
+                    same_command("--password-file password.txt")
+                ))),
         }
     }
 
@@ -102,6 +107,12 @@ fn read(source: impl std::io::Read, path: &Path) -> Result<Secret, Failure> {
     one_line(&text).ok_or_else(|| {
         Failure::new(format!("{} must hold one line: the password", path.display())).exit(Exit::Refused)
     })
+}
+
+/// The command as it was typed, and what it lacks.
+fn same_command(more: &str) -> String {
+    let words = std::env::args_os().skip(1).map(|word| cure::quoted(&word.to_string_lossy()) + " ");
+    format!("`mathesar {}{more}`", words.collect::<String>())
 }
 
 /// The same arguments, but for where the password is read from.

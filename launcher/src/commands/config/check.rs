@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Context;
 use crate::config::{self, Problem, Severity, render_all};
 use crate::failure::{Exit, Failure};
+use crate::foreign;
 
 /// Report everything that is wrong with the settings, all at once
 ///
@@ -36,6 +37,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<()> {
     if args.files.is_empty() {
         loaded.problems.extend(config::missing_files(&loaded.config));
         loaded.problems.extend(config::unfit_here(&loaded.config));
+        let foreign = foreign::settings(&context.layout, context.environment.uid);
+        loaded.problems.extend(foreign.map(|foreign| foreign.problem()));
+        loaded.problems.extend(config::misplaced(&loaded.config, &context.layout));
     }
     let problems = loaded.problems;
     let errors = problems.iter().any(|problem| problem.severity == Severity::Error);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::{Context, Name};
 use crate::config::{self, Config, Edit, Kind, Loaded, Origin, Problem, Setting, Severity, render_all};
 use crate::failure::{Exit, Failure};
+use crate::foreign;
 use crate::layout::Scope;
 
 /// Change one setting and keep everything else in the file, comments included
@@ -88,7 +89,13 @@ fn standard_input() -> anyhow::Result<String> {
 /// Edits the file that is ours to write. A change that makes something wrong which was not wrong before is refused.
 pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool, Failure> {
     let path = context.layout.writable_config();
-    let others = super::load(context).problems;
+    // What is written there, others read and change.
+    if let Some(foreign) = foreign::settings(&context.layout, context.environment.uid) {
+        return Err(foreign.refusal());
+    }
+    let now = super::load(context);
+    let mut others = now.problems;
+    others.extend(config::misplaced(&now.config, &context.layout));
     // The first setting comes into the file that explains them all; a package has brought its own.
     let fresh = context.layout.scope != Scope::System && path.symlink_metadata().is_err();
     config::write(&path, context.layout.scope, |before| {
@@ -105,7 +112,9 @@ pub(super) fn change(name: &str, edit: &Edit, context: &Context) -> Result<bool,
         }
         let after = config::edit(before, name, edit)
             .map_err(|cause| Failure::new(format!("cannot change {}", path.display())).cause(cause))?;
-        let mut with = config::load_with(&context.layout, &super::outside(context), &path, &after).problems;
+        let loaded = config::load_with(&context.layout, &super::outside(context), &path, &after);
+        let mut with = loaded.problems;
+        with.extend(config::misplaced(&loaded.config, &context.layout));
         let known = |problem: &Problem| {
             others
                 .iter()

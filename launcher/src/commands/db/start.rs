@@ -1,7 +1,6 @@
 //! `mathesar db start`
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use super::{launcher, refuse_external};
 use crate::commands::{Context, walking};
 use crate::database::Cluster;
 use crate::failure::Failure;
-use crate::installation::{Installation, private_folder};
+use crate::installation::Installation;
 use crate::steps::Step;
 use crate::terminal::{note, verb};
 
@@ -79,17 +78,12 @@ fn log_path(installation: &Installation) -> PathBuf {
 }
 
 fn log(installation: &Installation) -> Result<File, Failure> {
+    installation.words_folder()?;
     let path = log_path(installation);
-    path.parent().map(private_folder).transpose()?;
     let most = installation.config.size("log.max-size").unwrap_or(10_000_000);
     if path.metadata().is_ok_and(|found| found.len() > most) {
         std::fs::rename(&path, path.with_extension("log.1"))
             .map_err(|cause| Failure::io("rename", &path, cause))?;
     }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|cause| Failure::io("write", &path, cause))
+    crate::careful::open_log(&path, false)
 }
