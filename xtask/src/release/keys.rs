@@ -16,41 +16,64 @@ pub(super) struct Args {
     /// The certifying key's fingerprint, in gpg's key ring (GNUPGHOME)
     #[arg(value_name = "FINGERPRINT")]
     key: String,
+    /// The key that is announced as the next one: looked at likewise, but where its secrets are
+    #[arg(long, value_name = "FINGERPRINT")]
+    next: Option<String>,
     /// How many days it has to go on being valid
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     days: i64,
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
+    let mut count = look(&args.key, Role::Signs, args.days)?;
+    if let Some(next) = &args.next {
+        count += look(next, Role::Announced, args.days)?;
+    }
+    match count {
+        0 => {
+            ui::verb("Checked", format_args!("nothing is wrong for {} days", args.days));
+            Ok(())
+        }
+        count => {
+            let keys = if args.next.is_some() { "these keys" } else { &args.key };
+            Err(Refused(format!("{count} of what is wrong with {keys} will keep people from updates")).into())
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Signs,
+    /// Its secrets may be anywhere.
+    Announced,
+}
+
+/// How much is wrong with it, each told.
+fn look(key: &str, role: Role, days: i64) -> Result<usize> {
     let shell = shell::at(std::path::Path::new("/"))?;
-    let key = &args.key;
     let gpg = &["--batch", "--no-tty", "--quiet"];
-    let listed =
-        cmd!(shell, "gpg {gpg...} --with-colons --list-secret-keys {key}").quiet().ignore_stderr().read();
+    let (list, what, import) = match role {
+        Role::Signs => ("--list-secret-keys", "secret key", "the signing subkey"),
+        Role::Announced => ("--list-keys", "key", "it"),
+    };
+    let listed = cmd!(shell, "gpg {gpg...} --with-colons {list} {key}").quiet().ignore_stderr().read();
     let listed = listed.map_err(|_| {
-        anyhow::anyhow!("gpg has no secret key {key}\nhelp: import the signing subkey: `gpg --import FILE`, see `gpg --list-secret-keys`")
+        anyhow::anyhow!(
+            "gpg has no {what} {key}\nhelp: import {import}: `gpg --import FILE`, see `gpg {list}`"
+        )
     })?;
     let exported = cmd!(shell, "gpg {gpg...} --export {key}").quiet().output()?.stdout;
     let packets =
         cmd!(shell, "gpg {gpg...} --list-packets").stdin(&exported).quiet().ignore_stderr().read()?;
     let parts = parts(&listed)?;
-    let findings = judge(&parts, &packets, Timestamp::now(), args.days);
     for part in &parts {
-        ui::verb("Key", part.told());
+        ui::verb("Key", part.told(role));
     }
+    let findings = judge(&parts, &packets, role, Timestamp::now(), days);
     for finding in &findings {
         ui::error(&anyhow::anyhow!("{finding}"));
     }
-    match findings.len() {
-        0 => {
-            ui::verb("Checked", format_args!("nothing is wrong with it for {} days", args.days));
-            Ok(())
-        }
-        count => {
-            Err(Refused(format!("{count} of what is wrong with the key {key} will keep people from updates"))
-                .into())
-        }
-    }
+    Ok(findings.len())
 }
 
 /// The certifying key, or a subkey of it.
@@ -68,10 +91,11 @@ struct Part {
     secret: bool,
 }
 
-/// From `gpg --with-colons --list-secret-keys` (doc/DETAILS of GnuPG).
+/// From `gpg --with-colons` and `--list-secret-keys` or `--list-keys` (doc/DETAILS of GnuPG).
 fn parts(listed: &str) -> Result<Vec<Part>> {
     let mut all = Vec::new();
-    for line in listed.lines().filter(|line| line.starts_with("sec:") || line.starts_with("ssb:")) {
+    let is_key = |line: &&str| ["sec:", "ssb:", "pub:", "sub:"].iter().any(|kind| line.starts_with(kind));
+    for line in listed.lines().filter(is_key) {
         let fields: Vec<&str> = line.split(':').collect();
         let field = |number: usize| fields.get(number - 1).copied().unwrap_or_default();
         let number = |at: usize| field(at).parse().with_context(|| format!("cannot understand gpg: {line}"));
@@ -82,7 +106,7 @@ fn parts(listed: &str) -> Result<Vec<Part>> {
             }
         };
         all.push(Part {
-            primary: field(1) == "sec",
+            primary: ["sec", "pub"].contains(&field(1)),
             id: field(5).to_owned(),
             algorithm: number(4)?,
             bits: number(3)?,
@@ -90,7 +114,7 @@ fn parts(listed: &str) -> Result<Vec<Part>> {
             validity: field(2).chars().next().unwrap_or('-'),
             // Capitals are those of the whole key.
             signs: field(12).contains('s'),
-            secret: field(15) != "#",
+            secret: field(1).starts_with('s') && field(1) != "sub" && field(15) != "#",
         });
     }
     anyhow::ensure!(all.iter().any(|part| part.primary), "gpg lists no key");
@@ -102,12 +126,16 @@ impl Part {
         format!("{} {}", if self.primary { "the certifying key" } else { "the subkey" }, self.id)
     }
 
-    fn told(&self) -> String {
+    fn told(&self, role: Role) -> String {
         let until = match self.expires {
             Some(time) => format!("until {}", time.strftime("%Y-%m-%d")),
             None => "for ever".to_owned(),
         };
-        let place = if self.secret { "its secret is here" } else { "its secret is elsewhere" };
+        let place = match (role, self.secret) {
+            (Role::Announced, _) => "announced",
+            (Role::Signs, true) => "its secret is here",
+            (Role::Signs, false) => "its secret is elsewhere",
+        };
         format!("{}: {}, valid {until}, {place}", self.name(), self.kind())
     }
 
@@ -136,12 +164,14 @@ impl Part {
     }
 }
 
-fn judge(parts: &[Part], packets: &str, now: Timestamp, days: i64) -> Vec<String> {
+fn judge(parts: &[Part], packets: &str, role: Role, now: Timestamp, days: i64) -> Vec<String> {
     let mut all = Vec::new();
+    let announced = role == Role::Announced;
     let signers: Vec<&Part> =
-        parts.iter().filter(|part| part.signs && part.secret && !part.is_gone()).collect();
+        parts.iter().filter(|part| part.signs && (part.secret || announced) && !part.is_gone()).collect();
     if signers.iter().all(|part| part.primary) {
         all.push(match signers.is_empty() {
+            true if announced => "no part of it can sign\nhelp: gpg --quick-add-key FINGERPRINT ed25519 sign 1y".to_owned(),
             true => "no part of it can sign here\nhelp: import the signing subkey: `gpg --import FILE`".to_owned(),
             false => "the certifying key itself signs, as there is no signing subkey\nhelp: gpg --quick-add-key FINGERPRINT ed25519 sign 1y"
                 .to_owned(),
@@ -211,7 +241,7 @@ mod tests {
     fn judged(listed: &str, packets: &str, after_days: i64) -> Vec<String> {
         let now = Timestamp::from_second(MADE + after_days * DAY).unwrap();
         let first = |finding: String| finding.lines().next().unwrap().to_owned();
-        judge(&parts(listed).unwrap(), packets, now, 90).into_iter().map(first).collect()
+        judge(&parts(listed).unwrap(), packets, Role::Signs, now, 90).into_iter().map(first).collect()
     }
 
     #[test]
@@ -249,6 +279,24 @@ mod tests {
         assert!(parts("tru::1:1:0:3:1:5\n").is_err());
     }
 
+    #[test]
+    fn an_announced_key_is_judged_without_its_secrets() {
+        let public =
+            GOOD.replace("sec:", "pub:").replace("ssb:", "sub:").replace(":#:", "::").replace(":+:", "::");
+        let judged = |listed: &str, days: i64| {
+            let now = Timestamp::from_second(MADE + days * DAY).unwrap();
+            judge(&parts(listed).unwrap(), PACKETS, Role::Announced, now, 90)
+        };
+        assert_eq!(judged(&public, 0), [""; 0]);
+        assert!(judged(&public, 276)[0].contains("expires in 89 days"));
+        assert!(
+            judged(&public.replace("sub:-:255:22:", "sub:-:1024:1:"), 0)[0].contains("is weak: RSA 1024")
+        );
+        assert!(
+            judged(&public.replace("::::s:::", "::::e:::"), 0)[0].starts_with("no part of it can sign\n")
+        );
+    }
+
     /// By real gpg.
     #[test]
     fn a_subkey_whose_certifying_key_is_elsewhere() {
@@ -279,7 +327,7 @@ mod tests {
             .to_owned();
         let of_both = parts(&list()).unwrap();
         assert!(
-            judge(&of_both, "", Timestamp::now(), 90)
+            judge(&of_both, "", Role::Signs, Timestamp::now(), 90)
                 .iter()
                 .any(|one| one.contains("no part of it can sign"))
         );
@@ -294,6 +342,6 @@ mod tests {
             found.iter().map(|part| (part.primary, part.secret)).collect::<Vec<_>>(),
             [(true, false), (false, true)]
         );
-        assert_eq!(judge(&found, "", Timestamp::now(), 90), [""; 0]);
+        assert_eq!(judge(&found, "", Role::Signs, Timestamp::now(), 90), [""; 0]);
     }
 }

@@ -70,6 +70,9 @@ struct Sign {
     /// The key that will sign: its public half is published from now on, until it signs
     #[arg(long, value_name = "FINGERPRINT")]
     next: Option<String>,
+    /// Take back that another key was announced: its public half is published no more
+    #[arg(long, conflicts_with = "next")]
+    no_next: bool,
     /// Also where it is not time yet; also with a key that nobody was told of before
     #[arg(long)]
     again: bool,
@@ -147,7 +150,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             let (key, facts) = (Key::of_ring(&args.key)?, made(&dir)?);
             let next = keys::next(args.next.as_ref())?;
             let site = Site::new(&key, &facts.url, &facts.name, &tools);
-            sign(&Site { again: args.again, next: next.as_ref(), ..site }, &dir)
+            sign(&Site { again: args.again, next: next.as_ref(), no_next: args.no_next, ..site }, &dir)
         }
         What::Check(args) => {
             let dir = here.join(&args.dir);

@@ -58,6 +58,9 @@ impl Keys {
             keys.next = keys.next.filter(|next| !is(next));
         }
         keys.present = Some(key.public()?);
+        if site.no_next {
+            keys.next = None;
+        }
         if let Some(next) = site.next {
             if next.fingerprint == key.fingerprint {
                 bail!("{} signs already: another one is the next", key.fingerprint);

@@ -24,6 +24,8 @@ pub(crate) struct Site<'a> {
     pub key: &'a Key,
     /// The key that is to be announced, if another one than is so already.
     pub next: Option<&'a Key>,
+    /// The one that is announced is so no longer.
+    pub no_next: bool,
     /// As the repository's facts have them.
     pub keys: Keys,
     /// Without a slash at its end.
@@ -52,6 +54,7 @@ impl<'a> Site<'a> {
             packages: &[],
             key,
             next: None,
+            no_next: false,
             keys: Keys::default(),
             url,
             name,

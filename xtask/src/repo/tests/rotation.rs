@@ -61,6 +61,25 @@ impl Turn {
 }
 
 #[test]
+fn an_announcement_is_taken_back() {
+    const DAY: i64 = 24 * 3600;
+    let Some(turn) = Turn::new() else { return };
+    let (scene, dir) = (&turn.scene, &turn.dir);
+    turn.announce(DAY);
+    assert_eq!(turn.known(), ["AB"; 4]);
+    let site = |after| Site { no_next: true, ..scene.site(&turn.a, &[], after) };
+    sign(&site(2 * DAY), dir).unwrap();
+    well(&scene.site(&turn.a, &[], 2 * DAY), dir);
+    assert_eq!(turn.known(), ["A"; 4]);
+    // Nobody has been told of it any more.
+    let refused = sign(&scene.site(&turn.b, &[], 2 * DAY), dir).unwrap_err();
+    assert!(refused.to_string().contains("was not announced"), "{refused:#}");
+    let before = tree(dir);
+    sign(&site(2 * DAY + 60), dir).unwrap();
+    assert_eq!(tree(dir), before, "once is enough");
+}
+
+#[test]
 fn old_both_new() {
     let Some(turn) = Turn::new() else { return };
     let (scene, dir) = (&turn.scene, &turn.dir);

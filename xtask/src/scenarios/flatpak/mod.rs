@@ -31,6 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "Flatpak: update, another key", run: update },
     Scenario { name: "Flatpak: somebody else's repository", run: strangers },
     Scenario { name: "Flatpak: uninstall", run: uninstall },
+    Scenario { name: "Flatpak: served, as its page says", run: served },
 ];
 
 /// PostgreSQL and the launcher, compiled on a slow computer with others at work.
@@ -341,4 +342,10 @@ fn uninstall(guest: &Guest<'_>) -> Result<()> {
     ensure!(gone.code != Some(0), "it is still installed: {}", gone.told());
     guest.sh(&format!("test -e {}/PG_VERSION", data(guest)?.display()))?;
     Ok(())
+}
+
+/// `verify --from`, tried on this bundle.
+fn served(guest: &Guest<'_>) -> Result<()> {
+    let bundle = Site::of(guest)?.bundle(guest, 1)?;
+    super::served::itself::of_flatpak(guest, bundle, "1.0.0-1")
 }

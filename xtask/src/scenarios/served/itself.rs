@@ -13,6 +13,7 @@ use super::{fetch, files_of, indexed};
 use crate::repo::{self, Site, served};
 use crate::scenarios::Scenario;
 use crate::scenarios::guest::{Guest, holds};
+use crate::scenarios::system::Manager;
 use crate::tools::Tools;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -33,11 +34,7 @@ struct AtHome {
 
 impl AtHome {
     fn make(guest: &Guest<'_>) -> Result<AtHome> {
-        let dir =
-            guest.packages.published().join(format!("{}-served", guest.system.name().replace(' ', "-")));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let (listener, url) = listen()?;
-        let (_, ending) = files_of(guest.system.manager).context("it has no packages of files")?;
+        let (_, ending) = files_of(guest.system.manager);
         let found: Vec<PathBuf> = repo::packages(&guest.packages.dist())?
             .into_iter()
             .filter(|path| {
@@ -45,10 +42,19 @@ impl AtHome {
                 name.ends_with(&ending) && !name.contains(BROKEN)
             })
             .collect();
+        AtHome::with(guest, &found)
+    }
+
+    fn with(guest: &Guest<'_>, packages: &[PathBuf]) -> Result<AtHome> {
+        let dir =
+            guest.packages.published().join(format!("{}-served", guest.system.name().replace(' ', "-")));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let (listener, url) = listen()?;
         let tools = Tools { folder: dir.join("tools") };
         let folder = dir.join("site");
+        crate::files::remove(&folder)?;
         let site = Site::new(&guest.packages.key, &url, NAME, &tools);
-        repo::build(&Site { packages: &found, quiet: true, ..site }, &folder)?;
+        repo::build(&Site { packages, quiet: true, ..site }, &folder)?;
         let serving = Serving::start(listener, &url, &folder);
         let at = Address::parse(&serving.url).map_err(anyhow::Error::msg)?;
         Ok(AtHome { folder, at, _serving: serving })
@@ -56,15 +62,14 @@ impl AtHome {
 
     /// By the client that `--from` has, and over the way that its machines have.
     fn visitor<'a>(&self, guest: &Guest<'a>) -> Result<Guest<'a, Served>> {
-        let (id, ending) = files_of(guest.system.manager).context("it has no packages of files")?;
+        let (id, ending) = files_of(guest.system.manager);
         let block = fetch(&self.at)?.into_iter().find(|block| block.id == id);
         let Block { lines, .. } = block.with_context(|| format!("the page has no block {id}"))?;
         let of_it = indexed(&self.at)?.into_iter().filter(|file| file.ends_with(&ending)).collect();
         let newest = served::newest(&of_it, NAME).context("the index names no package")?;
         let way = Some(guest.way(self.at.inside(), (self.at.host.clone(), self.at.port))?);
         let keys = vec![guest.packages.key.fingerprint.clone()];
-        let expect = Some(NEWEST.to_owned());
-        Ok(guest.visiting(Served { at: self.at.clone(), lines, newest, expect, keys, way }))
+        Ok(guest.visiting(Served { at: self.at.clone(), lines, newest, expect: None, keys, way }))
     }
 
     fn change(&self, file: &str, from: &str, to: &str) -> Result<()> {
@@ -103,9 +108,19 @@ fn faults(guest: &Guest<'_>) -> Result<()> {
 
 /// All that a visitor does; and a key that is another than was told.
 fn whole(guest: &Guest<'_>) -> Result<()> {
-    let site = AtHome::make(guest)?;
+    visited(guest, &AtHome::make(guest)?, NEWEST)
+}
+
+/// The same of a Flatpak, as far as there is no runtime.
+pub(crate) fn of_flatpak(guest: &Guest<'_>, bundle: PathBuf, version: &str) -> Result<()> {
+    visited(guest, &AtHome::with(guest, &[bundle])?, version)
+}
+
+fn visited(guest: &Guest<'_>, site: &AtHome, newest: &str) -> Result<()> {
     let mut visitor = site.visitor(guest)?;
-    for step in STEPS {
+    visitor.packages.expect = Some(newest.to_owned());
+    let flatpak = guest.system.manager == Manager::Flatpak;
+    for step in STEPS.iter().filter(|step| !flatpak || ![visit::PLAN, visit::START].contains(&step.name)) {
         (step.run)(&visitor).with_context(|| step.name)?;
         if step.name == visit::KEY {
             let right = std::mem::replace(&mut visitor.packages.keys, vec!["F".repeat(40)]);

@@ -1,6 +1,6 @@
 //! Whose packages a machine takes.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::visit::Served;
 use crate::repo::Key;
@@ -33,7 +33,7 @@ pub(super) fn trusted(guest: &Guest<'_, Served>) -> Result<Vec<String>> {
             &guest.sh("gpg --homedir /etc/pacman.d/gnupg --batch --with-colons --list-keys 2>/dev/null")?,
             |validity| validity == "f",
         ),
-        Manager::Flatpak => bail!("its repository has another kind of key"),
+        Manager::Flatpak => shown(&super::flatpak::keys(guest)?)?,
     };
     ensure!(!found.is_empty(), "{} believes no key", guest.system.name());
     Ok(found)

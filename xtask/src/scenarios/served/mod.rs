@@ -1,6 +1,7 @@
 //! `verify --from URL`: what the repositories at an address serve, installed as their page says, in machines that reach nothing else.
 
 mod address;
+mod flatpak;
 pub(super) mod itself;
 mod keys;
 mod page;
@@ -27,7 +28,7 @@ use crate::{Usage, ui};
 
 use address::Address;
 use page::Block;
-use visit::{KEY, NAME, START, STEPS, Served, Step};
+use visit::{KEY, NAME, PLAN, START, STEPS, Served, Step};
 
 /// The page is a hundredth of this.
 const LARGEST_PAGE: u64 = 1 << 20;
@@ -85,7 +86,10 @@ fn run(args: &super::Args, at: &Address, workspace: &Workspace) -> Result<()> {
     let jobs = jobs_of(args, at, &blocks)?;
     let store = workspace.target.join("machines");
     let at_once = args.jobs.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let not_here = |step: &Step| match step.name {
+    let not_here = |system: &System, step: &Step| match step.name {
+        PLAN | START if system.manager == Manager::Flatpak => Some(
+            "plan, start: what the application runs on is Flathub's, and a machine reaches nothing but the repositories",
+        ),
         KEY if args.served.key.is_empty() => Some("key: --key does not say which it is to be"),
         START if at_hand.is_empty() => Some(
             "start: --at-hand names no release of Mathesar, and a machine reaches nothing but the repositories",
@@ -93,10 +97,10 @@ fn run(args: &super::Args, at: &Address, workspace: &Workspace) -> Result<()> {
         _ => None,
     };
     let mut rows = queue::run(&jobs, at_once, &|job| {
-        let here = steps.iter().filter(|step| not_here(step).is_none());
+        let here = steps.iter().filter(|step| not_here(&job.system, step).is_none());
         let here: Vec<_> = here.map(|step| (step.name, step.run)).collect();
         let mut rows = tell(&job.system, &here, || boot(job, at, &args.served, &store, &at_hand));
-        let of_it = |step: &Step| Some(not_run(job.system.name(), step.name, not_here(step)?));
+        let of_it = |step: &Step| Some(not_run(job.system.name(), step.name, not_here(&job.system, step)?));
         rows.extend(steps.iter().filter_map(of_it));
         rows.sort_by_key(|row| STEPS.iter().position(|step| step.name == row.scenario));
         rows
@@ -162,15 +166,19 @@ fn indexed(at: &Address) -> Result<BTreeSet<String>> {
 fn jobs_of(args: &super::Args, at: &Address, blocks: &[Block]) -> Result<Vec<Job>> {
     let named: Vec<Manager> = args.what.iter().filter_map(|what| what.manager()).collect();
     let all = args.what.contains(&Subject::All);
-    // Whoever asks for brew or Flatpak alone asks for none of these.
-    let by_machines = args.what.is_empty() || all || named.iter().any(|manager| *manager != Manager::Flatpak);
-    if !by_machines {
+    // Whoever asks for brew alone asks for none of these.
+    if !(args.what.is_empty() || all || !named.is_empty()) {
         return Ok(Vec::new());
     }
     let indexed = indexed(at)?;
+    let mut systems = system::chosen(if all { &[] } else { &named }, &args.on, all)?;
+    if args.what.is_empty() && args.on.is_empty() {
+        // Nothing is compiled here: it takes no longer than the others.
+        systems.extend(system::chosen(&[Manager::Flatpak], &[], false)?);
+    }
     let mut jobs = Vec::new();
-    for system in system::chosen(if all { &[] } else { &named }, &args.on, all)? {
-        let Some((id, ending)) = files_of(system.manager) else { continue };
+    for system in systems {
+        let (id, ending) = files_of(system.manager);
         let Some(block) = blocks.iter().find(|block| block.id == id) else {
             ensure!(!named.contains(&system.manager), "the page at {} has no block for {id}", at.url);
             continue;
@@ -184,29 +192,22 @@ fn jobs_of(args: &super::Args, at: &Address, blocks: &[Block]) -> Result<Vec<Job
 }
 
 /// The name of its block, and how its packages for this kind of computer are called at their end.
-fn files_of(manager: Manager) -> Option<(&'static str, String)> {
+fn files_of(manager: Manager) -> (&'static str, String) {
     let cpu = std::env::consts::ARCH;
     match manager {
-        Manager::Apt => Some(("apt", format!("_{}.deb", if cpu == "aarch64" { "arm64" } else { "amd64" }))),
-        Manager::Dnf => Some(("dnf", format!(".{cpu}.rpm"))),
-        Manager::Pacman => Some(("pacman", format!("-{cpu}.pkg.tar.zst"))),
-        Manager::Flatpak => None,
+        Manager::Apt => ("apt", format!("_{}.deb", if cpu == "aarch64" { "arm64" } else { "amd64" })),
+        Manager::Dnf => ("dnf", format!(".{cpu}.rpm")),
+        Manager::Pacman => ("pacman", format!("-{cpu}.pkg.tar.zst")),
+        Manager::Flatpak => ("flatpak", format!("-{cpu}.flatpak")),
     }
 }
 
-/// Blocks that nobody enters here yet.
-fn not_by_machines(args: &super::Args, ids: &[&str]) -> Vec<Row> {
+/// The block that nobody enters here yet.
+fn not_by_machines(args: &super::Args, ids: &[&str]) -> Option<Row> {
     let all = args.what.is_empty() || args.what.contains(&Subject::All);
-    let one = |subject, id: &str, why| {
-        let wanted = if all { ids.contains(&id) } else { args.what.contains(&subject) };
-        wanted.then(|| not_run(id.to_owned(), STEPS[0].name, why))
-    };
-    let flatpak = "its block is entered by no machine yet; `verify flatpak` is about this checkout's";
-    let brew = "a tap is no part of the repositories; `verify brew` is about this checkout's formula";
-    [one(Subject::Flatpak, "flatpak", flatpak), one(Subject::Brew, "brew", brew)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let wanted = if all { ids.contains(&"brew") } else { args.what.contains(&Subject::Brew) };
+    let why = "a tap is no part of the repositories; `verify brew` is about this checkout's formula";
+    wanted.then(|| not_run("brew".to_owned(), STEPS[0].name, why))
 }
 
 fn boot<'a>(

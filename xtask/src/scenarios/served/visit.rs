@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use machines::Way;
 
 use super::address::Address;
-use super::keys;
+use super::{flatpak, keys};
 use crate::scenarios::guest::{ASSUMED, Act, Guest, HOOKS, holds};
 use crate::scenarios::life;
 use crate::scenarios::system::Manager;
@@ -37,12 +37,13 @@ pub(super) struct Step {
 }
 
 pub(super) const KEY: &str = "served: key";
+pub(super) const PLAN: &str = "served: plan";
 pub(super) const START: &str = "served: start";
 
 pub(super) const STEPS: &[Step] = &[
     Step { name: "served: install", run: install },
     Step { name: KEY, run: key },
-    Step { name: "served: plan", run: plan },
+    Step { name: PLAN, run: plan },
     Step { name: START, run: start },
     Step { name: "served: remove", run: remove },
 ];
@@ -70,9 +71,11 @@ pub(super) fn install(guest: &Guest<'_, Served>) -> Result<()> {
         lines.join("; ")
     );
     prepare(guest)?;
+    let by_flatpak = guest.system.manager == Manager::Flatpak;
     for line in lines {
         let begun = Instant::now();
         let script = format!("PATH={BEFORE}:$PATH exec bash -o pipefail -c {} 2>&1", sh(line));
+        let script = if by_flatpak { flatpak::as_visitor(&script) } else { script };
         let ran = guest.try_long(LONG, &script)?;
         ensure!(ran.code == Some(0), "`{line}`: {}", ran.told());
         let took = begun.elapsed().as_secs_f64();
@@ -83,7 +86,7 @@ pub(super) fn install(guest: &Guest<'_, Served>) -> Result<()> {
     if guest.system.manager == Manager::Pacman {
         guest.sh(HOOKS)?;
     }
-    let found = guest.version_of(NAME)?;
+    let found = if by_flatpak { flatpak::version(guest, NAME)? } else { guest.version_of(NAME)? };
     ensure!(
         found == served.newest,
         "version {found} is installed, and the newest in the index is {}",
@@ -103,6 +106,7 @@ fn prepare(guest: &Guest<'_, Served>) -> Result<()> {
         ("apt", "DEBIAN_FRONTEND=noninteractive exec apt-get -y \"$@\"".to_owned()),
         // Debian's has no release of Fedora's to tell.
         ("dnf", format!("exec {own} -y --releasever=1 \"$@\"")),
+        ("flatpak", flatpak::PROGRAM.to_owned()),
         ("pacman", format!("exec /usr/bin/pacman --noconfirm {ASSUMED} \"$@\"")),
     ];
     let mut script = format!("mkdir -p {BEFORE}\n");
@@ -122,7 +126,7 @@ fn prepare(guest: &Guest<'_, Served>) -> Result<()> {
                 guest.sh("DEBIAN_FRONTEND=noninteractive apt-get -y install ca-certificates 2>&1")?;
             }
         }
-        Manager::Flatpak => {}
+        Manager::Flatpak => flatpak::prepare(guest)?,
         Manager::Dnf => {
             // As Fedora has them, where the files are Debian's.
             guest.sh(&format!(
@@ -161,6 +165,9 @@ fn start(guest: &Guest<'_, Served>) -> Result<()> {
 }
 
 fn remove(guest: &Guest<'_, Served>) -> Result<()> {
+    if guest.system.manager == Manager::Flatpak {
+        return flatpak::remove(guest);
+    }
     life::edit(guest)?;
     guest.managed(Act::Remove)?;
     let left = guest.try_sh("pgrep -u mathesar -a")?;
