@@ -288,11 +288,13 @@ fn apply(context: &Context, id: &str) -> Result<(), Failure> {
 /// Nothing is taken from them by itself: how to.
 fn beside(context: &Context, why: &str, folder: &Path) {
     let sudo = if context.layout.scope == Scope::System { "sudo " } else { "" };
-    let (own, folder) = (context.layout.config.display(), folder.display());
-    note(format_args!("the backup's settings are not in force, as {why}; they lie in {folder}"));
+    note(format_args!("the backup's settings are not in force, as {why}; they lie in {}", folder.display()));
+    let (own, file) =
+        (crate::cure::path(&context.layout.config), crate::cure::path(&folder.join("mathesar.conf")));
+    let folder = crate::cure::path(folder);
     let differs = match context.layout.config.is_dir() {
         true => format!("what differs: `{sudo}diff -r {own} {folder}`"),
-        false => format!("see them: `{sudo}cat {folder}/mathesar.conf`; here there are none yet"),
+        false => format!("see them: `{sudo}cat {file}`; here there are none yet"),
     };
     note(format_args!(
         "{differs}; take over what you need: `{sudo}mathesar config set NAME VALUE`, then `{sudo}mathesar restart`"
