@@ -63,7 +63,7 @@ pub fn apply(
     let work = Work { installation: there, manifest: &manifest, watcher, sink, cancel };
     let tables = match work.forward(&mut journal, &folder) {
         Ok(tables) => tables,
-        Err(why) => return Err(back(&state, &journal, watcher, &why)),
+        Err(why) => return Err(back(&state, &journal, watcher, &as_told(why, cancel))),
     };
     point("restore-committed");
     let finished = transaction::finish(&state, &journal).and_then(|()| match tables {
@@ -76,6 +76,11 @@ pub fn apply(
     })?;
     let replaced = Part::Database.side(&state, id).join("old").exists();
     Ok(Applied { manifest, settings: brought, held, replaced })
+}
+
+/// What fails then, fails because everything ends.
+fn as_told(why: Failure, cancel: &Cancel) -> Failure {
+    if cancel.cancelled() { Failure::new("it was told to stop") } else { why }
 }
 
 /// Everything as it was; the failure, with what became of it.

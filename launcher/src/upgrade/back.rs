@@ -255,6 +255,8 @@ impl Back<'_> {
     }
 
     fn undo(&self, journal: &Journal, from: &Installed, target: &Installed, why: Failure) -> Failure {
+        // What fails then, fails because everything ends.
+        let why = if self.cancel.cancelled() { Failure::new("it was told to stop") } else { why };
         let state = &self.world.installation.layout.state;
         let undone = stage(self.watcher, Step::Undo, |_| {
             self.world.postgres.pause();
