@@ -28,11 +28,11 @@ enum What {
 /// Make signed repositories of the packages that are in a folder
 ///
 /// DIR gets one folder for each package manager, with the packages, the signed index, the public key and the lines of configuration that
-/// name it, and a page for people. It is made beside and renamed: who reads it sees the old one or the new one. A package manager whose
-/// index this machine cannot make is left out, and that is said.
+/// name it, and a page for people. It is made beside and renamed once it is whole. Where repositories are already, they are not replaced:
+/// `repo add` adds to them. A package manager whose index this machine cannot make is left out, and that is said.
 #[derive(clap::Args)]
 struct Build {
-    /// Where to; what is there is replaced if `repo build` has made it
+    /// Where to: a folder that is empty, or not there
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]

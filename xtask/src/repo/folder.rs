@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::Site;
 use super::keys::Keys;
 use crate::digest;
 use crate::files::{remove, replace_bytes};
@@ -24,7 +26,10 @@ const FACTS: &str = "repository.json";
 
 pub(super) fn lock(folder: &Path) -> Result<Locked> {
     let path = folder.join(LOCK);
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    // A link that somebody put there is not followed, and nothing is cut: what it leads to is not ours.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         crate::ui::verb("Waiting", format_args!("for whoever else changes {}", folder.display()));
         flock(&file, FlockOperation::LockExclusive)
@@ -66,6 +71,18 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    pub(super) fn new(site: &Site<'_>) -> Facts {
+        Facts {
+            format: 1,
+            name: site.name.to_owned(),
+            url: site.url.to_owned(),
+            tap: site.tap.map(str::to_owned),
+            superseded: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
+            keys: Keys::default(),
+        }
+    }
+
     /// None: this folder was not made here, or is empty.
     pub(crate) fn read(folder: &Path) -> Result<Option<Facts>> {
         let path = folder.join(FACTS);
@@ -188,6 +205,16 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join(LOCK)).unwrap();
+        assert!(lock(folder.path()).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
 
     #[test]
     fn what_is_published_never_changes() {

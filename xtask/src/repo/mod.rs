@@ -8,6 +8,7 @@ mod flatpak;
 mod folder;
 mod key;
 mod keys;
+mod make;
 mod names;
 mod pacman;
 mod page;
@@ -22,7 +23,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::files::remove;
 use crate::ui;
 
 pub(crate) use asked::{Args, run};
@@ -34,6 +34,7 @@ pub(crate) use key::Key;
 pub(crate) use site::Site;
 
 fn made(dir: &Path) -> Result<Facts> {
+    make::recover(dir)?;
     Facts::read(dir)?.with_context(|| {
         format!(
             "{} holds no repositories\nhelp: make them: `cargo xtask repo build DIR --key … --url …`",
@@ -116,36 +117,9 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Makes `to`, or leaves what is there as it is.
+/// Makes `to`, where nothing is.
 pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
-    if to.exists() && Facts::read(to)?.is_none() {
-        let empty = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
-        if !empty {
-            bail!("{} was not made by `cargo xtask repo build`: it is not replaced", to.display());
-        }
-    }
-    let name = to.file_name().with_context(|| format!("{} is no folder to make", to.display()))?;
-    let beside = |what: &str| to.with_file_name(format!(".{}.{what}", name.to_string_lossy()));
-    let (fresh, old) = (beside("new"), beside("old"));
-    remove(&fresh)?;
-    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    Facts {
-        format: 1,
-        name: site.name.to_owned(),
-        url: site.url.to_owned(),
-        tap: site.tap.map(str::to_owned),
-        superseded: Default::default(),
-        withdrawn: Default::default(),
-        keys: Default::default(),
-    }
-    .write(&fresh)?;
-    add(site, &fresh)?;
-    remove(&old)?;
-    if to.exists() {
-        fs::rename(to, &old).with_context(|| format!("cannot rename {}", to.display()))?;
-    }
-    fs::rename(&fresh, to).with_context(|| format!("cannot rename {}", fresh.display()))?;
-    remove(&old)
+    make::build(site, to)
 }
 
 /// Adds to what people read from meanwhile.
@@ -176,6 +150,8 @@ fn change(
     what: impl Fn(&Kind) -> Change,
     wanted: impl Fn(&Kind) -> bool,
 ) -> Result<()> {
+    // Before a lock is put there: a folder that was not made here stays as it is.
+    made(dir)?;
     let _lock = folder::lock(dir)?;
     let mut facts = made(dir)?;
     let known = facts.withdrawn.len();

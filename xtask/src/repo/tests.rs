@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use xshell::cmd;
 
 use super::*;
+use crate::files::remove;
 use crate::shell;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 
 mod flatpak;
+mod made;
 mod rotation;
 
 pub(crate) struct Scene {
