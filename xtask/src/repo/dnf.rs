@@ -200,19 +200,12 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
     let index = generation.join("repodata/repomd.xml");
     problems.of(site.key.verify(&generation.join("repodata/repomd.xml.asc"), Some(&index)));
     let text = fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
-    let mut primary = None;
-    for data in text.split("<data ").skip(1) {
-        let (Some(href), Some(sum)) =
-            (between(data, "<location href=\"", "\""), between(data, "<checksum type=\"sha256\">", "<"))
-        else {
-            bail!("cannot understand {}", index.display());
-        };
-        let file = generation.join(href);
-        problems.of(super::is(&file, sum, None));
-        if data.starts_with("type=\"primary\"") {
-            primary = Some(file);
-        }
+    let all = data(&text).with_context(|| format!("cannot understand {}", index.display()))?;
+    for (file, sum) in &all {
+        problems.of(super::is(&generation.join(file), sum, None));
     }
+    let primary =
+        all.iter().find(|(file, _)| file.contains("primary")).map(|(file, _)| generation.join(file));
     let primary = primary.with_context(|| format!("{} names no list of packages", index.display()))?;
     let shell = shell::at(folder)?;
     let text = match primary.extension().and_then(|end| end.to_str()) {
@@ -237,6 +230,16 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
     let rpms: Vec<PathBuf> = indexed.iter().map(|file| folder.join(file)).collect();
     problems.of(Ring::verify_rpms(&site.published()?, &rpms));
     Ok(())
+}
+
+/// What a repomd.xml names, with the digests. None: it cannot be understood.
+pub(super) fn data(index: &str) -> Option<Vec<(String, String)>> {
+    let one = |data: &str| {
+        let href = between(data, "<location href=\"", "\"")?;
+        Some((href.to_owned(), between(data, "<checksum type=\"sha256\">", "<")?.to_owned()))
+    };
+    let all: Vec<_> = index.split("<data ").skip(1).map(one).collect::<Option<_>>()?;
+    (!all.is_empty()).then_some(all)
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

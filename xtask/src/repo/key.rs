@@ -171,6 +171,27 @@ impl Ring {
             .map(drop)
     }
 
+    /// A signature beside `data`, or one around what it signs, of which that is given. One of a key that has expired or was revoked is none.
+    pub(super) fn believes(&self, signature: &[u8], data: Option<&[u8]>) -> Result<String> {
+        let at = |name: &str| self.folder.path().join(name);
+        let write = |name: &str, bytes: &[u8]| std::fs::write(at(name), bytes).context("cannot write a file");
+        let (signed, inner) = (at("signed"), at("inner"));
+        write("signed", signature)?;
+        write("inner", data.unwrap_or_default())?;
+        let (signed, inner) = (text(&signed)?, text(&inner)?);
+        let said = match data {
+            Some(_) => self.key.gpg(&["--status-fd", "1", "--verify", signed, inner])?,
+            None => self.key.gpg(&["--yes", "--status-fd", "1", "--output", inner, "--decrypt", signed])?,
+        };
+        anyhow::ensure!(
+            said.lines().any(|line| line.starts_with("[GNUPG:] GOODSIG ")),
+            "gpg does not believe it today: its key has expired, was revoked, or it is none"
+        );
+        std::fs::read(inner)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .context("cannot read a file")
+    }
+
     /// The same for packages that carry theirs, by rpm itself.
     pub(super) fn verify_rpms(keys: &[Public], rpms: &[PathBuf]) -> Result<()> {
         if rpms.is_empty() {

@@ -230,7 +230,7 @@ fn known(database: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// Of a package's description: the line behind its title.
-fn field(text: &str, name: &str) -> Option<String> {
+pub(super) fn field(text: &str, name: &str) -> Option<String> {
     text.lines().skip_while(|line| *line != format!("%{name}%")).nth(1).map(str::to_owned)
 }
 

@@ -17,6 +17,7 @@ use crate::workspace::Workspace;
 mod flatpak;
 mod made;
 mod rotation;
+mod served;
 
 pub(crate) struct Scene {
     pub folder: tempfile::TempDir,
