@@ -62,7 +62,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let kept = names::kept(
         stanzas.values().map(|stanza| stanza.named.clone()).filter(|named| !site.is_withdrawn(named)),
-        site.keep,
+        site.keeps(),
     );
     stanzas.retain(|_, stanza| kept.contains(&stanza.named));
     keyring::add(site, folder, &mut stanzas, scratch)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
-use super::site::{KEEP, VALID_DAYS};
+use super::site::VALID_DAYS;
 use super::{Key, Site, add, build, check, keys, made, packages, sign};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
@@ -102,9 +102,9 @@ struct How {
     /// The key that will sign: its public half is published from now on, until it signs
     #[arg(long, value_name = "FINGERPRINT")]
     next: Option<String>,
-    /// How many versions of each package the index keeps; pacman's has the newest alone
-    #[arg(long, value_name = "NUMBER", default_value_t = KEEP)]
-    keep: usize,
+    /// How many versions of each package the index keeps from now on; pacman's has the newest alone [at first: 5]
+    #[arg(long, value_name = "NUMBER")]
+    keep: Option<usize>,
     /// For how many days apt believes the index
     #[arg(long, value_name = "DAYS", default_value_t = VALID_DAYS)]
     valid_days: i64,

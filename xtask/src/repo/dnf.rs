@@ -90,7 +90,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let named = |path: &String| names::parse(path.rsplit('/').next().unwrap_or_default());
     let kept =
-        names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keep);
+        names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keeps());
     packages.retain(|path| named(path).is_some_and(|one| kept.contains(&one)));
     if let Some(before) = &before
         && !site.again

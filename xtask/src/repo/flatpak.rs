@@ -69,7 +69,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
         state.versions.push(stage.import(site, bundle, file, &named)?);
     }
     let mut dropped = withdraw(site, &stage, &mut state)?;
-    dropped.extend(state.keep(site.keep, |one| site.stays(one)));
+    dropped.extend(state.keep(site.keeps(), |one| site.stays(one)));
     state.keys = site.announced()?.into_iter().map(|key| key.fingerprint).collect();
     state.signed = site.key.fingerprint.clone();
     texts(site, folder, &state)?;
@@ -148,7 +148,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
     let (state, repository, bundles) = (State::read(folder)?, folder.join(REPOSITORY), folder.join(BUNDLES));
     let mut all = files(&bundles)?;
     let of = |path: &PathBuf| -> Option<Named> { names::parse(path.file_name()?.to_str()?) };
-    let kept = names::kept(all.iter().filter_map(of).filter(|one| !site.is_withdrawn(one)), site.keep);
+    let kept = names::kept(all.iter().filter_map(of).filter(|one| !site.is_withdrawn(one)), site.keeps());
     let mut named: BTreeSet<PathBuf> =
         all.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned().collect();
     for kind in stage::BY_DIGEST {

@@ -66,6 +66,9 @@ pub(crate) struct Facts {
     /// Versions that no index names again, and that nobody publishes again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub withdrawn: BTreeSet<String>,
+    /// How many versions of each package the indices keep. None: made by an xtask that did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<usize>,
     #[serde(default)]
     pub keys: Keys,
 }
@@ -79,6 +82,7 @@ impl Facts {
             tap: site.tap.map(str::to_owned),
             superseded: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            keep: None,
             keys: Keys::default(),
         }
     }
@@ -241,6 +245,7 @@ mod tests {
             tap: None,
             superseded: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            keep: None,
             keys: Keys::default(),
         };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));

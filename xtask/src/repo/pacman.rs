@@ -264,7 +264,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
             files(&entry.path())?.into_iter().filter(|path| of(path).is_some()).collect();
         let kept = names::kept(
             packages.iter().filter_map(|path| of(path)).filter(|one| !site.is_withdrawn(one)),
-            site.keep,
+            site.keeps(),
         );
         named.extend(packages.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned());
         all.extend(packages);

@@ -89,3 +89,64 @@ fn a_signature_of_another_build_is_replaced() {
     add(&scene.site(&key, &other, 120), &dir).unwrap();
     well(&scene.site(&key, &[], 120), &dir);
 }
+
+#[test]
+fn what_is_no_package_is_refused_before_anything_is_written() {
+    let Some(scene) = Scene::new() else { return };
+    let (key, dir) = (scene.key(), scene.path("site"));
+    build(&scene.site(&key, &scene.packages("1", "a"), 0), &dir).unwrap();
+    let before = tree(&dir);
+    let (two, other) = (scene.packages("2", "a"), scene.packages("2", "b"));
+    let refuses = |packages: &[PathBuf], what: &str| {
+        let refused = add(&scene.site(&key, packages, 60), &dir).unwrap_err();
+        assert!(refused.is::<crate::Refused>() && refused.to_string().contains(what), "{what}: {refused:#}");
+        assert_eq!(tree(&dir), before, "{what}");
+    };
+    let odd = scene.path("odd");
+    fs::create_dir(&odd).unwrap();
+    for name in [
+        "probe_3-1_amd64.deb",
+        "probe-3-1.noarch.rpm",
+        "probe-3-1-x86_64.pkg.tar.zst",
+        "probe-3-1-x86_64.flatpak",
+    ] {
+        let path = odd.join(name);
+        fs::write(&path, "garbage").unwrap();
+        refuses(&[&two[..], &[path]].concat(), "is not published");
+    }
+    for package in &two {
+        let file = package.file_name().unwrap().to_str().unwrap();
+        // Cut in its last part, and another version than its name says.
+        let (cut, renamed) = (odd.join(file), odd.join(file.replace("-2-", "-3-").replace("_2-", "_3-")));
+        let bytes = fs::read(package).unwrap();
+        fs::write(&cut, &bytes[..bytes.len() - 40]).unwrap();
+        fs::write(&renamed, &bytes).unwrap();
+        refuses(&[cut], "is not published");
+        refuses(&[renamed], "as whose name says otherwise");
+        let strange = odd.join(file.replace("probe", "probe<&>\n"));
+        fs::write(&strange, &bytes).unwrap();
+        refuses(&[strange], "is not called as packages are");
+    }
+    refuses(&[two, other].concat(), "are two of one name");
+}
+
+#[test]
+fn how_many_are_kept_is_remembered_and_signing_drops_nothing() {
+    let Some(scene) = Scene::new() else { return };
+    let (key, dir) = (scene.key(), scene.path("site"));
+    let all: Vec<PathBuf> = (1..=6).flat_map(|number| scene.packages(&number.to_string(), "a")).collect();
+    build(&Site { keep: Some(10), ..scene.site(&key, &all, 0) }, &dir).unwrap();
+    let dropped = || Facts::read(&dir).unwrap().unwrap().superseded;
+    let is_package = |path: &String| names::parse(path.rsplit('/').next().unwrap()).is_some();
+    sign(&Site { again: true, ..scene.site(&key, &[], 60) }, &dir).unwrap();
+    add(&scene.site(&key, &scene.packages("7", "a"), 120), &dir).unwrap();
+    withdraw(&scene.site(&key, &[], 180), &dir, "7-1").unwrap();
+    let gone: Vec<String> = dropped().into_keys().filter(is_package).collect();
+    assert!(gone.iter().all(|path| path.contains("probe-7-1") || path.contains("probe_7-1")), "{gone:?}");
+    // Of a repository that does not know the number.
+    let facts = Facts { keep: None, ..Facts::read(&dir).unwrap().unwrap() };
+    facts.write(&dir).unwrap();
+    sign(&Site { again: true, ..scene.site(&key, &[], 240) }, &dir).unwrap();
+    assert!(!dropped().into_keys().any(|path| path.contains("1-1.")), "{:?}", dropped());
+    well(&scene.site(&key, &[], 240), &dir);
+}

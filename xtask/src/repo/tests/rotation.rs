@@ -125,7 +125,7 @@ fn old_both_new() {
 
     // A is forgotten with the last file that it has signed, not before.
     let three = scene.packages("3", "a");
-    let late = |packages, after| Site { keep: 1, ..scene.site(&turn.b, packages, after) };
+    let late = |packages, after| Site { keep: Some(1), ..scene.site(&turn.b, packages, after) };
     add(&late(&three, 7), dir).unwrap();
     well(&late(&[], 7), dir);
     assert_eq!(turn.known(), ["B", "AB", "AB", "B"], "who has read the index before still asks for them");
