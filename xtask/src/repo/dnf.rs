@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
-use super::folder::{conflict, files, place, replace, sync_parent};
+use super::check::hold;
+use super::folder::{Texts, conflict, files, place, replace_all, sync_parent};
 use super::key::Ring;
 use super::{Problems, Site, names};
 use crate::{digest, shell};
@@ -65,17 +66,27 @@ fn listed(generation: &Path) -> Result<BTreeSet<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
+/// The files by which a machine comes to know the repository.
+fn texts(site: &Site<'_>, folder: &Path) -> Result<Texts> {
+    let (name, url) = (site.name, site.url);
+    let source = format!(
+        "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
+         gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
+    );
+    Ok(vec![
+        (folder.join(format!("{name}.asc")), site.published_text()?),
+        (folder.join(format!("{name}.repo")), source),
+    ])
+}
+
+/// The one file that names a generation.
+fn list(site: &Site<'_>, folder: &Path, generation: &str) -> (PathBuf, String) {
+    (folder.join("mirrorlist"), format!("{}/dnf/index/{generation}/\n", site.url))
+}
+
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let shell = shell::at(folder)?;
-    let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
-    replace(
-        &folder.join(format!("{name}.repo")),
-        format!(
-            "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
-             gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
-        ),
-    )?;
+    replace_all(texts(site, folder)?)?;
     let before = present(folder)?;
     let mut packages = match &before {
         Some(generation) => listed(generation)?,
@@ -101,7 +112,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let generation = index(site, &shell, folder, before.as_deref(), &packages, scratch)?;
     // From here on everybody reads the new one.
-    replace(&folder.join("mirrorlist"), format!("{url}/dnf/index/{generation}/\n")).map(|()| true)
+    replace_all(vec![list(site, folder, &generation)]).map(|()| true)
 }
 
 fn publish(site: &Site<'_>, shell: &Shell, rpm: &Path, to: &Path, scratch: &Path) -> Result<()> {
@@ -197,6 +208,10 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
         problems.add(format!("{} is missing", folder.join("mirrorlist").display()));
         return Ok(());
     };
+    let mut wanted = texts(site, folder)?;
+    let name = generation.file_name().unwrap_or_default().to_string_lossy();
+    wanted.push(list(site, folder, &name));
+    hold(wanted, problems);
     let index = generation.join("repodata/repomd.xml");
     problems.of(site.key.verify(&generation.join("repodata/repomd.xml.asc"), Some(&index)));
     let text = fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;

@@ -118,6 +118,13 @@ pub(super) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     replace_bytes(path, content.as_ref(), 0o644)
 }
 
+/// Small files, and what they are to hold.
+pub(super) type Texts = Vec<(PathBuf, String)>;
+
+pub(super) fn replace_all(texts: Texts) -> Result<()> {
+    texts.into_iter().try_for_each(|(path, text)| replace(&path, text))
+}
+
 /// Puts a finished file into its place, which nobody reads from before.
 pub(super) fn place(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::folder::{conflict, files, place, publish, replace, same, sync_parent};
+use super::check::hold;
+use super::folder::{Texts, conflict, files, place, publish, replace_all, same, sync_parent};
 use super::key::Ring;
 use super::names::Named;
 use super::{Problems, Site, names};
@@ -65,14 +66,19 @@ pub(super) fn conflicts(site: &Site<'_>, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The files by which a machine comes to know the repository.
+fn texts(site: &Site<'_>, folder: &Path) -> Result<Texts> {
+    let (name, url) = (site.name, site.url);
+    let lines = format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n");
+    Ok(vec![
+        (folder.join(format!("{name}.asc")), site.published_text()?),
+        (folder.join(format!("{name}.conf")), lines),
+    ])
+}
+
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let mut changed = false;
-    let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
-    replace(
-        &folder.join(format!("{name}.conf")),
-        format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n"),
-    )?;
+    replace_all(texts(site, folder)?)?;
     let ring = Ring::of(&site.published()?)?;
     for (architecture, packages) in by_architecture(site, folder)? {
         let folder = folder.join(&architecture);
@@ -274,6 +280,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
 
 /// Everything that pacman would look at.
 pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> Result<()> {
+    hold(texts(site, folder)?, problems);
     let ring = Ring::of(&site.published()?)?;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
         let folder = entry.path();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::folder::{files, replace};
+use super::folder::{Texts, files, replace_all};
 use super::{Facts, Site, names};
 use crate::template;
 
@@ -28,6 +28,10 @@ struct Block {
 }
 
 pub(super) fn write(site: &Site<'_>, dir: &Path) -> Result<()> {
+    replace_all(text(site, dir)?)
+}
+
+pub(super) fn text(site: &Site<'_>, dir: &Path) -> Result<Texts> {
     let tap = Facts::read(dir)?.and_then(|facts| facts.tap);
     let there = |kind: &str| dir.join(kind).is_dir();
     let keys: Vec<String> = site.published()?.into_iter().map(|key| key.fingerprint).collect();
@@ -39,7 +43,8 @@ pub(super) fn write(site: &Site<'_>, dir: &Path) -> Result<()> {
         blocks: blocks(site.name, site.url, &keys, there, tap.as_deref()),
     };
     let path = "xtask/src/repo/page/index.html.hbs";
-    replace(&dir.join("index.html"), template::render(path, include_str!("page/index.html.hbs"), &page)?)
+    let text = template::render(path, include_str!("page/index.html.hbs"), &page)?;
+    Ok(vec![(dir.join("index.html"), text)])
 }
 
 /// Of the package itself, whichever package manager has it.
