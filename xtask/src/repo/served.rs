@@ -16,7 +16,7 @@ use super::dnf::data;
 use super::flatpak::State;
 use super::names;
 use crate::digest;
-use reader::{Reader, Unsound, unsound};
+use reader::{Reader, Unsound, unfinished, unsound};
 
 const SUITE: &str = "apt/dists/stable";
 const PUBLISHING: Duration = Duration::from_millis(500);
@@ -24,24 +24,30 @@ const PUBLISHING: Duration = Duration::from_millis(500);
 /// What is at an address below the repositories'; nothing: not there.
 pub(crate) type Get<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
 
-/// The files that the indices name, by their names alone. An error: a package manager would not get as far as that, and why.
+type Kind = fn(Get<'_>, &str) -> Result<Vec<String>>;
+
+const KINDS: [(&str, Kind); 4] = [("apt", apt), ("dnf", dnf), ("pacman", pacman), ("Flatpak", flatpak)];
+
+/// The files that the indices name, by their names alone: of those indices that a package manager would believe. What a killed publication may
+/// have left is told, and taken for what nobody has published yet, so that the next one goes on; an error is all else that is wrong.
 pub(crate) fn indexed(get: Get<'_>, name: &str) -> Result<BTreeSet<String>> {
-    match read(get, name) {
-        Err(cause) if cause.is::<Unsound>() => {
+    let mut all = BTreeSet::new();
+    for (title, kind) in KINDS {
+        let mut found = kind(get, name);
+        if found.as_ref().is_err_and(|cause| cause.is::<Unsound>()) {
             // Somebody may publish at this very moment: of two files that belong together one is new already.
             std::thread::sleep(PUBLISHING);
-            read(get, name)
+            found = kind(get, name);
         }
-        read => read,
+        let unfinished =
+            |cause: &anyhow::Error| cause.downcast_ref().is_some_and(|one: &Unsound| one.unfinished);
+        match found {
+            Err(cause) if unfinished(&cause) => {
+                crate::ui::warning(format!("nobody can read the repository for {title}: {cause:#}"));
+            }
+            found => all.extend(found.with_context(|| format!("cannot read the repository for {title}"))?),
+        }
     }
-}
-
-fn read(get: Get<'_>, name: &str) -> Result<BTreeSet<String>> {
-    let mut all = BTreeSet::new();
-    all.extend(apt(get, name).context("cannot read the repository for apt")?);
-    all.extend(dnf(get, name).context("cannot read the repository for dnf")?);
-    all.extend(pacman(get, name).context("cannot read the repository for pacman")?);
-    all.extend(flatpak(get).context("cannot read the repository for Flatpak")?);
     Ok(all)
 }
 
@@ -114,7 +120,7 @@ fn apt(get: Get<'_>, name: &str) -> Result<Vec<String>> {
     let others = [sources, inline.clone(), plain.clone(), beside.clone()];
     let Some(reader) = Reader::new(get, &format!("apt/{name}.asc"), &others)? else { return Ok(Vec::new()) };
     let release = parse_release(&reader.within(&inline)?)?;
-    reader.is_signed(&beside, &reader.start[&plain], &reader.start[&beside])?;
+    reader.is_signed(&beside, &reader.start[&plain], &reader.start[&beside], unfinished)?;
     let mut all = Vec::new();
     for (path, (sha256, _)) in &release.files {
         let folder = path.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
@@ -141,7 +147,7 @@ fn dnf(get: Get<'_>, name: &str) -> Result<Vec<String>> {
     let at = |file: &str| format!("dnf/index/{generation}/{file}");
     let [index, signature] = ["repodata/repomd.xml", "repodata/repomd.xml.asc"].map(at);
     let text = reader.fetch(&index)?;
-    reader.is_signed(&signature, &text, &reader.fetch(&signature)?)?;
+    reader.is_signed(&signature, &text, &reader.fetch(&signature)?, unsound)?;
     for (file, sha256) in data(&String::from_utf8(text).context("an index is not UTF-8")?)
         .ok_or_else(|| unsound(format!("{index} cannot be understood")))?
     {
@@ -151,7 +157,7 @@ fn dnf(get: Get<'_>, name: &str) -> Result<Vec<String>> {
     Ok(packages.lines().filter_map(|path| path.rsplit('/').next()).map(str::to_owned).collect())
 }
 
-fn flatpak(get: Get<'_>) -> Result<Vec<String>> {
+fn flatpak(get: Get<'_>, _: &str) -> Result<Vec<String>> {
     let Some(index) = get("flatpak/index.json")? else { return Ok(Vec::new()) };
     let state = State::parse(&index).context("cannot understand flatpak/index.json")?;
     let at = "flatpak/repo/summary.idx";
@@ -174,7 +180,7 @@ fn pacman(get: Get<'_>, name: &str) -> Result<Vec<String>> {
         }
         databases += 1;
         for [data, signature] in &pairs {
-            reader.is_signed(signature, &reader.start[data], &reader.start[signature])?;
+            reader.is_signed(signature, &reader.start[data], &reader.start[signature], unfinished)?;
         }
         for file in in_database(&reader.start[&pairs[0][0]])? {
             reader.fetch(&at(&format!("{file}.sig")))?;
@@ -182,7 +188,7 @@ fn pacman(get: Get<'_>, name: &str) -> Result<Vec<String>> {
         }
     }
     match databases {
-        0 => Err(unsound(format!("no pacman/*/{name}.db is there"))),
+        0 => Err(unfinished(format!("no pacman/*/{name}.db is there"))),
         _ => Ok(all),
     }
 }

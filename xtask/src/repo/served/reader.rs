@@ -11,18 +11,26 @@ use crate::repo::key::{Public, Ring};
 
 /// Something is served that nobody could install from. It may be the middle of a publication.
 #[derive(Debug)]
-pub(super) struct Unsound(pub String);
+pub(super) struct Unsound {
+    what: String,
+    /// A publication that was killed looks so too: the next one has to go on from there.
+    pub unfinished: bool,
+}
 
 impl fmt::Display for Unsound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
 impl std::error::Error for Unsound {}
 
 pub(super) fn unsound(what: String) -> anyhow::Error {
-    Unsound(what).into()
+    Unsound { what, unfinished: false }.into()
+}
+
+pub(super) fn unfinished(what: String) -> anyhow::Error {
+    Unsound { what, unfinished: true }.into()
 }
 
 pub(super) struct Reader<'a> {
@@ -73,11 +81,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A signature beside what it signs.
-    pub(super) fn is_signed(&self, at: &str, data: &[u8], signature: &[u8]) -> Result<()> {
+    /// A signature beside what it signs; the error says in which way that is wrong.
+    pub(super) fn is_signed(
+        &self,
+        at: &str,
+        data: &[u8],
+        signature: &[u8],
+        wrong: fn(String) -> anyhow::Error,
+    ) -> Result<()> {
         let Some(ring) = &self.ring else { return Ok(()) };
         let known = ring.believes(signature, Some(data));
-        known.map(drop).map_err(|cause| unsound(format!("{at} is no good signature: {cause:#}")))
+        known.map(drop).map_err(|cause| wrong(format!("{at} is no good signature: {cause:#}")))
     }
 
     /// What a signature is around.
@@ -109,6 +123,6 @@ fn all_or_none(get: Get<'_>, all: &[String]) -> Result<Option<BTreeMap<String, V
     match all.iter().find(|at| !found.contains_key(*at)) {
         None => Ok(Some(found)),
         Some(_) if found.is_empty() => Ok(None),
-        Some(absent) => Err(unsound(format!("{absent} is not there"))),
+        Some(absent) => Err(unfinished(format!("{absent} is not there"))),
     }
 }
