@@ -51,8 +51,14 @@ pub(super) fn is(file: &Path, sha256: &str, size: Option<u64>) -> Result<()> {
 }
 
 pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
-    let (keys, withdrawn) = Facts::read(dir)?.map(|facts| (facts.keys, facts.withdrawn)).unwrap_or_default();
-    let site = &Site { keys, withdrawn, ..site.clone() };
+    let facts = Facts::read(dir)?;
+    let mut site = site.clone();
+    if let Some(facts) = &facts {
+        (site.keys, site.withdrawn) = (facts.keys.clone(), facts.withdrawn.clone());
+        // What machines are told is where it was made to be served.
+        site.url = &facts.url;
+    }
+    let site = &site;
     let mut problems = Problems::default();
     let mut seen = Vec::new();
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
@@ -64,7 +70,7 @@ pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
     if seen.is_empty() {
         bail!("no repository is in {}", dir.display());
     }
-    hold(page::text(site, dir)?, &mut problems);
+    problems.of(page::check(site, dir));
     for problem in &problems.0 {
         ui::error(&anyhow::anyhow!("{problem}"));
     }

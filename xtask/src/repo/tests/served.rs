@@ -154,4 +154,9 @@ fn other_lines_than_were_made_are_found() {
         fs::write(dir.join(file), before).unwrap();
     }
     well(&scene.site(&key, &[], 0), &dir);
+    // What an interrupted run has left: no index names it, and the page is the one before.
+    let two = scene.packages("2", "a");
+    let deb = two.iter().find(|path| path.to_string_lossy().ends_with(".deb")).unwrap();
+    fs::copy(deb, dir.join("apt/pool/main/probe").join(deb.file_name().unwrap())).unwrap();
+    well(&scene.site(&key, &[], 0), &dir);
 }
