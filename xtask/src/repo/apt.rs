@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result, bail};
 use flate2::{Compression, GzBuilder};
 use xshell::cmd;
 
-use super::folder::{files, place, publish, replace, same};
+use super::check::hold;
+use super::folder::{Texts, files, place, publish, replace, replace_all, same};
 use super::key::Ring;
 use super::{Problems, Site, names};
 use crate::{digest, shell};
@@ -62,7 +63,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let kept = names::kept(
         stanzas.values().map(|stanza| stanza.named.clone()).filter(|named| !site.is_withdrawn(named)),
-        site.keep,
+        site.keeps(),
     );
     stanzas.retain(|_, stanza| kept.contains(&stanza.named));
     keyring::add(site, folder, &mut stanzas, scratch)?;
@@ -188,10 +189,15 @@ fn sign(
 }
 
 /// The files by which a machine comes to know the repository.
+fn texts(site: &Site<'_>, folder: &Path, architectures: &[&str]) -> Result<Texts> {
+    Ok(vec![
+        (folder.join(format!("{}.asc", site.name)), Ring::armored(&site.announced()?)?),
+        (folder.join(format!("{}.sources", site.name)), sources(site, architectures)),
+    ])
+}
+
 fn tell(site: &Site<'_>, folder: &Path, architectures: &BTreeSet<&str>) -> Result<()> {
-    replace(&folder.join(format!("{}.asc", site.name)), Ring::armored(&site.announced()?)?)?;
-    let all: Vec<&str> = architectures.iter().copied().collect();
-    replace(&folder.join(format!("{}.sources", site.name)), sources(site, &all))
+    replace_all(texts(site, folder, &architectures.iter().copied().collect::<Vec<_>>())?)
 }
 
 fn gzip(text: &str) -> Result<Vec<u8>> {
@@ -239,6 +245,8 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
             problems.of(super::is(file, digest, Some(*size)));
         }
     }
+    let architectures: Vec<&str> = release.architectures.iter().map(String::as_str).collect();
+    hold(texts(site, folder, &architectures)?, problems);
     let stanzas = stanzas(&suite, &release)?;
     for stanza in stanzas.values() {
         problems.of(super::is(&folder.join(&stanza.file), &stanza.sha256, Some(stanza.size)));

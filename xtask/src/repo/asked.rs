@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
-use super::site::{KEEP, VALID_DAYS};
+use super::site::VALID_DAYS;
 use super::{Key, Site, add, build, check, keys, made, packages, sign};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
@@ -28,11 +28,11 @@ enum What {
 /// Make signed repositories of the packages that are in a folder
 ///
 /// DIR gets one folder for each package manager, with the packages, the signed index, the public key and the lines of configuration that
-/// name it, and a page for people. It is made beside and renamed: who reads it sees the old one or the new one. A package manager whose
-/// index this machine cannot make is left out, and that is said.
+/// name it, and a page for people. It is made beside and renamed once it is whole. Where repositories are already, they are not replaced:
+/// `repo add` adds to them. A package manager whose index this machine cannot make is left out, and that is said.
 #[derive(clap::Args)]
 struct Build {
-    /// Where to; what is there is replaced if `repo build` has made it
+    /// Where to: a folder that is empty, or not there
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]
@@ -102,9 +102,9 @@ struct How {
     /// The key that will sign: its public half is published from now on, until it signs
     #[arg(long, value_name = "FINGERPRINT")]
     next: Option<String>,
-    /// How many versions of each package the index keeps; pacman's has the newest alone
-    #[arg(long, value_name = "NUMBER", default_value_t = KEEP)]
-    keep: usize,
+    /// How many versions of each package the index keeps from now on; pacman's has the newest alone [at first: 5]
+    #[arg(long, value_name = "NUMBER")]
+    keep: Option<usize>,
     /// For how many days apt believes the index
     #[arg(long, value_name = "DAYS", default_value_t = VALID_DAYS)]
     valid_days: i64,

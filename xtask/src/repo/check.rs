@@ -1,10 +1,12 @@
 //! `repo check`: everything that a package manager would look at, and all that is wrong at once.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Facts, KINDS, Site};
+use super::folder::Texts;
+use super::{Facts, KINDS, Site, page};
 use crate::{digest, ui};
 
 /// What is wrong, in words.
@@ -26,6 +28,17 @@ impl Problems {
     }
 }
 
+/// Files that hold these texts: by them a machine comes to know the repository, and nothing signs them.
+pub(super) fn hold(texts: Texts, problems: &mut Problems) {
+    for (path, text) in texts {
+        match fs::read(&path) {
+            Ok(found) if found == text.as_bytes() => {}
+            Ok(_) => problems.add(format!("{} holds something else than was made", path.display())),
+            Err(_) => problems.add(format!("{} is missing", path.display())),
+        }
+    }
+}
+
 /// A file with this digest, and size where it is known.
 pub(super) fn is(file: &Path, sha256: &str, size: Option<u64>) -> Result<()> {
     let found = file.metadata().with_context(|| format!("{} is missing", file.display()))?;
@@ -38,8 +51,14 @@ pub(super) fn is(file: &Path, sha256: &str, size: Option<u64>) -> Result<()> {
 }
 
 pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
-    let keys = Facts::read(dir)?.map(|facts| facts.keys).unwrap_or_default();
-    let site = &Site { keys, ..site.clone() };
+    let facts = Facts::read(dir)?;
+    let mut site = site.clone();
+    if let Some(facts) = &facts {
+        (site.keys, site.withdrawn) = (facts.keys.clone(), facts.withdrawn.clone());
+        // What machines are told is where it was made to be served.
+        site.url = &facts.url;
+    }
+    let site = &site;
     let mut problems = Problems::default();
     let mut seen = Vec::new();
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
@@ -51,6 +70,7 @@ pub(crate) fn run(site: &Site<'_>, dir: &Path) -> Result<()> {
     if seen.is_empty() {
         bail!("no repository is in {}", dir.display());
     }
+    problems.of(page::check(site, dir));
     for problem in &problems.0 {
         ui::error(&anyhow::anyhow!("{problem}"));
     }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
-use super::folder::{conflict, files, place, replace, sync_parent};
+use super::check::hold;
+use super::folder::{Texts, conflict, files, place, replace_all, sync_parent};
 use super::key::Ring;
 use super::{Problems, Site, names};
 use crate::{digest, shell};
@@ -65,17 +66,27 @@ fn listed(generation: &Path) -> Result<BTreeSet<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
+/// The files by which a machine comes to know the repository.
+fn texts(site: &Site<'_>, folder: &Path) -> Result<Texts> {
+    let (name, url) = (site.name, site.url);
+    let source = format!(
+        "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
+         gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
+    );
+    Ok(vec![
+        (folder.join(format!("{name}.asc")), site.published_text()?),
+        (folder.join(format!("{name}.repo")), source),
+    ])
+}
+
+/// The one file that names a generation.
+fn list(site: &Site<'_>, folder: &Path, generation: &str) -> (PathBuf, String) {
+    (folder.join("mirrorlist"), format!("{}/dnf/index/{generation}/\n", site.url))
+}
+
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let shell = shell::at(folder)?;
-    let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
-    replace(
-        &folder.join(format!("{name}.repo")),
-        format!(
-            "[{name}]\nname=Mathesar\nmirrorlist={url}/dnf/mirrorlist\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n\
-             gpgkey={url}/dnf/{name}.asc\nmetadata_expire=6h\n"
-        ),
-    )?;
+    replace_all(texts(site, folder)?)?;
     let before = present(folder)?;
     let mut packages = match &before {
         Some(generation) => listed(generation)?,
@@ -90,7 +101,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let named = |path: &String| names::parse(path.rsplit('/').next().unwrap_or_default());
     let kept =
-        names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keep);
+        names::kept(packages.iter().filter_map(named).filter(|one| !site.is_withdrawn(one)), site.keeps());
     packages.retain(|path| named(path).is_some_and(|one| kept.contains(&one)));
     if let Some(before) = &before
         && !site.again
@@ -101,7 +112,7 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
     }
     let generation = index(site, &shell, folder, before.as_deref(), &packages, scratch)?;
     // From here on everybody reads the new one.
-    replace(&folder.join("mirrorlist"), format!("{url}/dnf/index/{generation}/\n")).map(|()| true)
+    replace_all(vec![list(site, folder, &generation)]).map(|()| true)
 }
 
 fn publish(site: &Site<'_>, shell: &Shell, rpm: &Path, to: &Path, scratch: &Path) -> Result<()> {
@@ -197,22 +208,19 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
         problems.add(format!("{} is missing", folder.join("mirrorlist").display()));
         return Ok(());
     };
+    let mut wanted = texts(site, folder)?;
+    let name = generation.file_name().unwrap_or_default().to_string_lossy();
+    wanted.push(list(site, folder, &name));
+    hold(wanted, problems);
     let index = generation.join("repodata/repomd.xml");
     problems.of(site.key.verify(&generation.join("repodata/repomd.xml.asc"), Some(&index)));
     let text = fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
-    let mut primary = None;
-    for data in text.split("<data ").skip(1) {
-        let (Some(href), Some(sum)) =
-            (between(data, "<location href=\"", "\""), between(data, "<checksum type=\"sha256\">", "<"))
-        else {
-            bail!("cannot understand {}", index.display());
-        };
-        let file = generation.join(href);
-        problems.of(super::is(&file, sum, None));
-        if data.starts_with("type=\"primary\"") {
-            primary = Some(file);
-        }
+    let all = data(&text).with_context(|| format!("cannot understand {}", index.display()))?;
+    for (file, sum) in &all {
+        problems.of(super::is(&generation.join(file), sum, None));
     }
+    let primary =
+        all.iter().find(|(file, _)| file.contains("primary")).map(|(file, _)| generation.join(file));
     let primary = primary.with_context(|| format!("{} names no list of packages", index.display()))?;
     let shell = shell::at(folder)?;
     let text = match primary.extension().and_then(|end| end.to_str()) {
@@ -237,6 +245,16 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
     let rpms: Vec<PathBuf> = indexed.iter().map(|file| folder.join(file)).collect();
     problems.of(Ring::verify_rpms(&site.published()?, &rpms));
     Ok(())
+}
+
+/// What a repomd.xml names, with the digests. None: it cannot be understood.
+pub(super) fn data(index: &str) -> Option<Vec<(String, String)>> {
+    let one = |data: &str| {
+        let href = between(data, "<location href=\"", "\"")?;
+        Some((href.to_owned(), between(data, "<checksum type=\"sha256\">", "<")?.to_owned()))
+    };
+    let all: Vec<_> = index.split("<data ").skip(1).map(one).collect::<Option<_>>()?;
+    (!all.is_empty()).then_some(all)
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::folder::{files, publish, replace, same};
+use super::folder::{Texts, files, publish, replace_all, same};
 use super::key::Ring;
 use super::names::{self, Named};
 use super::{Site, served};
@@ -69,10 +69,10 @@ pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool
         state.versions.push(stage.import(site, bundle, file, &named)?);
     }
     let mut dropped = withdraw(site, &stage, &mut state)?;
-    dropped.extend(state.keep(site.keep, |one| site.stays(one)));
+    dropped.extend(state.keep(site.keeps(), |one| site.stays(one)));
     state.keys = site.announced()?.into_iter().map(|key| key.fingerprint).collect();
     state.signed = site.key.fingerprint.clone();
-    texts(site, folder, &state)?;
+    replace_all(texts(site, folder, &state)?)?;
     let same =
         before.versions == state.versions && before.keys == state.keys && before.signed == state.signed;
     if same && !site.again && stage.is_live(&before) {
@@ -121,20 +121,20 @@ impl Site<'_> {
 }
 
 /// What people give to Flatpak: the application with its source, and the source alone.
-fn texts(site: &Site<'_>, folder: &Path, state: &State) -> Result<()> {
+fn texts(site: &Site<'_>, folder: &Path, state: &State) -> Result<Texts> {
     let (name, url) = (site.name, site.url);
     let key = base64(&Ring::armored(&site.announced()?)?);
     let source = format!("Title=Mathesar\nUrl={url}/flatpak/{REPOSITORY}/\nGPGKey={key}\n");
-    replace(&folder.join(format!("{name}.flatpakrepo")), format!("[Flatpak Repo]\n{source}"))?;
-    let Some(newest) = state.versions.last() else { return Ok(()) };
-    replace(
-        &folder.join(format!("{name}.flatpakref")),
-        format!(
+    let mut all = vec![(folder.join(format!("{name}.flatpakrepo")), format!("[Flatpak Repo]\n{source}"))];
+    if let Some(newest) = state.versions.last() {
+        let application = format!(
             "[Flatpak Ref]\nName={}\nBranch={BRANCH}\nIsRuntime=false\nSuggestRemoteName={name}\n\
              RuntimeRepo=https://dl.flathub.org/repo/flathub.flatpakrepo\n{source}",
             newest.id()
-        ),
-    )
+        );
+        all.push((folder.join(format!("{name}.flatpakref")), application));
+    }
+    Ok(all)
 }
 
 /// Of the bytes within an armored key: the lines between its head and its checksum (RFC 9580, section 6).
@@ -148,7 +148,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
     let (state, repository, bundles) = (State::read(folder)?, folder.join(REPOSITORY), folder.join(BUNDLES));
     let mut all = files(&bundles)?;
     let of = |path: &PathBuf| -> Option<Named> { names::parse(path.file_name()?.to_str()?) };
-    let kept = names::kept(all.iter().filter_map(of).filter(|one| !site.is_withdrawn(one)), site.keep);
+    let kept = names::kept(all.iter().filter_map(of).filter(|one| !site.is_withdrawn(one)), site.keeps());
     let mut named: BTreeSet<PathBuf> =
         all.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned().collect();
     for kind in stage::BY_DIGEST {

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::Site;
 use super::keys::Keys;
 use crate::digest;
 use crate::files::{remove, replace_bytes};
@@ -24,7 +26,10 @@ const FACTS: &str = "repository.json";
 
 pub(super) fn lock(folder: &Path) -> Result<Locked> {
     let path = folder.join(LOCK);
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    // A link that somebody put there is not followed, and nothing is cut: what it leads to is not ours.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         crate::ui::verb("Waiting", format_args!("for whoever else changes {}", folder.display()));
         flock(&file, FlockOperation::LockExclusive)
@@ -61,11 +66,27 @@ pub(crate) struct Facts {
     /// Versions that no index names again, and that nobody publishes again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub withdrawn: BTreeSet<String>,
+    /// How many versions of each package the indices keep. None: made by an xtask that did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<usize>,
     #[serde(default)]
     pub keys: Keys,
 }
 
 impl Facts {
+    pub(super) fn new(site: &Site<'_>) -> Facts {
+        Facts {
+            format: 1,
+            name: site.name.to_owned(),
+            url: site.url.to_owned(),
+            tap: site.tap.map(str::to_owned),
+            superseded: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
+            keep: None,
+            keys: Keys::default(),
+        }
+    }
+
     /// None: this folder was not made here, or is empty.
     pub(crate) fn read(folder: &Path) -> Result<Option<Facts>> {
         let path = folder.join(FACTS);
@@ -95,6 +116,13 @@ pub(super) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     replace_bytes(path, content.as_ref(), 0o644)
+}
+
+/// Small files, and what they are to hold.
+pub(super) type Texts = Vec<(PathBuf, String)>;
+
+pub(super) fn replace_all(texts: Texts) -> Result<()> {
+    texts.into_iter().try_for_each(|(path, text)| replace(&path, text))
 }
 
 /// Puts a finished file into its place, which nobody reads from before.
@@ -190,6 +218,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_lock_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join(LOCK)).unwrap();
+        assert!(lock(folder.path()).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
+
+    #[test]
     fn what_is_published_never_changes() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("new.deb"), folder.path().join("pool/a.deb"));
@@ -214,6 +252,7 @@ mod tests {
             tap: None,
             superseded: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            keep: None,
             keys: Keys::default(),
         };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));

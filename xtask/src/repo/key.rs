@@ -20,7 +20,7 @@ impl Key {
     /// One of the user's own.
     pub(crate) fn of_ring(fingerprint: &str) -> Result<Key> {
         match Key::listed("--list-secret-keys", fingerprint) {
-            Ok((key, _)) => Ok(key),
+            Ok((key, listed)) => refuse_weak(fingerprint, &listed).map(|()| key),
             Err(_) => bail!("gpg has no secret key {fingerprint}\nhelp: gpg --list-secret-keys"),
         }
     }
@@ -30,7 +30,9 @@ impl Key {
         let Ok((key, listed)) = Key::listed("--list-keys", fingerprint) else {
             bail!("gpg has no key {fingerprint}\nhelp: gpg --import FILE");
         };
-        let field = |number: usize| listed.split(':').nth(number - 1).unwrap_or_default();
+        refuse_weak(fingerprint, &listed)?;
+        let line = listed.lines().find(|line| line.starts_with("pub:")).unwrap_or_default();
+        let field = |number: usize| line.split(':').nth(number - 1).unwrap_or_default();
         // doc/DETAILS of GnuPG: field 12 has a capital S where any part of the key can sign, field 2 what is wrong with it.
         if !field(12).contains('S') || ["r", "e", "d", "i"].contains(&field(2)) {
             bail!(crate::Refused(format!(
@@ -40,14 +42,13 @@ impl Key {
         Ok(key)
     }
 
-    /// In the user's own ring; the line that gpg has about it.
+    /// In the user's own ring; what gpg says of it.
     fn listed(how: &str, fingerprint: &str) -> Result<(Key, String)> {
         let mut key = Key { home: None, fingerprint: String::new() };
         let listed = key.gpg(&["--with-colons", how, fingerprint])?;
         // However it was written, and of whichever part: the certifying key's comes first.
         key.fingerprint = first_fingerprint(&listed)?;
-        let line = listed.lines().find(|line| line.starts_with("sec:") || line.starts_with("pub:"));
-        Ok((key, line.unwrap_or_default().to_owned()))
+        Ok((key, listed))
     }
 
     /// One that `throw_away` has made.
@@ -117,6 +118,29 @@ impl Key {
     }
 }
 
+/// What `release keys` would not let pass, of the certifying key and of each subkey that signs: signatures by it can be forged.
+fn refuse_weak(fingerprint: &str, listed: &str) -> Result<()> {
+    for line in listed.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok()).unwrap_or(0);
+        // doc/DETAILS of GnuPG: validity, bits, algorithm (RFC 9580, section 9.1), and in field 12 what it is for.
+        let (gone, bits, algorithm) =
+            (["r", "e", "d", "i"].contains(fields.get(1).unwrap_or(&"")), number(2), number(3));
+        let counts = match fields[0] {
+            "sec" | "pub" => true,
+            "ssb" | "sub" => !gone && fields.get(11).is_some_and(|what| what.contains('s')),
+            _ => false,
+        };
+        let strong = matches!((algorithm, bits), (1..=3, 3072..) | (19, 256..) | (22 | 27 | 28, _));
+        if counts && !strong {
+            bail!(crate::Refused(format!(
+                "the key {fingerprint} is weak: algorithm {algorithm} of {bits} bits\nhelp: cargo xtask release keys {fingerprint}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// From gpg's list with colons.
 fn first_fingerprint(listed: &str) -> Result<String> {
     let line = listed.lines().find_map(|line| line.strip_prefix("fpr:"));
@@ -171,6 +195,27 @@ impl Ring {
             .map(drop)
     }
 
+    /// A signature beside `data`, or one around what it signs, of which that is given. One of a key that has expired or was revoked is none.
+    pub(super) fn believes(&self, signature: &[u8], data: Option<&[u8]>) -> Result<String> {
+        let at = |name: &str| self.folder.path().join(name);
+        let write = |name: &str, bytes: &[u8]| std::fs::write(at(name), bytes).context("cannot write a file");
+        let (signed, inner) = (at("signed"), at("inner"));
+        write("signed", signature)?;
+        write("inner", data.unwrap_or_default())?;
+        let (signed, inner) = (text(&signed)?, text(&inner)?);
+        let said = match data {
+            Some(_) => self.key.gpg(&["--status-fd", "1", "--verify", signed, inner])?,
+            None => self.key.gpg(&["--yes", "--status-fd", "1", "--output", inner, "--decrypt", signed])?,
+        };
+        anyhow::ensure!(
+            said.lines().any(|line| line.starts_with("[GNUPG:] GOODSIG ")),
+            "gpg does not believe it today: its key has expired, was revoked, or it is none"
+        );
+        std::fs::read(inner)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .context("cannot read a file")
+    }
+
     /// The same for packages that carry theirs, by rpm itself.
     pub(super) fn verify_rpms(keys: &[Public], rpms: &[PathBuf]) -> Result<()> {
         if rpms.is_empty() {
@@ -222,4 +267,23 @@ impl Drop for Key {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weak_key_is_refused() {
+        let good = "sec:-:255:22:98357365D5302AC0:1795659753:1858731753::-:::cSC:::#::ed25519:::0:\n\
+                    ssb:-:4096:1:94E2D07C720186E6:1795659753:1827195753:::::s:::+::::\n\
+                    ssb:-:1024:1:94E2D07C720186E7:1795659753:1827195753:::::e:::+::::\n";
+        refuse_weak("X", good).unwrap();
+        for (from, to) in [(":4096:1:", ":2048:1:"), (":255:22:", ":1024:1:"), (":255:22:", ":3072:17:")] {
+            let refused = refuse_weak("X", &good.replace(from, to)).unwrap_err();
+            assert!(refused.is::<crate::Refused>() && refused.to_string().contains("is weak"), "{refused}");
+        }
+        // One that is gone signs nothing any more.
+        refuse_weak("X", &good.replace("ssb:-:4096:", "ssb:r:1024:")).unwrap();
+    }
 }

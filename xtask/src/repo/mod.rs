@@ -6,8 +6,10 @@ mod check;
 mod dnf;
 mod flatpak;
 mod folder;
+mod judge;
 mod key;
 mod keys;
+mod make;
 mod names;
 mod pacman;
 mod page;
@@ -22,7 +24,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::files::remove;
 use crate::ui;
 
 pub(crate) use asked::{Args, run};
@@ -34,6 +35,7 @@ pub(crate) use key::Key;
 pub(crate) use site::Site;
 
 fn made(dir: &Path) -> Result<Facts> {
+    make::recover(dir)?;
     Facts::read(dir)?.with_context(|| {
         format!(
             "{} holds no repositories\nhelp: make them: `cargo xtask repo build DIR --key … --url …`",
@@ -77,7 +79,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         name: "apt",
         ending: ".deb",
-        programs: &["apt-ftparchive"],
+        programs: &["apt-ftparchive", "dpkg-deb"],
         conflicts: apt::conflicts,
         add: apt::add,
         sign: apt::resign,
@@ -87,7 +89,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         name: "dnf",
         ending: ".rpm",
-        programs: &["createrepo_c"],
+        programs: &["createrepo_c", "rpmkeys"],
         conflicts: dnf::conflicts,
         add: dnf::add,
         sign: dnf::add,
@@ -97,7 +99,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         name: "pacman",
         ending: ".pkg.tar.zst",
-        programs: &["repo-add"],
+        programs: &["repo-add", "bsdtar"],
         conflicts: pacman::conflicts,
         add: pacman::add,
         sign: pacman::add,
@@ -116,51 +118,26 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Makes `to`, or leaves what is there as it is.
+/// Makes `to`, where nothing is.
 pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
-    if to.exists() && Facts::read(to)?.is_none() {
-        let empty = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
-        if !empty {
-            bail!("{} was not made by `cargo xtask repo build`: it is not replaced", to.display());
-        }
-    }
-    let name = to.file_name().with_context(|| format!("{} is no folder to make", to.display()))?;
-    let beside = |what: &str| to.with_file_name(format!(".{}.{what}", name.to_string_lossy()));
-    let (fresh, old) = (beside("new"), beside("old"));
-    remove(&fresh)?;
-    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    Facts {
-        format: 1,
-        name: site.name.to_owned(),
-        url: site.url.to_owned(),
-        tap: site.tap.map(str::to_owned),
-        superseded: Default::default(),
-        withdrawn: Default::default(),
-        keys: Default::default(),
-    }
-    .write(&fresh)?;
-    add(site, &fresh)?;
-    remove(&old)?;
-    if to.exists() {
-        fs::rename(to, &old).with_context(|| format!("cannot rename {}", to.display()))?;
-    }
-    fs::rename(&fresh, to).with_context(|| format!("cannot rename {}", fresh.display()))?;
-    remove(&old)
+    make::build(site, to)
 }
 
 /// Adds to what people read from meanwhile.
 pub(crate) fn add(site: &Site<'_>, dir: &Path) -> Result<()> {
+    let site = &Site { keep: Some(site.keep.or(made(dir)?.keep).unwrap_or(site::KEEP)), ..site.clone() };
     change(site, dir, |kind| kind.add, |kind| site.packages.iter().any(|path| kind.takes(path)))
 }
 
 /// The present indices, signed again, or by the key that was announced.
 pub(crate) fn sign(site: &Site<'_>, dir: &Path) -> Result<()> {
+    let site = &Site { keep: None, ..site.clone() };
     change(site, dir, |kind| kind.sign, |kind| dir.join(kind.name).is_dir())
 }
 
 /// Takes a version of the package out of every index, for ever. Its files stay as long as those of any other that no index names.
 pub(crate) fn withdraw(site: &Site<'_>, dir: &Path, version: &str) -> Result<()> {
-    let site = Site { withdrawn: [version.to_owned()].into(), packages: &[], ..site.clone() };
+    let site = Site { withdrawn: [version.to_owned()].into(), packages: &[], keep: None, ..site.clone() };
     change(&site, dir, |kind| kind.add, |kind| dir.join(kind.name).is_dir())
 }
 
@@ -176,12 +153,17 @@ fn change(
     what: impl Fn(&Kind) -> Change,
     wanted: impl Fn(&Kind) -> bool,
 ) -> Result<()> {
+    // Before a lock is put there: a folder that was not made here stays as it is.
+    made(dir)?;
     let _lock = folder::lock(dir)?;
     let mut facts = made(dir)?;
     let known = facts.withdrawn.len();
     facts.withdrawn.extend(site.withdrawn.iter().cloned());
     let keys = facts.keys.turned(site, dir)?;
-    let site = &Site { withdrawn: facts.withdrawn.clone(), keys: keys.clone(), ..site.clone() };
+    let to_keep = site.keep.or(facts.keep);
+    // What publishes nothing new drops nothing either.
+    let keep = Some(site.keep.unwrap_or(usize::MAX));
+    let site = &Site { keep, withdrawn: facts.withdrawn.clone(), keys: keys.clone(), ..site.clone() };
     refuse_withdrawn(site)?;
     if facts.withdrawn.len() > known {
         // Decided: whatever changes an index from here on does it.
@@ -203,15 +185,16 @@ fn change(
             }
         }
     }
+    let scratch = folder::scratch(dir)?;
+    judge::packages(site, &kinds, scratch.path())?;
     for kind in &kinds {
         (kind.conflicts)(site, &dir.join(kind.name))?;
     }
-    if keys != facts.keys {
+    if keys != facts.keys || to_keep != facts.keep {
         // Before the first signature by another key: a run that follows a kill knows what is whose.
-        facts.keys = keys;
+        (facts.keys, facts.keep) = (keys, to_keep);
         facts.write(dir)?;
     }
-    let scratch = folder::scratch(dir)?;
     for kind in &kinds {
         let folder = dir.join(kind.name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -228,6 +211,8 @@ fn change(
         );
     }
     drop(scratch);
+    // Older files that no index names, of pacman and Flatpak, stay or go by this number alone.
+    let site = &Site { keep: to_keep.or(Some(usize::MAX)), ..site.clone() };
     let (mut all, mut named) = (Vec::new(), BTreeSet::new());
     for kind in KINDS.iter().filter(|kind| dir.join(kind.name).is_dir()) {
         let (there, of_it) = (kind.named)(site, &dir.join(kind.name))?;

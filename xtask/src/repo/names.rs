@@ -11,11 +11,19 @@ pub(super) struct Named {
     pub version: String,
 }
 
+/// As the package managers call them: a folder may be named after one.
+const ARCHITECTURES: [&str; 7] = ["amd64", "arm64", "all", "x86_64", "aarch64", "noarch", "any"];
+
+/// Nothing that means something to a shell, a web server, a list or a page.
+fn is_plain(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(|one| one.is_ascii_alphanumeric() || "._+~-".contains(one))
+}
+
 /// `name_version_arch.deb`, `name-version-release.arch.rpm`, `name-version-release-arch.pkg.tar.zst` or `.flatpak`; none: no package is called so.
 pub(super) fn parse(file: &str) -> Option<Named> {
     let named = |name: &str, version: String, architecture: &str| {
-        let plain = |text: &str| !text.is_empty() && !text.contains(['/', ' ', '\'', '"']);
-        (plain(name) && plain(&version) && plain(architecture)).then(|| Named {
+        (is_plain(name) && is_plain(&version) && ARCHITECTURES.contains(&architecture)).then(|| Named {
             name: name.to_owned(),
             architecture: architecture.to_owned(),
             version,
@@ -38,31 +46,43 @@ pub(super) fn parse(file: &str) -> Option<Named> {
     named(name, format!("{version}-{revision}"), architecture)
 }
 
-/// Runs of digits by their number, `~` before everything, the rest by its characters: what dpkg, rpm and pacman agree in.
+/// As dpkg does it (deb-version(7)): the version, then the revision behind the last hyphen. rpm and pacman agree where versions are made of numbers, dots
+/// and `~`.
 pub(super) fn compare(one: &str, other: &str) -> Ordering {
+    let parts = |text| str::rsplit_once(text, '-').unwrap_or((text, ""));
+    let ((one, one_revision), (other, other_revision)) = (parts(one), parts(other));
+    of_part(one, other).then_with(|| of_part(one_revision, other_revision))
+}
+
+/// In turn what is no number, by its characters, and what is one, by its value.
+fn of_part(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
     loop {
-        let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (left, right) = (digits(one), digits(other));
-        let bare = |text: &[u8], count: usize| {
-            let zeros = text[..count].iter().take_while(|byte| **byte == b'0').count();
-            text[zeros..count].to_vec()
-        };
-        let (a, b) = (bare(one, left), bare(other, right));
-        let ordering = a.len().cmp(&b.len()).then(a.cmp(&b));
-        (one, other) = (&one[left..], &other[right..]);
-        // An end stands between `~` and everything else.
+        let (a, b) = (split(&mut one, false), split(&mut other, false));
+        // An end stands between `~` and everything else, letters before all but these.
         let rank = |byte: Option<&u8>| match byte {
             None => 1,
             Some(b'~') => 0,
-            Some(byte) => 2 + u16::from(*byte),
+            Some(byte) if byte.is_ascii_alphabetic() => 2 + u16::from(*byte),
+            Some(byte) => 300 + u16::from(*byte),
         };
-        let ordering = ordering.then(rank(one.first()).cmp(&rank(other.first())));
-        if ordering != Ordering::Equal || one.is_empty() {
+        let words = (0..a.len().max(b.len())).map(|at| rank(a.get(at)).cmp(&rank(b.get(at))));
+        let (a, b) = (split(&mut one, true), split(&mut other, true));
+        let numbers = a.len().cmp(&b.len()).then(a.cmp(b));
+        let ordering = words.fold(Ordering::Equal, Ordering::then).then(numbers);
+        if ordering != Ordering::Equal || (one.is_empty() && other.is_empty()) {
             return ordering;
         }
-        (one, other) = (&one[1..], &other[1..]);
     }
+}
+
+/// Takes a run of digits, without zeros in front, or of all else from the beginning.
+fn split<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
+    let end = text.iter().position(|byte| byte.is_ascii_digit() != digits).unwrap_or(text.len());
+    let (run, rest) = text.split_at(end);
+    *text = rest;
+    let zeros = if digits { run.iter().take_while(|byte| **byte == b'0').count() } else { 0 };
+    &run[zeros..]
 }
 
 /// Of each name and architecture the newest so many versions.
@@ -100,6 +120,13 @@ mod tests {
             "-1-1-any.pkg.tar.zst",
             "a b_1_all.deb",
             "mathesar.tar.gz",
+            "mathesar-1-1-...pkg.tar.zst",
+            "mathesar-1-1-...rpm",
+            "mathesar-1-1.sparc.rpm",
+            ".._1_amd64.deb",
+            "mathesar-<&>-1.noarch.rpm",
+            "mathesar-1-1\n.noarch.rpm",
+            "mathesar-1-1&.noarch.rpm",
         ] {
             assert_eq!(parse(odd), None, "{odd}");
         }
@@ -113,6 +140,51 @@ mod tests {
             assert_eq!(compare(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
         }
         assert_eq!(compare("1.01-1", "1.1-1"), Ordering::Equal);
+    }
+
+    #[test]
+    fn versions_are_in_dpkgs_order() {
+        let all = [
+            "1.0~~-1",
+            "1.0~rc1-1",
+            "1.0-1",
+            "1.0-1.1",
+            "1.0-10",
+            "1.0a-1",
+            "1.0ab-1",
+            "1.0+git-1",
+            "1.0.1-1",
+            "1.0.a-1",
+            "1.00.2-1",
+            "1.10-1",
+            "a1-1",
+            "ab-1",
+            "2-1",
+            "2",
+            "2026.11.27",
+            "2026.11.27.1",
+        ];
+        if std::process::Command::new("dpkg").arg("--version").output().is_err() {
+            return println!("not run: dpkg is not on PATH");
+        }
+        for one in all {
+            for other in all {
+                let says = |how: &str| {
+                    let mut dpkg = std::process::Command::new("dpkg");
+                    dpkg.args(["--compare-versions", one, how, other]).status().unwrap().success()
+                };
+                let wanted = match compare(one, other) {
+                    Ordering::Less => "lt",
+                    Ordering::Equal => "eq",
+                    Ordering::Greater => "gt",
+                };
+                assert!(says(wanted), "{one} {wanted} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_many_are_kept() {
         let one = |version: &str, architecture: &str| Named {
             name: "mathesar".into(),
             architecture: architecture.into(),

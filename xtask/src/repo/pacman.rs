@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::folder::{files, place, publish, replace, same, sync_parent};
+use super::check::hold;
+use super::folder::{Texts, conflict, files, place, publish, replace_all, same, sync_parent};
 use super::key::Ring;
 use super::names::Named;
 use super::{Problems, Site, names};
 use crate::archive::{Content, Tree};
-use crate::shell;
+use crate::{digest, shell};
 
 const ENDING: &str = ".pkg.tar.zst";
 
@@ -46,27 +47,46 @@ fn by_architecture<'a>(site: &Site<'a>, folder: &Path) -> Result<BTreeMap<String
 /// Refused before anything is written.
 pub(super) fn conflicts(site: &Site<'_>, folder: &Path) -> Result<()> {
     for (architecture, packages) in by_architecture(site, folder)? {
+        let folder = folder.join(&architecture);
+        let known = match packages.is_empty() {
+            true => BTreeMap::new(),
+            false => known(&folder.join(format!("{}.db", site.name)))?,
+        };
         for (package, file) in packages {
-            same(package, &folder.join(&architecture).join(file))?;
+            let to = folder.join(file);
+            // Also of a file that was lost: what its name means was told.
+            if !same(package, &to)?
+                && let Some(told) = known.get(file)
+                && *told != digest::file(package)?
+            {
+                return Err(conflict(&to));
+            }
         }
     }
     Ok(())
 }
 
+/// The files by which a machine comes to know the repository.
+fn texts(site: &Site<'_>, folder: &Path) -> Result<Texts> {
+    let (name, url) = (site.name, site.url);
+    let lines = format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n");
+    Ok(vec![
+        (folder.join(format!("{name}.asc")), site.published_text()?),
+        (folder.join(format!("{name}.conf")), lines),
+    ])
+}
+
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
     let mut changed = false;
-    let (name, url) = (site.name, site.url);
-    replace(&folder.join(format!("{name}.asc")), site.published_text()?)?;
-    replace(
-        &folder.join(format!("{name}.conf")),
-        format!("[{name}]\nServer = {url}/pacman/$arch\nSigLevel = Required DatabaseRequired\n"),
-    )?;
+    replace_all(texts(site, folder)?)?;
+    let ring = Ring::of(&site.published()?)?;
     for (architecture, packages) in by_architecture(site, folder)? {
         let folder = folder.join(&architecture);
         let mut added = Vec::new();
         for (package, file) in packages {
             let (to, signature) = (folder.join(file), folder.join(format!("{file}.sig")));
-            if !signature.exists() {
+            // One may be there from a run that was killed before its package followed, which was another build.
+            if !signature.exists() || ring.verify(&signature, package).is_err() {
                 let fresh = scratch.join("package.sig");
                 site.key.sign(&["--detach-sign"], package, &fresh, site.now)?;
                 place(&fresh, &signature)?;
@@ -200,6 +220,26 @@ fn again(database: &Path) -> Result<Vec<u8>> {
     tree.tar_gz_bare(0)
 }
 
+/// The digest of each package in a database, by its file's name.
+fn known(database: &Path) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    if !database.exists() {
+        return Ok(all);
+    }
+    for (_, content) in entries(database)?.into_iter().filter(|(path, _)| path.ends_with("desc")) {
+        let text = String::from_utf8_lossy(&content).into_owned();
+        if let (Some(file), Some(digest)) = (field(&text, "FILENAME"), field(&text, "SHA256SUM")) {
+            all.insert(file, digest);
+        }
+    }
+    Ok(all)
+}
+
+/// Of a package's description: the line behind its title.
+pub(super) fn field(text: &str, name: &str) -> Option<String> {
+    text.lines().skip_while(|line| *line != format!("%{name}%")).nth(1).map(str::to_owned)
+}
+
 /// Every file in a database.
 fn entries(database: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let what = || format!("cannot read {}", database.display());
@@ -230,7 +270,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
             files(&entry.path())?.into_iter().filter(|path| of(path).is_some()).collect();
         let kept = names::kept(
             packages.iter().filter_map(|path| of(path)).filter(|one| !site.is_withdrawn(one)),
-            site.keep,
+            site.keeps(),
         );
         named.extend(packages.iter().filter(|path| of(path).is_some_and(|one| kept.contains(&one))).cloned());
         all.extend(packages);
@@ -240,6 +280,7 @@ pub(super) fn named(site: &Site<'_>, folder: &Path) -> Result<super::Files> {
 
 /// Everything that pacman would look at.
 pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> Result<()> {
+    hold(texts(site, folder)?, problems);
     let ring = Ring::of(&site.published()?)?;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
         let folder = entry.path();
@@ -252,10 +293,8 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
                 continue;
             }
             let text = String::from_utf8_lossy(&content).into_owned();
-            let field = |name: &str| {
-                let mut lines = text.lines().skip_while(|line| *line != format!("%{name}%"));
-                lines.nth(1).map(str::to_owned).with_context(|| format!("{} lacks %{name}%", path.display()))
-            };
+            let field =
+                |name: &str| field(&text, name).with_context(|| format!("{} lacks %{name}%", path.display()));
             let package = folder.join(field("FILENAME")?);
             let size = field("CSIZE")?.parse().ok();
             problems.of(super::is(&package, &field("SHA256SUM")?, size));

@@ -1,13 +1,16 @@
 //! The page that people see at the repositories' address: for each system one block to copy.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::folder::{files, replace};
 use super::{Facts, Site, names};
 use crate::template;
+
+const FILE: &str = "index.html";
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -28,22 +31,40 @@ struct Block {
 }
 
 pub(super) fn write(site: &Site<'_>, dir: &Path) -> Result<()> {
+    let newest = versions(site, dir)?.pop().unwrap_or_default();
+    replace(&dir.join(FILE), text(site, dir, newest)?)
+}
+
+/// Nothing signs it, and people copy from it what root runs.
+pub(super) fn check(site: &Site<'_>, dir: &Path) -> Result<()> {
+    let path = dir.join(FILE);
+    let found = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    // It comes last: a run that was interrupted leaves the one before, of an older version.
+    for version in versions(site, dir)?.into_iter().rev().chain([String::new()]) {
+        if text(site, dir, version)? == found {
+            return Ok(());
+        }
+    }
+    bail!("{} holds something else than was made", path.display())
+}
+
+fn text(site: &Site<'_>, dir: &Path, version: String) -> Result<String> {
     let tap = Facts::read(dir)?.and_then(|facts| facts.tap);
     let there = |kind: &str| dir.join(kind).is_dir();
     let keys: Vec<String> = site.published()?.into_iter().map(|key| key.fingerprint).collect();
     let page = Page {
         name: site.name,
         url: site.url,
-        version: newest(site, dir)?,
+        version,
         fingerprint: &site.key.fingerprint,
         blocks: blocks(site.name, site.url, &keys, there, tap.as_deref()),
     };
     let path = "xtask/src/repo/page/index.html.hbs";
-    replace(&dir.join("index.html"), template::render(path, include_str!("page/index.html.hbs"), &page)?)
+    template::render(path, include_str!("page/index.html.hbs"), &page)
 }
 
-/// Of the package itself, whichever package manager has it.
-fn newest(site: &Site<'_>, dir: &Path) -> Result<String> {
+/// Of the package itself, whichever package manager has it, the newest last.
+fn versions(site: &Site<'_>, dir: &Path) -> Result<Vec<String>> {
     let mut versions: Vec<String> = files(dir)?
         .iter()
         .filter_map(|path| names::parse(path.file_name()?.to_str()?))
@@ -51,7 +72,8 @@ fn newest(site: &Site<'_>, dir: &Path) -> Result<String> {
         .map(|named| named.version)
         .collect();
     versions.sort_by(|a, b| names::compare(a, b));
-    Ok(versions.pop().unwrap_or_default())
+    versions.dedup();
+    Ok(versions)
 }
 
 fn blocks(

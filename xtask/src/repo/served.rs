@@ -1,7 +1,10 @@
 //! What the repositories serve, read over the network as a package manager does it, by way of the one file that names the rest.
 
+mod reader;
+
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use flate2::read::GzDecoder;
@@ -9,22 +12,42 @@ use jiff::Timestamp;
 
 use super::apt::release::{Release, parse as parse_release};
 use super::apt::stanza;
+use super::dnf::data;
 use super::flatpak::State;
 use super::names;
 use crate::digest;
+use reader::{Reader, Unsound, unfinished, unsound};
+
+const SUITE: &str = "apt/dists/stable";
+const PUBLISHING: Duration = Duration::from_millis(500);
 
 /// What is at an address below the repositories'; nothing: not there.
 pub(crate) type Get<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
 
-/// The files that the indices name, by their names alone.
+type Kind = fn(Get<'_>, &str) -> Result<Vec<String>>;
+
+const KINDS: [(&str, Kind); 4] = [("apt", apt), ("dnf", dnf), ("pacman", pacman), ("Flatpak", flatpak)];
+
+/// The files that the indices name, by their names alone: of those indices that a package manager would believe. What a killed publication may
+/// have left is told, and taken for what nobody has published yet, so that the next one goes on; an error is all else that is wrong.
 pub(crate) fn indexed(get: Get<'_>, name: &str) -> Result<BTreeSet<String>> {
     let mut all = BTreeSet::new();
-    all.extend(apt(get).context("cannot read the repository for apt")?);
-    all.extend(dnf(get).context("cannot read the repository for dnf")?);
-    for architecture in ["x86_64", "aarch64"] {
-        all.extend(pacman(get, name, architecture).context("cannot read the repository for pacman")?);
+    for (title, kind) in KINDS {
+        let mut found = kind(get, name);
+        if found.as_ref().is_err_and(|cause| cause.is::<Unsound>()) {
+            // Somebody may publish at this very moment: of two files that belong together one is new already.
+            std::thread::sleep(PUBLISHING);
+            found = kind(get, name);
+        }
+        let unfinished =
+            |cause: &anyhow::Error| cause.downcast_ref().is_some_and(|one: &Unsound| one.unfinished);
+        match found {
+            Err(cause) if unfinished(&cause) => {
+                crate::ui::warning(format!("nobody can read the repository for {title}: {cause:#}"));
+            }
+            found => all.extend(found.with_context(|| format!("cannot read the repository for {title}"))?),
+        }
     }
-    all.extend(flatpak(get).context("cannot read the repository for Flatpak")?);
     Ok(all)
 }
 
@@ -77,13 +100,9 @@ fn unsigned(bytes: &[u8]) -> Option<usize> {
     (bytes.get(start..start + 3)? == [0x8e, 0xad, 0xe8]).then_some(start)
 }
 
-fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).context("an index is not UTF-8")
-}
-
 fn release(get: Get<'_>) -> Result<Option<Release>> {
-    let inline = get("apt/dists/stable/InRelease")?;
-    inline.map(|inline| parse_release(&text(inline)?)).transpose()
+    let Some(inline) = get(&format!("{SUITE}/InRelease"))? else { return Ok(None) };
+    parse_release(std::str::from_utf8(&inline).context("InRelease is not UTF-8")?).map(Some)
 }
 
 /// How long apt believes its index; none: there is no index.
@@ -91,30 +110,54 @@ pub(crate) fn valid_until(get: Get<'_>) -> Result<Option<Timestamp>> {
     Ok(release(get)?.map(|release| release.valid_until))
 }
 
-fn apt(get: Get<'_>) -> Result<Vec<String>> {
-    let Some(release) = release(get)? else { return Ok(Vec::new()) };
+fn apt(get: Get<'_>, name: &str) -> Result<Vec<String>> {
+    let [sources, inline, plain, beside] = [
+        format!("apt/{name}.sources"),
+        format!("{SUITE}/InRelease"),
+        format!("{SUITE}/Release"),
+        format!("{SUITE}/Release.gpg"),
+    ];
+    let others = [sources, inline.clone(), plain.clone(), beside.clone()];
+    let Some(reader) = Reader::new(get, &format!("apt/{name}.asc"), &others)? else { return Ok(Vec::new()) };
+    let release = parse_release(&reader.within(&inline)?)?;
+    reader.is_signed(&beside, &reader.start[&plain], &reader.start[&beside], unfinished)?;
     let mut all = Vec::new();
     for (path, (sha256, _)) in &release.files {
-        let Some(folder) = path.strip_suffix("/Packages") else { continue };
-        let at = format!("apt/dists/stable/{folder}/by-hash/SHA256/{sha256}");
-        let index = get(&at)?.with_context(|| format!("{at} is named and not there"))?;
-        anyhow::ensure!(digest::bytes(&index) == *sha256, "{at} has another digest");
-        let stanzas = stanza::parse(&text(index)?)?;
-        all.extend(stanzas.iter().filter_map(|one| one.file.rsplit('/').next()).map(str::to_owned));
+        let folder = path.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
+        let index = reader.fetch_exact(&format!("{SUITE}/{folder}/by-hash/SHA256/{sha256}"), sha256)?;
+        if path.ends_with("/Packages") {
+            let stanzas = stanza::parse(&String::from_utf8(index).context("an index is not UTF-8")?)?;
+            all.extend(stanzas.iter().filter_map(|one| one.file.rsplit('/').next()).map(str::to_owned));
+        }
     }
     Ok(all)
 }
 
-fn dnf(get: Get<'_>) -> Result<Vec<String>> {
-    let Some(list) = get("dnf/mirrorlist")? else { return Ok(Vec::new()) };
-    let list = text(list)?;
-    let generation = list.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-    let at = format!("dnf/index/{generation}/packages");
-    let packages = get(&at)?.with_context(|| format!("{at} is named and not there"))?;
-    Ok(text(packages)?.lines().filter_map(|path| path.rsplit('/').next()).map(str::to_owned).collect())
+fn dnf(get: Get<'_>, name: &str) -> Result<Vec<String>> {
+    let [list, source] = ["dnf/mirrorlist".to_owned(), format!("dnf/{name}.repo")];
+    let others = [list.clone(), source.clone()];
+    let Some(reader) = Reader::new(get, &format!("dnf/{name}.asc"), &others)? else { return Ok(Vec::new()) };
+    let to = reader.text(&list)?.trim();
+    let generation = to.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    // Where machines look for the list, the index has to be too.
+    let named = format!("mirrorlist={}/mirrorlist", to.trim_end_matches(&format!("/index/{generation}/")));
+    if !reader.text(&source)?.lines().any(|line| line == named) {
+        return Err(unsound(format!("{list} leads to {to}, and {source} elsewhere")));
+    }
+    let at = |file: &str| format!("dnf/index/{generation}/{file}");
+    let [index, signature] = ["repodata/repomd.xml", "repodata/repomd.xml.asc"].map(at);
+    let text = reader.fetch(&index)?;
+    reader.is_signed(&signature, &text, &reader.fetch(&signature)?, unsound)?;
+    for (file, sha256) in data(&String::from_utf8(text).context("an index is not UTF-8")?)
+        .ok_or_else(|| unsound(format!("{index} cannot be understood")))?
+    {
+        reader.fetch_exact(&at(&file), &sha256)?;
+    }
+    let packages = String::from_utf8(reader.fetch(&at("packages"))?).context("an index is not UTF-8")?;
+    Ok(packages.lines().filter_map(|path| path.rsplit('/').next()).map(str::to_owned).collect())
 }
 
-fn flatpak(get: Get<'_>) -> Result<Vec<String>> {
+fn flatpak(get: Get<'_>, _: &str) -> Result<Vec<String>> {
     let Some(index) = get("flatpak/index.json")? else { return Ok(Vec::new()) };
     let state = State::parse(&index).context("cannot understand flatpak/index.json")?;
     let at = "flatpak/repo/summary.idx";
@@ -123,10 +166,36 @@ fn flatpak(get: Get<'_>) -> Result<Vec<String>> {
     Ok(state.versions.into_iter().map(|version| version.file).collect())
 }
 
-fn pacman(get: Get<'_>, name: &str, architecture: &str) -> Result<Vec<String>> {
-    let Some(database) = get(&format!("pacman/{architecture}/{name}.db"))? else { return Ok(Vec::new()) };
+fn pacman(get: Get<'_>, name: &str) -> Result<Vec<String>> {
+    let lines = format!("pacman/{name}.conf");
+    let reader = Reader::new(get, &format!("pacman/{name}.asc"), &[lines])?;
+    let Some(mut reader) = reader else { return Ok(Vec::new()) };
+    let (mut all, mut databases) = (Vec::new(), 0);
+    for architecture in ["x86_64", "aarch64"] {
+        let at = |file: &str| format!("pacman/{architecture}/{file}");
+        let pairs =
+            ["db", "files"].map(|end| [at(&format!("{name}.{end}")), at(&format!("{name}.{end}.sig"))]);
+        if !reader.and(pairs.as_flattened())? {
+            continue;
+        }
+        databases += 1;
+        for [data, signature] in &pairs {
+            reader.is_signed(signature, &reader.start[data], &reader.start[signature], unfinished)?;
+        }
+        for file in in_database(&reader.start[&pairs[0][0]])? {
+            reader.fetch(&at(&format!("{file}.sig")))?;
+            all.push(file);
+        }
+    }
+    match databases {
+        0 => Err(unfinished(format!("no pacman/*/{name}.db is there"))),
+        _ => Ok(all),
+    }
+}
+
+fn in_database(database: &[u8]) -> Result<Vec<String>> {
     let mut all = Vec::new();
-    let mut archive = tar::Archive::new(GzDecoder::new(database.as_slice()));
+    let mut archive = tar::Archive::new(GzDecoder::new(database));
     for entry in archive.entries().context("a database is no archive")? {
         let mut entry = entry.context("a database is cut")?;
         if !entry.path().is_ok_and(|path| path.ends_with("desc")) {
@@ -134,8 +203,7 @@ fn pacman(get: Get<'_>, name: &str, architecture: &str) -> Result<Vec<String>> {
         }
         let mut desc = String::new();
         entry.read_to_string(&mut desc).context("a database is cut")?;
-        let file = desc.split_once("%FILENAME%\n").and_then(|(_, rest)| rest.lines().next());
-        all.extend(file.map(str::to_owned));
+        all.extend(super::pacman::field(&desc, "FILENAME"));
     }
     Ok(all)
 }

@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::{Key, names};
 use crate::tools::Tools;
 
+/// Where nobody has said another number.
 pub(super) const KEEP: usize = 5;
 /// With a daily `repo sign`, it may fail for a week before anybody is told of an old index.
 pub(super) const VALID_DAYS: i64 = 14;
@@ -35,7 +36,8 @@ pub(crate) struct Site<'a> {
     /// Homebrew's, for the page.
     pub tap: Option<&'a str>,
     pub tools: &'a Tools,
-    pub keep: usize,
+    /// How many versions of each package the indices keep. None: as many as was said last.
+    pub keep: Option<usize>,
     pub valid_days: i64,
     pub now: Timestamp,
     /// In seconds.
@@ -60,7 +62,7 @@ impl<'a> Site<'a> {
             name,
             tap: None,
             tools,
-            keep: KEEP,
+            keep: None,
             valid_days: VALID_DAYS,
             now: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
             grace: GRACE,
@@ -68,6 +70,11 @@ impl<'a> Site<'a> {
             quiet: false,
             withdrawn: BTreeSet::new(),
         }
+    }
+
+    /// Of each package, so many.
+    pub(super) fn keeps(&self) -> usize {
+        self.keep.unwrap_or(KEEP)
     }
 
     pub(super) fn is_withdrawn(&self, package: &names::Named) -> bool {

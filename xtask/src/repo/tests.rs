@@ -9,12 +9,15 @@ use jiff::Timestamp;
 use xshell::cmd;
 
 use super::*;
+use crate::files::remove;
 use crate::shell;
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 
 mod flatpak;
+mod made;
 mod rotation;
+mod served;
 
 pub(crate) struct Scene {
     pub folder: tempfile::TempDir,
@@ -178,7 +181,7 @@ fn old_versions_leave_the_index_and_later_the_folder() {
     let Some(scene) = Scene::new() else { return };
     let (key, dir) = (scene.key(), scene.path("site"));
     let all: Vec<Vec<PathBuf>> = (1..=4).map(|number| scene.packages(&number.to_string(), "a")).collect();
-    let at = |number: usize, after| Site { keep: 2, ..scene.site(&key, &all[number], after) };
+    let at = |number: usize, after| Site { keep: Some(2), ..scene.site(&key, &all[number], after) };
     build(&at(0, 0), &dir).unwrap();
     for number in 1..4 {
         add(&at(number, 60 * number as i64), &dir).unwrap();

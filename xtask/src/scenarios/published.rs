@@ -55,7 +55,7 @@ fn read_while_it_changes(guest: &Guest<'_>) -> Result<()> {
     let name = guest.system.name().replace(' ', "-");
     let dir = guest.packages.published().join(&name);
     let tools = Tools { folder: dir.join("tools") };
-    let site = || Site { keep: 3, ..Site::new(&guest.packages.key, URL, "mathesar", &tools) };
+    let site = || Site { keep: Some(3), ..Site::new(&guest.packages.key, URL, "mathesar", &tools) };
     let first = probe(guest, &dir, 1)?;
     repo::build(&Site { packages: &[first], ..site() }, &dir.join("site"))?;
     guest.serve(&format!("/srv/published/{name}/site"))?;

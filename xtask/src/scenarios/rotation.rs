@@ -62,7 +62,7 @@ fn times(guest: &Guest<'_>) -> Result<Times> {
     repo::add(&announced, &follows("old", "both")?)?;
     let signs = Site { packages: &version(3)?, again: !guest.announces, ..site(&next) };
     repo::add(&signs, &follows("both", "new")?)?;
-    let alone = Site { packages: &version(4)?, keep: 1, grace: 0, ..site(&next) };
+    let alone = Site { packages: &version(4)?, keep: Some(1), grace: 0, ..site(&next) };
     repo::add(&alone, &follows("new", "later")?)?;
     let forged = Site { packages: &version(5)?, again: true, ..site(key) };
     repo::add(&forged, &follows("later", "forged")?)?;

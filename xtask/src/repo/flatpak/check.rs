@@ -7,7 +7,8 @@ use xshell::cmd;
 
 use super::stage::run;
 use super::state::State;
-use super::{BUNDLES, REPOSITORY};
+use super::{BUNDLES, REPOSITORY, texts};
+use crate::repo::check::hold;
 use crate::repo::key::Ring;
 use crate::repo::{Problems, Site};
 use crate::{digest, shell};
@@ -23,6 +24,7 @@ pub(in crate::repo) fn check(site: &Site<'_>, folder: &Path, problems: &mut Prob
             problems.add(format!("{} is missing", bundle.display()));
         }
     }
+    hold(texts(site, folder, &state)?, problems);
     let index = repository.join("summary.idx");
     let found = digest::file(&index).with_context(|| format!("{} is missing", index.display()))?;
     if found != state.index {

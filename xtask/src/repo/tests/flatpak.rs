@@ -171,7 +171,7 @@ fn old_versions_go_and_withdrawn_ones_give_way() {
     let Some(scene) = Scene::new() else { return };
     let (key, dir) = (scene.key(), scene.path("site"));
     let all: Vec<Vec<PathBuf>> = (1..=4).map(|number| scene.bundle(&number.to_string(), "a")).collect();
-    let at = |number: usize, after| Site { keep: 3, ..scene.site(&key, &all[number], after) };
+    let at = |number: usize, after| Site { keep: Some(3), ..scene.site(&key, &all[number], after) };
     build(&at(0, 0), &dir).unwrap();
     let reader = Reader::new(&dir);
     let first = commits(&dir)[0].clone();
@@ -195,7 +195,7 @@ fn old_versions_go_and_withdrawn_ones_give_way() {
         other.pulls(commit).unwrap();
     }
 
-    let site = |after| Site { keep: 3, ..scene.site(&key, &[], after) };
+    let site = |after| Site { keep: Some(3), ..scene.site(&key, &[], after) };
     withdraw(&site(late + 60), &dir, "4-1").unwrap();
     well(&site(late + 60), &dir);
     assert_eq!(reader.subjects().unwrap()[0], "probe 3-1");
@@ -206,7 +206,7 @@ fn old_versions_go_and_withdrawn_ones_give_way() {
     assert_eq!(commits(&dir), [""; 0]);
     assert!(!reader.flatpak(&["remote-ls", "probe"]).unwrap().contains(ID));
     // A later version is one like any other.
-    add(&Site { keep: 3, ..scene.site(&key, &scene.bundle("5", "a"), late + 240) }, &dir).unwrap();
+    add(&Site { keep: Some(3), ..scene.site(&key, &scene.bundle("5", "a"), late + 240) }, &dir).unwrap();
     well(&site(late + 240), &dir);
     assert_eq!(reader.subjects().unwrap()[0], "probe 5-1");
 }
@@ -357,7 +357,7 @@ fn read_over_and_over_while_it_is_published() {
         while !reading.is_finished() && (number < VERSIONS || read.load(Ordering::Relaxed) < READS) {
             number += 1;
             let bundle = scene.bundle(&number.to_string(), "a");
-            let site = Site { keep: 3, ..scene.site(&key, &bundle, 60 * number as i64) };
+            let site = Site { keep: Some(3), ..scene.site(&key, &bundle, 60 * number as i64) };
             add(&site, &dir).unwrap();
         }
         published.store(true, Ordering::Relaxed);
@@ -369,4 +369,27 @@ fn read_over_and_over_while_it_is_published() {
         failed.unwrap();
         assert_eq!(Reader::new(&dir).subjects().unwrap()[0], format!("probe {number}-1"));
     });
+}
+
+/// A difference between commits is called after these, and tells the time at which it was made.
+#[test]
+fn a_difference_that_a_killed_run_left_is_replaced() {
+    let Some(scene) = Scene::new() else { return };
+    let (key, dir, whole) = (scene.key(), scene.path("site"), scene.path("whole"));
+    let two = scene.bundle("2", "a");
+    build(&scene.site(&key, &scene.bundle("1", "a"), 0), &dir).unwrap();
+    copy(&dir, &whole);
+    add(&scene.site(&key, &two, 60), &whole).unwrap();
+    let mut left = 0;
+    for path in folder::files(&whole.join("flatpak/repo/deltas")).unwrap() {
+        let to = dir.join(path.strip_prefix(&whole).unwrap());
+        if !to.exists() {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::write(to, "another").unwrap();
+            left += 1;
+        }
+    }
+    assert!(left > 0);
+    add(&scene.site(&key, &two, 60), &dir).unwrap();
+    well(&scene.site(&key, &[], 60), &dir);
 }
