@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::plan_file::Stage;
+use super::ours::Ours;
+use super::plan_file::{Item, Stage};
 use crate::http::{Answer, Http, Meaning, Passing, refused, safe};
 use crate::{Refused, digest};
 
@@ -12,6 +13,9 @@ use crate::{Refused, digest};
 const LEFT: i64 = 3600;
 /// Sooner than this people are warned.
 const SOON: i64 = 14 * 24 * 3600;
+
+/// An annotated tag names a tag that names a tag …: nobody does that.
+const NESTED: usize = 4;
 
 /// At the end of the name of a release that was taken back.
 const WITHDRAWN: &str = " (withdrawn)";
@@ -31,6 +35,10 @@ pub(super) struct Release {
     pub upload: String,
     /// By `withdraw`.
     pub withdrawn: bool,
+    /// The commit that a draft's tag is to name.
+    pub target: String,
+    pub title: String,
+    pub text: String,
     pub assets: Vec<Asset>,
 }
 
@@ -106,8 +114,17 @@ impl Github<'_> {
         uploads_to(&upload, self.api)?;
         let stage = if json["draft"].as_bool() == Some(true) { Stage::Draft } else { Stage::Published };
         let assets = self.pages(&self.url(&format!("/releases/{id}/assets")))?;
-        let withdrawn = json["name"].as_str().is_some_and(|name| name.ends_with(WITHDRAWN));
-        Ok(Release { id, stage, upload, withdrawn, assets: assets.iter().map(asset).collect::<Result<_>>()? })
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        Ok(Release {
+            id,
+            stage,
+            upload,
+            withdrawn: text("name").ends_with(WITHDRAWN),
+            target: text("target_commitish"),
+            title: text("name"),
+            text: text("body"),
+            assets: assets.iter().map(asset).collect::<Result<_>>()?,
+        })
     }
 
     fn pages(&self, url: &str) -> Result<Vec<Value>> {
@@ -126,33 +143,68 @@ impl Github<'_> {
     }
 
     /// The tag may not name another commit; and one that GitHub does not have cannot be tagged.
-    pub(super) fn commit(&self, tag: &str, commit: &str) -> Result<()> {
-        if let Some(answer) = self.http.api("GET", &self.url(&format!("/git/ref/tags/{tag}")), None)? {
-            let json = answer.json()?;
-            let (kind, sha) = (&json["object"]["type"], &json["object"]["sha"]);
-            if kind == "commit" && sha != commit {
-                bail!(Refused(format!(
-                    "the tag {tag} is there already, for the commit {}, and the packages are made of {commit}\nhelp: raise the \
-                     revision: `cargo xtask bump`",
-                    sha.as_str().unwrap_or_default()
-                )));
-            }
-        }
-        let there = self.http.api("GET", &self.url(&format!("/git/commits/{commit}")), None)?;
+    pub(super) fn commit(&self, ours: &Ours<'_>) -> Result<()> {
+        self.is_tagged(ours)?;
+        let there = self.http.api("GET", &self.url(&format!("/git/commits/{}", ours.commit)), None)?;
         there.map(drop).ok_or_else(|| {
-            anyhow!(Refused(format!("{} does not have the commit {commit}\nhelp: git push", self.repository)))
+            anyhow!(Refused(format!(
+                "{} does not have the commit {}\nhelp: git push",
+                self.repository, ours.commit
+            )))
         })
     }
 
-    /// A draft, or what is published already.
-    pub(super) fn draft(&self, tag: &str, commit: &str, notes: &str) -> Result<Release> {
+    /// Whether the tag is there. One that names another commit is refused.
+    pub(super) fn is_tagged(&self, ours: &Ours<'_>) -> Result<bool> {
+        match self.tagged(ours.tag)? {
+            None => Ok(false),
+            Some(sha) if sha == ours.commit => Ok(true),
+            Some(sha) => bail!(Refused(format!(
+                "the tag {} is there already, for the commit {sha}, and the packages are made of {}\nhelp: raise the revision: \
+                 `cargo xtask bump`",
+                ours.tag, ours.commit
+            ))),
+        }
+    }
+
+    /// The commit that a tag names. An annotated one names an object of its own, which names the commit, or another such.
+    fn tagged(&self, tag: &str) -> Result<Option<String>> {
+        let Some(mut answer) = self.http.api("GET", &self.url(&format!("/git/ref/tags/{tag}")), None)? else {
+            return Ok(None);
+        };
+        for _ in 0..NESTED {
+            let json = answer.json()?;
+            let sha = json["object"]["sha"].as_str().unwrap_or_default();
+            let next = match json["object"]["type"].as_str() {
+                Some("commit") => return Ok(Some(sha.to_owned())),
+                Some("tag") => self.http.api("GET", &self.url(&format!("/git/tags/{sha}")), None)?,
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            answer = next;
+        }
+        bail!(Refused(format!(
+            "the tag {tag} is there already, and names no commit\nhelp: raise the revision: `cargo xtask bump`"
+        )))
+    }
+
+    /// Published, it is. GitHub may take its time to show it.
+    pub(super) fn check_tag(&self, ours: &Ours<'_>) -> Result<()> {
+        self.persistently(|| match self.is_tagged(ours)? {
+            true => Ok(()),
+            false => Err(anyhow!(Passing::new(format!("{} has no tag {} yet", self.repository, ours.tag)))),
+        })
+    }
+
+    /// A draft, or what is published already. With more than these files, or with other words, it is somebody else's.
+    pub(super) fn draft(&self, ours: &Ours<'_>, items: &[Item]) -> Result<Release> {
         self.persistently(|| {
-            if let Some(release) = self.release(tag)? {
+            if let Some(release) = self.release(ours.tag)? {
+                ours.refuse(self.repository, &ours.differences(&release, items))?;
                 return Ok(release);
             }
-            let name = tag.strip_prefix('v').unwrap_or(tag);
             let body = json!({
-                "tag_name": tag, "target_commitish": commit, "name": name, "body": notes, "draft": true,
+                "tag_name": ours.tag, "target_commitish": ours.commit, "name": ours.title(), "body": ours.notes, "draft": true,
             });
             let url = self.url("/releases");
             let answer = self.http.once("POST", &url, Some(&body))?;
@@ -209,8 +261,10 @@ impl Github<'_> {
         Ok(digest::bytes(&bytes))
     }
 
-    /// Also makes the tag.
-    pub(super) fn publish(&self, release: u64) -> Result<()> {
+    /// Also makes the tag. Somebody may have changed it while it was filled.
+    pub(super) fn publish(&self, release: u64, ours: &Ours<'_>, items: &[Item]) -> Result<()> {
+        let now = self.release(ours.tag)?.with_context(|| format!("the release {} is gone", ours.tag))?;
+        ours.refuse(self.repository, &ours.differences(&now, items))?;
         self.patch(release, &json!({ "draft": false }))
     }
 
@@ -322,38 +376,5 @@ fn expiry(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tokens_end_is_measured_by_the_servers_clock() {
-        let now = Timestamp::from_second(0).unwrap();
-        let may = json!({ "full_name": "o/r", "permissions": { "push": true } });
-        let says = |headers: &[(&str, &str)], json: &Value| {
-            let headers = headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-            let answer = Answer { status: 200, headers, body: Vec::new() };
-            let said = credentials(&answer, json, now);
-            said.unwrap_or_else(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
-        };
-        let end = "github-authentication-token-expiration";
-        let date = ("date", "Tue, 01 Dec 2026 10:00:00 GMT");
-        assert_eq!(says(&[], &may), "it tells no end");
-        // By this computer's clock, in 1970, it would be good for decades.
-        let soon = "the token in GITHUB_TOKEN ends at 2026-12-01T10:59:00Z, too soon to finish";
-        assert_eq!(says(&[(end, "2026-12-01 10:59:00 UTC"), date], &may), soon);
-        assert_eq!(says(&[(end, "2026-12-01 12:59:00 +0200"), date], &may), soon);
-        assert_eq!(says(&[(end, "2027-12-01 10:00:00 UTC"), date], &may), "it ends at 2027-12-01T10:00:00Z");
-        assert!(says(&[(end, "soon"), date], &may).starts_with("cannot understand"));
-        assert!(says(&[("x-oauth-scopes", "gist, read:org")], &may).contains("has the scopes"));
-        assert_eq!(says(&[("x-oauth-scopes", "gist, repo")], &may), "it tells no end");
-        assert!(says(&[], &json!({})).contains("may not write"));
-    }
-
-    #[test]
-    fn uploads_go_where_the_api_is() {
-        assert!(uploads_to("https://uploads.github.com/repos/x", "https://api.github.com").is_ok());
-        assert!(uploads_to("http://127.0.0.1:1/u", "http://127.0.0.1:1").is_ok());
-        assert!(uploads_to("https://example.org/u", "https://api.github.com").is_err());
-        assert!(uploads_to("http://uploads.github.com/u", "https://api.github.com").is_err());
-    }
-}
+#[path = "github_tests.rs"]
+mod tests;

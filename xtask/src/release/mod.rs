@@ -7,6 +7,7 @@ mod github;
 mod journal;
 mod keys;
 mod live;
+mod ours;
 mod plan;
 mod plan_file;
 mod show;

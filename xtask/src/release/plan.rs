@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::live::{Asker, CHANNELS, Version, local, word};
 use super::plan_file::{FORMAT, Live, Part, Plan};
-use super::{gate, show};
+use super::{gate, ours, show};
 use crate::dist::Index;
 use crate::files::replace_file;
 use crate::http::{Http, Patience, Token};
@@ -184,7 +184,7 @@ pub(super) fn make(mut plan: Plan, http: &Http, work: &Path) -> Result<Plan> {
         work,
         deep: false,
     };
-    let of = Version { name: &plan.name, version: &plan.version, tag: &plan.tag };
+    let of = Version::of(&plan);
     let mut parts = Vec::new();
     for part in &plan.channels {
         let paused = part.paused.clone().or_else(|| {
@@ -196,6 +196,8 @@ pub(super) fn make(mut plan: Plan, http: &Http, work: &Path) -> Result<Plan> {
             (Ok(part), paused) => Part { paused, ..part },
             // It may well not answer, either.
             (Err(_), Some(paused)) => Part { paused: Some(paused), ..part.clone() },
+            // To leave the channel out is no way around it.
+            (Err(error), None) if error.is::<Refused>() => return Err(error),
             (Err(error), None) => {
                 let name = word(part.channel);
                 return Err(error.context(format!(
@@ -232,6 +234,7 @@ pub(super) fn refuse_withdrawn(parts: &[Part], version: &str) -> Result<()> {
 
 pub(super) fn refuse_conflicts(plan: &Plan) -> Result<()> {
     refuse_withdrawn(&plan.channels, &plan.version)?;
+    ours::refuse(plan, &plan.channels)?;
     let count = plan
         .channels
         .iter()

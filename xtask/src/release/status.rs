@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         }
         None => published(&asker, &at(Outlet::Github)?)?,
     };
-    let of = Version { name: package.name(), version: &version, tag: &format!("v{version}") };
+    let of = Version { name: package.name(), version: &version, tag: &format!("v{version}"), ours: None };
     let mut asked: Vec<Asked> = Vec::new();
     for channel in CHANNELS {
         let (at, items) = (at(channel)?, &items[&channel]);

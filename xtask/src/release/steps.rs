@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::apply::Job;
 use super::journal::{Journal, is_open};
 use super::live::{Asker, Version, recipes, word};
+use super::ours::Ours;
 use super::plan_file::{Item, Part, Plan, Stage, stale};
-use super::{plan, status};
+use super::{ours, plan, status};
 use crate::files::{remove, replace_bytes};
 use crate::manifest::Outlet;
 use crate::repo::{self, Facts, Site};
@@ -30,7 +31,7 @@ pub(super) struct Release<'a> {
 
 impl Release<'_> {
     fn of(&self) -> Version<'_> {
-        Version { name: &self.plan.name, version: &self.plan.version, tag: &self.plan.tag }
+        Version::of(self.plan)
     }
 
     /// Whether the files are those that were planned, and the channels as they were. Gives what they are now.
@@ -56,6 +57,7 @@ impl Release<'_> {
             found.push(now);
         }
         plan::refuse_withdrawn(&found, &self.plan.version)?;
+        ours::refuse(self.plan, &found)?;
         match reasons.is_empty() {
             true => Ok(found),
             false => bail!(Refused(format!(
@@ -148,7 +150,7 @@ impl Release<'_> {
                 Outlet::Github => {
                     let github = self.asker.github(&part.at);
                     notes.push(format!("the token of GitHub: {}", github.credentials()?));
-                    github.commit(&self.plan.tag, &self.plan.commit)?;
+                    github.commit(&Ours::of(self.plan))?;
                 }
                 // `look` has refused to go on without a folder.
                 Outlet::Repositories => {
@@ -166,11 +168,11 @@ impl Release<'_> {
     }
 
     fn github(&self, journal: &mut Journal, part: &Part) -> Result<()> {
-        let github = self.asker.github(&part.at);
+        let (github, ours) = (self.asker.github(&part.at), Ours::of(self.plan));
         if !part.is_done() {
             let mut draft = None;
             self.step(journal, "github draft", || {
-                let release = github.draft(&self.plan.tag, &self.plan.commit, &self.plan.notes)?;
+                let release = github.draft(&ours, &part.items)?;
                 let id = release.id;
                 draft = Some(release);
                 Ok(format!("release {id}"))
@@ -184,11 +186,14 @@ impl Release<'_> {
             }
             if draft.stage != Stage::Published {
                 self.step(journal, "github publish", || {
-                    github.publish(draft.id).map(|()| self.plan.tag.clone())
+                    github.publish(draft.id, &ours, &part.items).map(|()| self.plan.tag.clone())
                 })?;
             }
         }
-        self.step(journal, "github check", || self.until(part, |asker| Asker { deep: true, ..*asker }))
+        self.step(journal, "github check", || {
+            github.check_tag(&ours)?;
+            self.until(part, |asker| Asker { deep: true, ..*asker })
+        })
     }
 
     fn repositories(&self, journal: &mut Journal, part: &Part) -> Result<()> {

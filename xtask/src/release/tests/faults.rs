@@ -222,7 +222,10 @@ fn nothing_is_overwritten_by_another_one() {
     world.server.change(|state| {
         let asset =
             json!({ "id": 7, "name": "SHA256SUMS", "state": "uploaded", "size": 1, "digest": "sha256:0" });
-        state["releases"] = json!([{ "id": 8, "tag_name": "v2-1", "draft": true, "assets": [asset] }]);
+        state["releases"] = json!([{
+            "id": 8, "tag_name": "v2-1", "draft": true, "assets": [asset],
+            "target_commitish": "c0ffee", "name": "2-1", "body": "- New.\n",
+        }]);
     });
     is_refused(world.apply(), "github: SHA256SUMS is another one");
     world.server.change(|state| state["releases"][0]["assets"][0]["digest"] = json!(null));

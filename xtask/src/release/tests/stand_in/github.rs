@@ -180,7 +180,13 @@ impl Shared {
             }
             ("GET", ["git", "ref", "tags", tag]) => match &state["tags"][*tag] {
                 Value::Null => absent(),
+                // Of another type than a commit.
+                object @ Value::Object(_) => Reply::Json(200, json!({ "object": object })),
                 sha => Reply::Json(200, json!({ "object": { "type": "commit", "sha": sha } })),
+            },
+            ("GET", ["git", "tags", sha]) => match &state["tag-objects"][*sha] {
+                Value::Null => absent(),
+                object => Reply::Json(200, json!({ "object": object })),
             },
             ("GET", ["git", "commits", sha])
                 if state["commits"].as_array().unwrap().contains(&json!(sha)) =>
