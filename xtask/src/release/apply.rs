@@ -13,7 +13,7 @@ use super::steps::Release;
 use super::{plan, show};
 use crate::files::remove;
 use crate::http::{Http, Patience, Token};
-use crate::repo::Key;
+use crate::repo::{self, Key, Site};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{Refused, digest, ui};
@@ -70,6 +70,18 @@ impl Folder {
             format!("the key {fingerprint} cannot sign\nhelp: cargo xtask release keys {fingerprint}")
         })?;
         Ok(format!("the key {fingerprint} signs"))
+    }
+
+    pub(super) fn site<'a>(&'a self, at: &'a str, name: &'a str, tools: &'a Tools) -> Site<'a> {
+        let site = Site { quiet: true, ..Site::new(&self.key, at, name, tools) };
+        Site { now: self.date.unwrap_or(site.now), ..site }
+    }
+
+    /// Whatever would refuse to sign or to change it, asked before any other channel is changed.
+    pub(super) fn try_change(&self, site: &Site<'_>, is_served: bool) -> Result<String> {
+        let signs = self.try_key()?;
+        repo::try_change(site, &self.dir, is_served)?;
+        Ok(signs)
     }
 }
 
@@ -134,6 +146,7 @@ pub(super) fn apply(job: &Job<'_>) -> Result<()> {
     let release = Release { job, plan: &plan, asker, work: &work };
     let now = release.look()?;
     if job.dry_run {
+        release.credentials(&now)?;
         anstream::print!("{}", show::plan(&Plan { channels: now, ..plan.clone() }));
         ui::verb("Unchanged", "this was a dry run");
         return Ok(());

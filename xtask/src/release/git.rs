@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 
+use super::live::word;
 use crate::files::{remove, replace_bytes};
+use crate::manifest::Outlet;
 
 /// How often somebody else may be faster.
 const TRIES: u32 = 6;
@@ -89,9 +91,14 @@ impl Remote<'_> {
         if self.head()?.is_none() {
             return Ok(None);
         }
-        match self.git(&["ls-tree", "--name-only", "HEAD", "--", path])?.is_empty() {
+        self.read_at("HEAD", path)
+    }
+
+    /// As it was in a commit.
+    pub(super) fn read_at(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        match self.git(&["ls-tree", "--name-only", commit, "--", path])?.is_empty() {
             true => Ok(None),
-            false => self.git(&["cat-file", "blob", &format!("HEAD:{path}")]).map(Some),
+            false => self.git(&["cat-file", "blob", &format!("{commit}:{path}")]).map(Some),
         }
     }
 
@@ -113,7 +120,12 @@ impl Remote<'_> {
     }
 
     /// Whether it would take a push, without one.
-    pub(super) fn would_take(&self) -> Result<()> {
+    pub(super) fn try_push(&self, channel: Outlet) -> Result<()> {
+        self.would_take()
+            .with_context(|| format!("{} would not take a push\nhelp: ssh-add -l", word(channel)))
+    }
+
+    fn would_take(&self) -> Result<()> {
         if self.head()?.is_none() {
             return Ok(());
         }
@@ -152,22 +164,11 @@ impl Remote<'_> {
         bail!("somebody else pushes to {} all the time\nhelp: run the same command again", self.url)
     }
 
-    /// The commit that has changed a file last.
-    pub(super) fn last_change(&self, path: &str) -> Result<String> {
-        let last = self.git(&["log", "-1", "--format=%H", "--", path])?;
-        Ok(String::from_utf8_lossy(&last).trim().to_owned())
-    }
-
-    /// What stood there before this commit; none: nothing did.
-    pub(super) fn before(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
-        let parent = format!("{commit}^");
-        if self.git(&["rev-parse", "--verify", "--quiet", &parent]).is_err() {
-            return Ok(None);
-        }
-        match self.git(&["ls-tree", "--name-only", &parent, "--", path])?.is_empty() {
-            true => Ok(None),
-            false => self.git(&["cat-file", "blob", &format!("{parent}:{path}")]).map(Some),
-        }
+    /// The commits that have changed a file, with their titles; the newest is the first.
+    pub(super) fn changes(&self, path: &str) -> Result<Vec<(String, String)>> {
+        let log = self.git(&["log", "--format=%H %s", "--", path])?;
+        let log = String::from_utf8_lossy(&log).into_owned();
+        Ok(log.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect())
     }
 
     fn commit(&self, files: &Files, message: &str, at: Timestamp) -> Result<bool> {

@@ -88,7 +88,7 @@ fn it_commits_where_something_differs_and_rebases_where_somebody_was_faster() {
     });
     assert_eq!(refused.unwrap_err().to_string(), "another one");
     assert_eq!(run(&there, &["show", "main:Formula/x.rb"]), "three");
-    ours.would_take().unwrap();
+    ours.try_push(Outlet::Tap).unwrap();
 }
 
 #[test]

@@ -98,6 +98,16 @@ impl Github<'_> {
         }
     }
 
+    /// The versions that were taken back. Without a token nobody sees drafts.
+    pub(super) fn withdrawn(&self) -> Result<Vec<String>> {
+        if self.http.token.is_none() {
+            return Ok(Vec::new());
+        }
+        let all = self.pages(&self.url("/releases"))?;
+        let names = all.iter().filter_map(|one| one["name"].as_str()?.strip_suffix(WITHDRAWN));
+        Ok(names.map(str::to_owned).collect())
+    }
+
     /// The version of the newest release that is published.
     pub(super) fn newest(&self) -> Result<Option<String>> {
         let Some(answer) = self.http.api("GET", &self.url("/releases/latest"), None)? else {

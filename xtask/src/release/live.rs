@@ -161,7 +161,8 @@ impl Asker<'_> {
             found.push(served.filter(|content| *content != item.content || indexed.contains(&item.name)));
         }
         let (newest, valid_until) = (served::newest(&indexed, of.name), served::valid_until(&get)?);
-        Ok((Live { newest, valid_until, ..Live::default() }, found))
+        let withdrawn = served::withdrawn(&get)?.contains(of.version);
+        Ok((Live { newest, valid_until, withdrawn, ..Live::default() }, found))
     }
 
     fn ask_git(&self, channel: Outlet, at: &str, items: &[Item]) -> Result<(Live, Vec<Option<String>>)> {

@@ -10,6 +10,7 @@ mod live;
 mod ours;
 mod plan;
 mod plan_file;
+mod put_back;
 mod show;
 mod status;
 mod steps;

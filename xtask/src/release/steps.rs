@@ -1,12 +1,12 @@
 //! The steps of a release. Each looks what is there, does what is missing, and nothing else.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::apply::Job;
+use super::apply::{Folder, Job};
 use super::journal::{Journal, is_open};
 use super::live::{Asker, Version, recipes, word};
 use super::ours::Ours;
@@ -128,10 +128,11 @@ impl Release<'_> {
             return ended;
         }
         let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
-        let text = format!("not done: {}\nhelp: run the same command again", names.join(", "));
-        match failed.iter().all(|(_, refused)| *refused) {
-            true => Err(anyhow!(Refused(text))),
-            false => Err(anyhow!(text)),
+        let text = |help: &str| format!("not done: {}\nhelp: {help}", names.join(", "));
+        // What was refused is so again, however often it is run.
+        match failed.iter().any(|(_, refused)| *refused) {
+            false => Err(anyhow!(text("run the same command again"))),
+            true => Err(anyhow!(Refused(text("mend what was refused: cargo xtask release status --live")))),
         }
     }
 
@@ -143,7 +144,7 @@ impl Release<'_> {
     }
 
     /// All of them before anything is changed.
-    fn credentials(&self, now: &[Part]) -> Result<String> {
+    pub(super) fn credentials(&self, now: &[Part]) -> Result<String> {
         let mut notes = Vec::new();
         for part in now.iter().filter(|part| part.paused.is_none() && !part.is_done()) {
             match part.channel {
@@ -154,17 +155,19 @@ impl Release<'_> {
                 }
                 // `look` has refused to go on without a folder.
                 Outlet::Repositories => {
-                    notes.extend(self.job.folder.as_ref().map(|folder| folder.try_key()).transpose()?);
+                    let tried = self.job.folder.as_ref().map(|folder| self.try_folder(folder, part));
+                    notes.extend(tried.transpose()?);
                 }
-                channel => {
-                    let taken = self.asker.remote(channel, &part.at).would_take();
-                    taken.with_context(|| {
-                        format!("{} would not take a push\nhelp: ssh-add -l", word(part.channel))
-                    })?;
-                }
+                channel => self.asker.remote(channel, &part.at).try_push(channel)?,
             }
         }
         Ok(notes.join("; "))
+    }
+
+    fn try_folder(&self, folder: &Folder, part: &Part) -> Result<String> {
+        let packages: Vec<PathBuf> = part.items.iter().map(|item| self.job.dist.join(&item.path)).collect();
+        let site = folder.site(&part.at, &self.plan.name, self.job.tools);
+        folder.try_change(&Site { packages: &packages, ..site }, is_served(part))
     }
 
     fn github(&self, journal: &mut Journal, part: &Part) -> Result<()> {
@@ -243,20 +246,10 @@ impl Release<'_> {
             replace_bytes(&to, &self.bytes(item)?, 0o644)?;
             packages.push(to);
         }
-        let mut site = Site {
-            packages: &packages,
-            tap: Some(&self.plan.tap),
-            quiet: true,
-            ..Site::new(&folder.key, &part.at, &self.plan.name, self.job.tools)
-        };
-        site.now = folder.date.unwrap_or(site.now);
+        let site = folder.site(&part.at, &self.plan.name, self.job.tools);
+        let site = Site { packages: &packages, tap: Some(&self.plan.tap), ..site };
+        folder.try_change(&site, is_served(part))?;
         match Facts::read(&folder.dir)? {
-            Some(facts) if facts.url != part.at => bail!(Refused(format!(
-                "{} is made to be served at {}, and the plan is for {}\nhelp: name another folder",
-                folder.dir.display(),
-                facts.url,
-                part.at
-            ))),
             Some(_) => repo::add(&site, &folder.dir)?,
             None => repo::build(&site, &folder.dir)?,
         }
@@ -290,6 +283,11 @@ impl Release<'_> {
         };
         remote.push(&files, &message, self.plan.made, &fits)
     }
+}
+
+/// Whether somebody reads repositories at the address.
+fn is_served(part: &Part) -> bool {
+    part.live.newest.is_some() || part.live.valid_until.is_some()
 }
 
 /// What it says goes where this program's own words go, as it may take minutes.

@@ -15,6 +15,7 @@ pub(crate) mod served;
 mod site;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tried;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,6 +33,7 @@ pub(crate) use check::run as check;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
 pub(crate) use site::Site;
+pub(crate) use tried::try_change;
 
 fn made(dir: &Path) -> Result<Facts> {
     Facts::read(dir)?.with_context(|| {
@@ -116,14 +118,20 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Makes `to`, or leaves what is there as it is.
-pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
+/// Something else that is there is not replaced.
+fn refuse_strange(to: &Path) -> Result<()> {
     if to.exists() && Facts::read(to)?.is_none() {
         let empty = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
         if !empty {
             bail!("{} was not made by `cargo xtask repo build`: it is not replaced", to.display());
         }
     }
+    Ok(())
+}
+
+/// Makes `to`, or leaves what is there as it is.
+pub(crate) fn build(site: &Site<'_>, to: &Path) -> Result<()> {
+    refuse_strange(to)?;
     let name = to.file_name().with_context(|| format!("{} is no folder to make", to.display()))?;
     let beside = |what: &str| to.with_file_name(format!(".{}.{what}", name.to_string_lossy()));
     let (fresh, old) = (beside("new"), beside("old"));

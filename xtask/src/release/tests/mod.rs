@@ -3,6 +3,7 @@
 mod faults;
 mod foreign;
 mod kills;
+mod refused;
 mod stand_in;
 mod world;
 mod yanked;
