@@ -4,13 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
+use tempfile::TempDir;
 
 use super::live::word;
 use crate::files::{remove, replace_bytes};
 use crate::manifest::Outlet;
+
+/// What folders of clones are called, and how long nobody needs one.
+const CLONES: &str = "clones.";
+const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// How often somebody else may be faster.
 const TRIES: u32 = 6;
@@ -219,6 +225,20 @@ pub(super) fn version_of(path: &str, text: &str) -> Option<String> {
     }
     path.ends_with(".SRCINFO")
         .then(|| Some(format!("{}-{}", value("pkgver", false)?, value("pkgrel", false)?)))?
+}
+
+/// A folder for the clones of one run alone: another command may run beside it, and what git was doing when it was killed, it does on.
+pub(super) fn clones(work: &Path) -> Result<TempDir> {
+    fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+    for entry in fs::read_dir(work).with_context(|| format!("cannot list {}", work.display()))?.flatten() {
+        let modified = entry.metadata().ok().and_then(|found| found.modified().ok());
+        let old = modified.and_then(|when| when.elapsed().ok()).is_some_and(|age| age > OLD);
+        if old && entry.file_name().to_string_lossy().starts_with(CLONES) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let made = tempfile::Builder::new().prefix(CLONES).tempdir_in(work);
+    made.with_context(|| format!("cannot create a folder in {}", work.display()))
 }
 
 /// A folder for a clone, by what it is of.

@@ -92,6 +92,21 @@ fn it_commits_where_something_differs_and_rebases_where_somebody_was_faster() {
 }
 
 #[test]
+fn each_run_has_clones_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let one = clones(&work).unwrap();
+    let left = work.join("clones.left-by-a-kill");
+    fs::create_dir(&left).unwrap();
+    let other = clones(&work).unwrap();
+    assert!(one.path() != other.path() && one.path().is_dir() && left.is_dir(), "it may still be written to");
+    let long_ago = std::time::SystemTime::now() - OLD * 2;
+    fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    clones(&work).unwrap();
+    assert!(one.path().is_dir() && !left.exists());
+}
+
+#[test]
 fn the_same_files_at_the_same_time_are_the_same_commit() {
     let (one, other) = (Scene::new(), Scene::new());
     let mut found = Vec::new();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::live::{Asker, CHANNELS, Version, local, word};
 use super::plan_file::{FORMAT, Live, Part, Plan};
-use super::{gate, ours, show};
+use super::{gate, git, ours, show};
 use crate::dist::Index;
 use crate::files::replace_file;
 use crate::http::{Http, Patience, Token};
@@ -176,12 +176,13 @@ pub(super) fn index(dist: &Path) -> Result<Index> {
 
 /// Asks all channels. Whatever it is told, nothing is changed anywhere.
 pub(super) fn make(mut plan: Plan, http: &Http, work: &Path) -> Result<Plan> {
+    let clones = git::clones(work)?;
     let asker = Asker {
         http,
         api: &plan.api,
         known_hosts: &plan.known_hosts,
         committer: &plan.committer,
-        work,
+        work: clones.path(),
         deep: false,
     };
     let of = Version::of(&plan);

@@ -86,6 +86,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         }
         _ => None,
     };
+    let clones = git::clones(&work)?;
     let known_hosts = workspace.root.join(&package.manifest.release.known_hosts);
     let known_hosts = std::fs::read_to_string(&known_hosts)
         .with_context(|| format!("cannot read {}", known_hosts.display()))?;
@@ -105,7 +106,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             api: &args.places.api(),
             known_hosts: &known_hosts,
             committer: &package.manifest.package.maintainer,
-            work: &work,
+            work: clones.path(),
             deep: false,
         },
         at,

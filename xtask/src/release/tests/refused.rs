@@ -116,6 +116,37 @@ fn a_version_that_the_repositories_know_as_withdrawn_is_not_planned() {
     is_refused(world.apply(), "2-1 was withdrawn");
 }
 
+#[test]
+fn a_plan_that_somebody_has_edited_uploads_nothing_else() {
+    let Some(world) = World::new() else { return };
+    let planned = world.plan().unwrap();
+    fs::write(world.path("victim"), "secret").unwrap();
+    let before = world.facts();
+    for odd in ["../victim", "/etc/passwd", "", "a/../../victim"] {
+        let mut edited = planned.clone();
+        edited.channels[0].items[0].path = odd.into();
+        world.write(&edited);
+        is_refused(world.apply(), "names a file that is not below dist/: ");
+        let mut edited = planned.clone();
+        edited.channels[1].items[0].name = odd.into();
+        world.write(&edited);
+        is_refused(world.apply(), "names a file that is not below dist/: ");
+        assert_eq!(world.facts(), before);
+    }
+}
+
+/// A `release status` beside it, or git that a killed run has left behind, uses another folder.
+#[test]
+fn the_clones_of_others_are_left_alone() {
+    let Some(world) = World::new() else { return };
+    fs::create_dir_all(world.path("work/tap.git/clone")).unwrap();
+    fs::create_dir_all(world.path("plan.json.journal/work/tap.git/clone")).unwrap();
+    world.write(&world.plan().unwrap());
+    assert!(world.path("work/tap.git/clone").is_dir());
+    world.apply_with(&http(), true).unwrap();
+    assert!(world.path("plan.json.journal/work/tap.git/clone").is_dir());
+}
+
 /// Somebody changes the folder while the files go to GitHub.
 #[test]
 fn what_is_refused_later_is_not_to_be_run_again() {
