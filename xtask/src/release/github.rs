@@ -14,9 +14,6 @@ const LEFT: i64 = 3600;
 /// Sooner than this people are warned.
 const SOON: i64 = 14 * 24 * 3600;
 
-/// An annotated tag names a tag that names a tag …: nobody does that.
-const NESTED: usize = 4;
-
 /// At the end of the name of a release that was taken back.
 const WITHDRAWN: &str = " (withdrawn)";
 
@@ -55,7 +52,7 @@ pub(super) struct Asset {
 }
 
 impl Github<'_> {
-    fn url(&self, rest: &str) -> String {
+    pub(super) fn url(&self, rest: &str) -> String {
         format!("{}/repos/{}{rest}", self.api, self.repository)
     }
 
@@ -73,7 +70,21 @@ impl Github<'_> {
                 self.repository
             )
         })?;
-        credentials(&answer, &answer.json()?, Timestamp::now())
+        let json = answer.json()?;
+        self.refuse_renamed(json["full_name"].as_str().unwrap_or(self.repository))?;
+        credentials(&answer, &json, Timestamp::now())
+    }
+
+    /// It still answers to its old name, but takes nothing by it.
+    fn refuse_renamed(&self, name: &str) -> Result<()> {
+        match name.eq_ignore_ascii_case(self.repository) {
+            true => Ok(()),
+            false => bail!(
+                "{} is called {} at GitHub now\nhelp: change `package.repository` in packaging/mathesar.toml, then plan again",
+                self.repository,
+                name.escape_debug()
+            ),
+        }
     }
 
     /// The release of this tag. Drafts are only in the list, and only for whoever may write.
@@ -150,60 +161,6 @@ impl Github<'_> {
             }
         }
         Ok(all)
-    }
-
-    /// The tag may not name another commit; and one that GitHub does not have cannot be tagged.
-    pub(super) fn commit(&self, ours: &Ours<'_>) -> Result<()> {
-        self.is_tagged(ours)?;
-        let there = self.http.api("GET", &self.url(&format!("/git/commits/{}", ours.commit)), None)?;
-        there.map(drop).ok_or_else(|| {
-            anyhow!(Refused(format!(
-                "{} does not have the commit {}\nhelp: git push",
-                self.repository, ours.commit
-            )))
-        })
-    }
-
-    /// Whether the tag is there. One that names another commit is refused.
-    pub(super) fn is_tagged(&self, ours: &Ours<'_>) -> Result<bool> {
-        match self.tagged(ours.tag)? {
-            None => Ok(false),
-            Some(sha) if sha == ours.commit => Ok(true),
-            Some(sha) => bail!(Refused(format!(
-                "the tag {} is there already, for the commit {sha}, and the packages are made of {}\nhelp: raise the revision: \
-                 `cargo xtask bump`",
-                ours.tag, ours.commit
-            ))),
-        }
-    }
-
-    /// The commit that a tag names. An annotated one names an object of its own, which names the commit, or another such.
-    fn tagged(&self, tag: &str) -> Result<Option<String>> {
-        let Some(mut answer) = self.http.api("GET", &self.url(&format!("/git/ref/tags/{tag}")), None)? else {
-            return Ok(None);
-        };
-        for _ in 0..NESTED {
-            let json = answer.json()?;
-            let sha = json["object"]["sha"].as_str().unwrap_or_default();
-            let next = match json["object"]["type"].as_str() {
-                Some("commit") => return Ok(Some(sha.to_owned())),
-                Some("tag") => self.http.api("GET", &self.url(&format!("/git/tags/{sha}")), None)?,
-                _ => None,
-            };
-            let Some(next) = next else { break };
-            answer = next;
-        }
-        bail!(Refused(format!(
-            "the tag {tag} is there already, and names no commit\nhelp: raise the revision: `cargo xtask bump`"
-        )))
-    }
-
-    /// Published, it is. GitHub may take its time to show it.
-    pub(super) fn check_tag(&self, ours: &Ours<'_>) -> Result<()> {
-        self.persistently(|| match self.is_tagged(ours)? {
-            true => Ok(()),
-            false => Err(anyhow!(Passing::new(format!("{} has no tag {} yet", self.repository, ours.tag)))),
-        })
     }
 
     /// A draft, or what is published already. With more than these files, or with other words, it is somebody else's.
@@ -292,7 +249,7 @@ impl Github<'_> {
     }
 
     /// Looks again and does again, until it is done or cannot be.
-    fn persistently<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    pub(super) fn persistently<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let mut number = 0;
         loop {
             match work() {

@@ -8,7 +8,7 @@ fn a_tokens_end_is_measured_by_the_servers_clock() {
     let may = json!({ "full_name": "o/r", "permissions": { "push": true } });
     let says = |headers: &[(&str, &str)], json: &Value| {
         let headers = headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let answer = Answer { status: 200, headers, body: Vec::new() };
+        let answer = Answer { what: String::new(), status: 200, headers, body: Vec::new() };
         let said = credentials(&answer, json, now);
         said.unwrap_or_else(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
     };

@@ -161,7 +161,9 @@ impl Asker<'_> {
             found.push(served.filter(|content| *content != item.content || indexed.contains(&item.name)));
         }
         let (newest, valid_until) = (served::newest(&indexed, of.name), served::valid_until(&get)?);
-        let withdrawn = served::withdrawn(&get)?.contains(of.version);
+        let withdrawn =
+            served::withdrawn(&get).with_context(|| format!("cannot read {at}/repository.json"))?;
+        let withdrawn = withdrawn.contains(of.version);
         Ok((Live { newest, valid_until, withdrawn, ..Live::default() }, found))
     }
 

@@ -14,6 +14,7 @@ mod put_back;
 mod show;
 mod status;
 mod steps;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod wanted;

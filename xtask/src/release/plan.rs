@@ -10,7 +10,7 @@ use super::plan_file::{FORMAT, Live, Part, Plan};
 use super::{gate, git, ours, show};
 use crate::dist::Index;
 use crate::files::replace_file;
-use crate::http::{Http, Patience, Token};
+use crate::http::{Http, Patience, Token, refuse_password};
 use crate::manifest::{self, Outlet, Package, Paused};
 use crate::scenarios::record;
 use crate::workspace::Workspace;
@@ -74,6 +74,11 @@ impl Places {
     }
 
     pub(super) fn at(&self, channel: Outlet, package: &Package) -> Result<String> {
+        let at = self.place(channel, package)?;
+        refuse_password(&at).map(|()| at)
+    }
+
+    fn place(&self, channel: Outlet, package: &Package) -> Result<String> {
         let manifest = &package.manifest;
         Ok(match channel {
             Outlet::Github => {
