@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use ureq::http::{HeaderMap, Response};
+use ureq::config::RedirectAuthHeaders;
+use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -71,6 +72,8 @@ pub(crate) struct Http {
 /// What came back, whatever its status.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Who was asked for what.
+    pub what: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -95,7 +98,13 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).context("cannot understand what came back as JSON")
+        serde_json::from_slice(&self.body).with_context(|| {
+            let host = host(&self.what);
+            format!(
+                "{}: what came back is no JSON\nhelp: is {host} GitHub's API? another one: `--api URL`",
+                self.what
+            )
+        })
     }
 
     /// The server's clock: what it says of times is measured by it, as this computer's may go wrong.
@@ -173,6 +182,8 @@ impl Http {
             .timeout_per_write(Some(patience.silence))
             // As this computer trusts; ureq's own default is not built in, and it panics without.
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            // A repository that was renamed is answered for by its new address.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             // A killed run's, and a server's that has gone, would fail at first.
             .max_idle_connections(0)
             .build();
@@ -182,14 +193,14 @@ impl Http {
     /// Without the token: as anybody sees it.
     pub(crate) fn get(&self, url: &str) -> Result<Option<Vec<u8>>> {
         safe(url)?;
-        let answer = self.repeated(url, || self.agent.get(url).call())?;
+        let answer = self.repeated(url, refused_to_anybody, || self.agent.get(url).call())?;
         Ok(answer.map(|answer| answer.body))
     }
 
     /// One that changes nothing, or the same however often it is asked.
     pub(crate) fn api(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Option<Answer>> {
         safe(url)?;
-        self.repeated(&format!("{method} {url}"), || self.send(method, url, body))
+        self.repeated(&format!("{method} {url}"), refused, || self.send(method, url, body))
     }
 
     /// One that may not be asked twice before somebody has looked whether it was done. Trouble that may pass is `Passing`.
@@ -215,7 +226,7 @@ impl Http {
     }
 
     fn judged(&self, what: &str, sent: Result<Response<Body>, ureq::Error>) -> Result<Answer> {
-        let answer = match sent.and_then(|response| read(response, self.largest)) {
+        let answer = match sent.and_then(|response| read(what, response, self.largest)) {
             Ok(answer) => answer,
             Err(error) => return Err(failure(what, error)),
         };
@@ -232,11 +243,15 @@ impl Http {
     fn wait(&self, what: &str, wait: Duration) -> Result<()> {
         if wait > self.patience.longest {
             bail!(
-                "{what}: GitHub takes no more for {} s, as it was asked too often\nhelp: run the same command again after that",
+                "{what}: {} takes no more for {} s, as it was asked too often\nhelp: run the same command again after that",
+                host(what),
                 wait.as_secs()
             );
         }
-        crate::ui::verb("Waiting", format_args!("{} s, as GitHub was asked too often", wait.as_secs()));
+        crate::ui::verb(
+            "Waiting",
+            format_args!("{} s, as {} was asked too often", wait.as_secs(), host(what)),
+        );
         sleep(wait);
         Ok(())
     }
@@ -262,6 +277,7 @@ impl Http {
     fn repeated(
         &self,
         what: &str,
+        refused: fn(&str, u16, &str) -> anyhow::Error,
         send: impl Fn() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Option<Answer>> {
         let mut number = 0;
@@ -296,10 +312,31 @@ pub(crate) fn refused(what: &str, status: u16, why: &str) -> anyhow::Error {
     }
 }
 
-fn read(response: Response<Body>, largest: u64) -> Result<Answer, ureq::Error> {
+/// What anybody may get, and is asked for without the token.
+fn refused_to_anybody(what: &str, status: u16, why: &str) -> anyhow::Error {
+    match status {
+        401 | 403 => anyhow!(
+            "{what}: {why}\nhelp: {} refuses it to whoever asks without a password: curl --head {what}",
+            host(what)
+        ),
+        _ => anyhow!("{what}: {why}"),
+    }
+}
+
+/// Who answers for `URL`, or `METHOD URL`.
+fn host(what: &str) -> &str {
+    what.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(what)
+}
+
+fn read(what: &str, response: Response<Body>, largest: u64) -> Result<Answer, ureq::Error> {
     let (parts, mut body) = response.into_parts();
     let body = body.with_config().limit(largest).read_to_vec()?;
-    Ok(Answer { status: parts.status.as_u16(), headers: headers(&parts.headers), body })
+    Ok(Answer {
+        what: what.to_owned(),
+        status: parts.status.as_u16(),
+        headers: headers(&parts.headers),
+        body,
+    })
 }
 
 fn headers(map: &HeaderMap) -> Vec<(String, String)> {
@@ -316,71 +353,41 @@ fn failure(what: &str, error: ureq::Error) -> anyhow::Error {
     }
 }
 
-/// A token over plain http is everybody's; this machine's own is nobody else's.
+/// A token over plain http is everybody's; this machine's own is nobody else's. With a user before it, a host is easily taken for another.
 pub(crate) fn safe(url: &str) -> Result<()> {
-    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-    if url.starts_with("https://") || local.iter().any(|start| url.starts_with(start)) {
-        return Ok(());
+    let uri: Option<Uri> = url.parse().ok();
+    let part = |of: fn(&Uri) -> Option<&str>| uri.as_ref().and_then(of).unwrap_or_default();
+    if part(|uri| uri.authority().map(|all| all.as_str())).contains('@') || host(url).contains('@') {
+        bail!("an address has a user or a password in it\nhelp: name it without: https://{}", bare(url));
     }
-    bail!("{url} is no https address")
+    let local = ["127.0.0.1", "localhost", "[::1]"];
+    match (part(Uri::scheme_str), part(Uri::host)) {
+        ("https", host) if !host.is_empty() => Ok(()),
+        ("http", host) if local.contains(&host) => Ok(()),
+        _ => bail!("{url} is no https address"),
+    }
+}
+
+/// Without who asks, so that no password is printed.
+fn bare(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = rest.find('/').unwrap_or(rest.len());
+    &rest[rest[..end].rfind('@').map_or(0, |at| at + 1)..]
+}
+
+/// Addresses stand in plans, journals and on summaries of runs. git's may say who asks, as `ssh://git@…` does.
+pub(crate) fn refuse_password(url: &str) -> Result<()> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') || scheme.starts_with("http") => bail!(
+            "an address has a password or a token in it, and would be written into the plan\nhelp: name it without: {scheme}://{}",
+            bare(url)
+        ),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Answer { status, headers, body: body.into() }
-    }
-
-    #[test]
-    fn what_to_make_of_an_answer() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let says = |status, headers: &[(&str, &str)]| answer(status, headers, "").meaning(now);
-        assert_eq!(says(201, &[]), Meaning::Well);
-        assert_eq!(says(404, &[]), Meaning::Absent);
-        assert_eq!(says(502, &[]), Meaning::Again);
-        assert_eq!(says(401, &[]), Meaning::Refused("status 401".into()));
-        assert_eq!(says(403, &[]), Meaning::Refused("status 403".into()));
-        assert_eq!(says(403, &[("retry-after", "7")]), Meaning::Limited(Duration::from_secs(7)));
-        assert_eq!(says(429, &[]), Meaning::Limited(Duration::from_secs(60)));
-        // By the server's clock, an hour behind ours.
-        let limit = [
-            ("x-ratelimit-remaining", "0"),
-            ("x-ratelimit-reset", "1799996430"),
-            ("date", "Fri, 15 Jan 2027 07:00:00 GMT"),
-        ];
-        assert_eq!(says(403, &limit), Meaning::Limited(Duration::from_secs(31)));
-        assert_eq!(says(403, &limit[..2]), Meaning::Limited(Duration::from_secs(1)));
-        let exists = r#"{"message": "Validation Failed", "errors": [{"code": "already_exists"}]}"#;
-        let exists = answer(422, &[], exists);
-        assert!(exists.exists_already());
-        assert_eq!(exists.meaning(now), Meaning::Refused("422 (Validation Failed already_exists)".into()));
-    }
-
-    #[test]
-    fn who_does_not_speak_tls_is_told_of() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let answering = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-        });
-        let http = Http::new(None, Patience { tries: 1, ..Patience::default() });
-        let said = http.get(&url).unwrap_err().to_string();
-        assert!(said.starts_with(&url), "{said}");
-        answering.join().unwrap();
-    }
-
-    #[test]
-    fn a_token_goes_nowhere_in_the_clear_and_is_never_printed() {
-        assert!(safe("https://api.github.com").is_ok() && safe("http://127.0.0.1:9/x").is_ok());
-        for bad in
-            ["http://api.github.com", "http://127.0.0.1.example.org:1/", "ftp://x", "http://localhost.x:1"]
-        {
-            assert!(safe(bad).is_err(), "{bad}");
-        }
-        assert_eq!(format!("{:?}", Token::of("ghp_secret")), "***");
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

@@ -38,15 +38,13 @@ pub(crate) struct Entry {
     pub sha256: String,
 }
 
-impl Entry {
-    /// Whether the path is one that a channel could have made: relative, straight down, without a line break.
-    fn is_plain(&self) -> bool {
-        let straight = |part| matches!(part, Component::Normal(_));
-        !self.path.is_empty()
-            && !self.path.contains(char::is_control)
-            && Path::new(&self.path).components().all(straight)
-    }
+/// Whether the path is one that a channel could have made: relative, straight down, without a line break.
+pub(crate) fn is_plain(path: &str) -> bool {
+    let straight = |part| matches!(part, Component::Normal(_));
+    !path.is_empty() && !path.contains(char::is_control) && Path::new(path).components().all(straight)
+}
 
+impl Entry {
     /// Whether the file is in `dist` as it is listed. A link or a pipe is not, whatever is behind it.
     pub(crate) fn is_there(&self, dist: &Path) -> bool {
         let path = dist.join(&self.path);
@@ -64,7 +62,7 @@ impl Index {
         let text = fs::read_to_string(dist.join(Index::FILE)).ok()?;
         let mut index: Index = serde_json::from_str(&text).ok()?;
         // Anyone may have edited it: nothing outside dist/ is read, listed or removed on its word.
-        index.files.retain(Entry::is_plain);
+        index.files.retain(|file| is_plain(&file.path));
         (index.format == Index::FORMAT).then_some(index)
     }
 

@@ -23,7 +23,7 @@ use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
 
-pub(crate) use index::{Entry, Index};
+pub(crate) use index::{Entry, Index, is_plain};
 use selected::selected;
 
 /// Build the packages: every channel, or those named, into dist/.

@@ -10,10 +10,11 @@ use super::journal::{Journal, interrupted};
 use super::live::Asker;
 use super::plan_file::{FORMAT, Plan};
 use super::steps::Release;
-use super::{plan, show};
+use super::{git, plan, show};
+use crate::dist::is_plain;
 use crate::files::remove;
 use crate::http::{Http, Patience, Token};
-use crate::repo::Key;
+use crate::repo::{self, Key, Site};
 use crate::tools::Tools;
 use crate::workspace::Workspace;
 use crate::{Refused, digest, ui};
@@ -71,6 +72,18 @@ impl Folder {
         })?;
         Ok(format!("the key {fingerprint} signs"))
     }
+
+    pub(super) fn site<'a>(&'a self, at: &'a str, name: &'a str, tools: &'a Tools) -> Site<'a> {
+        let site = Site { quiet: true, ..Site::new(&self.key, at, name, tools) };
+        Site { now: self.date.unwrap_or(site.now), ..site }
+    }
+
+    /// Whatever would refuse to sign or to change it, asked before any other channel is changed.
+    pub(super) fn try_change(&self, site: &Site<'_>, is_served: bool) -> Result<String> {
+        let signs = self.try_key()?;
+        repo::try_change(site, &self.dir, is_served)?;
+        Ok(signs)
+    }
 }
 
 pub(super) struct Job<'a> {
@@ -111,10 +124,24 @@ pub(super) fn read(path: &Path) -> Result<(Plan, String)> {
     let again = "help: cargo xtask release plan";
     let plan: Plan = serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is no plan that this xtask understands\n{again}", path.display()))?;
+    refuse_odd(&plan, path)?;
     if plan.format != FORMAT {
         bail!("{} is of format {}, and this xtask knows {FORMAT} only\n{again}", path.display(), plan.format);
     }
     Ok((plan, digest::bytes(&bytes)))
+}
+
+/// Anyone may have edited it: what does not lie below dist/ is nobody's to publish.
+fn refuse_odd(plan: &Plan, path: &Path) -> Result<()> {
+    let items = plan.channels.iter().flat_map(|part| &part.items);
+    match items.flat_map(|item| [&item.path, &item.name]).find(|path| !is_plain(path)) {
+        None => Ok(()),
+        Some(odd) => bail!(Refused(format!(
+            "{} names a file that is not below dist/: {}\nhelp: cargo xtask release plan",
+            path.display(),
+            odd.escape_debug()
+        ))),
+    }
 }
 
 pub(super) fn apply(job: &Job<'_>) -> Result<()> {
@@ -123,17 +150,19 @@ pub(super) fn apply(job: &Job<'_>) -> Result<()> {
     plan::refuse_conflicts(&plan)?;
     let beside = journal_folder(job.plan);
     let work = beside.join("work");
+    let clones = git::clones(&beside)?;
     let asker = Asker {
         http: job.http,
         api: &plan.api,
         known_hosts: &plan.known_hosts,
         committer: &plan.committer,
-        work: &work,
+        work: clones.path(),
         deep: false,
     };
     let release = Release { job, plan: &plan, asker, work: &work };
     let now = release.look()?;
     if job.dry_run {
+        release.credentials(&now)?;
         anstream::print!("{}", show::plan(&Plan { channels: now, ..plan.clone() }));
         ui::verb("Unchanged", "this was a dry run");
         return Ok(());
@@ -157,7 +186,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(Refused(format!(
-            "another `release apply` is running ({})\nhelp: wait for it, then run this again",
+            "another `release apply` or `release yank` is running ({})\nhelp: wait for it, then run this again",
             path.display()
         ))),
         Err(TryLockError::Error(error)) => {

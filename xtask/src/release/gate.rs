@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::wanted;
 use crate::dist::Index;
 use crate::manifest::Package;
 use crate::scenarios::record::{self, Record};
@@ -48,6 +49,11 @@ pub(super) fn problems(
     for file in index.files.iter().filter(|file| !file.is_there(dist)) {
         found.push(format!("{} is not as dist.json lists it\n{again}", dist.join(&file.path).display()));
     }
+    // It is published, and whoever compares a download believes it.
+    let sums = dist.join(wanted::SUMS);
+    if std::fs::read(&sums).ok().as_deref() != Some(index.sums().as_bytes()) {
+        found.push(format!("{} is not what dist.json lists\n{again}", sums.display()));
+    }
     Ok(found)
 }
 
@@ -85,9 +91,13 @@ mod tests {
         let results = ["apt on a: x", "dnf on a: x", "pacman on a: x"];
         let results = results.map(|name| (name.to_owned(), record::Outcome::Passed)).into();
         let record = Record { format: 1, commit: "abc".into(), dirty: false, results };
+        let dist = folder.path().join("dist");
+        std::fs::create_dir(&dist).unwrap();
+        std::fs::write(dist.join("SHA256SUMS"), "").unwrap();
         let says = |package: &Package, head: Option<&Head>, record, index: &Index| -> Vec<String> {
-            let all = problems(package, head, record, index, Path::new("dist")).unwrap();
-            all.iter().map(|one| one.lines().next().unwrap().to_owned()).collect()
+            let all = problems(package, head, record, index, &dist).unwrap();
+            let root = format!("{}/", folder.path().display());
+            all.iter().map(|one| one.lines().next().unwrap().replace(&root, "")).collect()
         };
         package.lock = Some(String::new());
         assert_eq!(says(&package, Some(&head), Some(&record), &index), [""; 0]);
@@ -108,6 +118,7 @@ mod tests {
         nothing has verified the packages
         dist was made of another commit
         dist/gone is not as dist.json lists it
+        dist/SHA256SUMS is not what dist.json lists
         ");
         index.revision = 2;
         let said = says(&package, None, None, &index).join("\n");

@@ -4,11 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
+use tempfile::TempDir;
 
+use super::live::word;
 use crate::files::{remove, replace_bytes};
+use crate::manifest::Outlet;
+
+/// What folders of clones are called, and how long nobody needs one.
+const CLONES: &str = "clones.";
+const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// How often somebody else may be faster.
 const TRIES: u32 = 6;
@@ -89,9 +97,14 @@ impl Remote<'_> {
         if self.head()?.is_none() {
             return Ok(None);
         }
-        match self.git(&["ls-tree", "--name-only", "HEAD", "--", path])?.is_empty() {
+        self.read_at("HEAD", path)
+    }
+
+    /// As it was in a commit.
+    pub(super) fn read_at(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
+        match self.git(&["ls-tree", "--name-only", commit, "--", path])?.is_empty() {
             true => Ok(None),
-            false => self.git(&["cat-file", "blob", &format!("HEAD:{path}")]).map(Some),
+            false => self.git(&["cat-file", "blob", &format!("{commit}:{path}")]).map(Some),
         }
     }
 
@@ -113,7 +126,12 @@ impl Remote<'_> {
     }
 
     /// Whether it would take a push, without one.
-    pub(super) fn would_take(&self) -> Result<()> {
+    pub(super) fn try_push(&self, channel: Outlet) -> Result<()> {
+        self.would_take()
+            .with_context(|| format!("{} would not take a push\nhelp: ssh-add -l", word(channel)))
+    }
+
+    fn would_take(&self) -> Result<()> {
         if self.head()?.is_none() {
             return Ok(());
         }
@@ -152,22 +170,11 @@ impl Remote<'_> {
         bail!("somebody else pushes to {} all the time\nhelp: run the same command again", self.url)
     }
 
-    /// The commit that has changed a file last.
-    pub(super) fn last_change(&self, path: &str) -> Result<String> {
-        let last = self.git(&["log", "-1", "--format=%H", "--", path])?;
-        Ok(String::from_utf8_lossy(&last).trim().to_owned())
-    }
-
-    /// What stood there before this commit; none: nothing did.
-    pub(super) fn before(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>> {
-        let parent = format!("{commit}^");
-        if self.git(&["rev-parse", "--verify", "--quiet", &parent]).is_err() {
-            return Ok(None);
-        }
-        match self.git(&["ls-tree", "--name-only", &parent, "--", path])?.is_empty() {
-            true => Ok(None),
-            false => self.git(&["cat-file", "blob", &format!("{parent}:{path}")]).map(Some),
-        }
+    /// The commits that have changed a file, with their titles; the newest is the first.
+    pub(super) fn changes(&self, path: &str) -> Result<Vec<(String, String)>> {
+        let log = self.git(&["log", "--format=%H %s", "--", path])?;
+        let log = String::from_utf8_lossy(&log).into_owned();
+        Ok(log.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect())
     }
 
     fn commit(&self, files: &Files, message: &str, at: Timestamp) -> Result<bool> {
@@ -218,6 +225,20 @@ pub(super) fn version_of(path: &str, text: &str) -> Option<String> {
     }
     path.ends_with(".SRCINFO")
         .then(|| Some(format!("{}-{}", value("pkgver", false)?, value("pkgrel", false)?)))?
+}
+
+/// A folder for the clones of one run alone: another command may run beside it, and what git was doing when it was killed, it does on.
+pub(super) fn clones(work: &Path) -> Result<TempDir> {
+    fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+    for entry in fs::read_dir(work).with_context(|| format!("cannot list {}", work.display()))?.flatten() {
+        let modified = entry.metadata().ok().and_then(|found| found.modified().ok());
+        let old = modified.and_then(|when| when.elapsed().ok()).is_some_and(|age| age > OLD);
+        if old && entry.file_name().to_string_lossy().starts_with(CLONES) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let made = tempfile::Builder::new().prefix(CLONES).tempdir_in(work);
+    made.with_context(|| format!("cannot create a folder in {}", work.display()))
 }
 
 /// A folder for a clone, by what it is of.

@@ -88,7 +88,22 @@ fn it_commits_where_something_differs_and_rebases_where_somebody_was_faster() {
     });
     assert_eq!(refused.unwrap_err().to_string(), "another one");
     assert_eq!(run(&there, &["show", "main:Formula/x.rb"]), "three");
-    ours.would_take().unwrap();
+    ours.try_push(Outlet::Tap).unwrap();
+}
+
+#[test]
+fn each_run_has_clones_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let one = clones(&work).unwrap();
+    let left = work.join("clones.left-by-a-kill");
+    fs::create_dir(&left).unwrap();
+    let other = clones(&work).unwrap();
+    assert!(one.path() != other.path() && one.path().is_dir() && left.is_dir(), "it may still be written to");
+    let long_ago = std::time::SystemTime::now() - OLD * 2;
+    fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    clones(&work).unwrap();
+    assert!(one.path().is_dir() && !left.exists());
 }
 
 #[test]

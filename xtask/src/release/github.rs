@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::plan_file::Stage;
+use super::ours::Ours;
+use super::plan_file::{Item, Stage};
 use crate::http::{Answer, Http, Meaning, Passing, refused, safe};
 use crate::{Refused, digest};
 
@@ -31,6 +32,10 @@ pub(super) struct Release {
     pub upload: String,
     /// By `withdraw`.
     pub withdrawn: bool,
+    /// The commit that a draft's tag is to name.
+    pub target: String,
+    pub title: String,
+    pub text: String,
     pub assets: Vec<Asset>,
 }
 
@@ -47,7 +52,7 @@ pub(super) struct Asset {
 }
 
 impl Github<'_> {
-    fn url(&self, rest: &str) -> String {
+    pub(super) fn url(&self, rest: &str) -> String {
         format!("{}/repos/{}{rest}", self.api, self.repository)
     }
 
@@ -65,7 +70,21 @@ impl Github<'_> {
                 self.repository
             )
         })?;
-        credentials(&answer, &answer.json()?, Timestamp::now())
+        let json = answer.json()?;
+        self.refuse_renamed(json["full_name"].as_str().unwrap_or(self.repository))?;
+        credentials(&answer, &json, Timestamp::now())
+    }
+
+    /// It still answers to its old name, but takes nothing by it.
+    fn refuse_renamed(&self, name: &str) -> Result<()> {
+        match name.eq_ignore_ascii_case(self.repository) {
+            true => Ok(()),
+            false => bail!(
+                "{} is called {} at GitHub now\nhelp: change `package.repository` in packaging/mathesar.toml, then plan again",
+                self.repository,
+                name.escape_debug()
+            ),
+        }
     }
 
     /// The release of this tag. Drafts are only in the list, and only for whoever may write.
@@ -90,6 +109,16 @@ impl Github<'_> {
         }
     }
 
+    /// The versions that were taken back. Without a token nobody sees drafts.
+    pub(super) fn withdrawn(&self) -> Result<Vec<String>> {
+        if self.http.token.is_none() {
+            return Ok(Vec::new());
+        }
+        let all = self.pages(&self.url("/releases"))?;
+        let names = all.iter().filter_map(|one| one["name"].as_str()?.strip_suffix(WITHDRAWN));
+        Ok(names.map(str::to_owned).collect())
+    }
+
     /// The version of the newest release that is published.
     pub(super) fn newest(&self) -> Result<Option<String>> {
         let Some(answer) = self.http.api("GET", &self.url("/releases/latest"), None)? else {
@@ -106,8 +135,17 @@ impl Github<'_> {
         uploads_to(&upload, self.api)?;
         let stage = if json["draft"].as_bool() == Some(true) { Stage::Draft } else { Stage::Published };
         let assets = self.pages(&self.url(&format!("/releases/{id}/assets")))?;
-        let withdrawn = json["name"].as_str().is_some_and(|name| name.ends_with(WITHDRAWN));
-        Ok(Release { id, stage, upload, withdrawn, assets: assets.iter().map(asset).collect::<Result<_>>()? })
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        Ok(Release {
+            id,
+            stage,
+            upload,
+            withdrawn: text("name").ends_with(WITHDRAWN),
+            target: text("target_commitish"),
+            title: text("name"),
+            text: text("body"),
+            assets: assets.iter().map(asset).collect::<Result<_>>()?,
+        })
     }
 
     fn pages(&self, url: &str) -> Result<Vec<Value>> {
@@ -125,34 +163,15 @@ impl Github<'_> {
         Ok(all)
     }
 
-    /// The tag may not name another commit; and one that GitHub does not have cannot be tagged.
-    pub(super) fn commit(&self, tag: &str, commit: &str) -> Result<()> {
-        if let Some(answer) = self.http.api("GET", &self.url(&format!("/git/ref/tags/{tag}")), None)? {
-            let json = answer.json()?;
-            let (kind, sha) = (&json["object"]["type"], &json["object"]["sha"]);
-            if kind == "commit" && sha != commit {
-                bail!(Refused(format!(
-                    "the tag {tag} is there already, for the commit {}, and the packages are made of {commit}\nhelp: raise the \
-                     revision: `cargo xtask bump`",
-                    sha.as_str().unwrap_or_default()
-                )));
-            }
-        }
-        let there = self.http.api("GET", &self.url(&format!("/git/commits/{commit}")), None)?;
-        there.map(drop).ok_or_else(|| {
-            anyhow!(Refused(format!("{} does not have the commit {commit}\nhelp: git push", self.repository)))
-        })
-    }
-
-    /// A draft, or what is published already.
-    pub(super) fn draft(&self, tag: &str, commit: &str, notes: &str) -> Result<Release> {
+    /// A draft, or what is published already. With more than these files, or with other words, it is somebody else's.
+    pub(super) fn draft(&self, ours: &Ours<'_>, items: &[Item]) -> Result<Release> {
         self.persistently(|| {
-            if let Some(release) = self.release(tag)? {
+            if let Some(release) = self.release(ours.tag)? {
+                ours.refuse(self.repository, &ours.differences(&release, items))?;
                 return Ok(release);
             }
-            let name = tag.strip_prefix('v').unwrap_or(tag);
             let body = json!({
-                "tag_name": tag, "target_commitish": commit, "name": name, "body": notes, "draft": true,
+                "tag_name": ours.tag, "target_commitish": ours.commit, "name": ours.title(), "body": ours.notes, "draft": true,
             });
             let url = self.url("/releases");
             let answer = self.http.once("POST", &url, Some(&body))?;
@@ -209,8 +228,10 @@ impl Github<'_> {
         Ok(digest::bytes(&bytes))
     }
 
-    /// Also makes the tag.
-    pub(super) fn publish(&self, release: u64) -> Result<()> {
+    /// Also makes the tag. Somebody may have changed it while it was filled.
+    pub(super) fn publish(&self, release: u64, ours: &Ours<'_>, items: &[Item]) -> Result<()> {
+        let now = self.release(ours.tag)?.with_context(|| format!("the release {} is gone", ours.tag))?;
+        ours.refuse(self.repository, &ours.differences(&now, items))?;
         self.patch(release, &json!({ "draft": false }))
     }
 
@@ -228,7 +249,7 @@ impl Github<'_> {
     }
 
     /// Looks again and does again, until it is done or cannot be.
-    fn persistently<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    pub(super) fn persistently<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let mut number = 0;
         loop {
             match work() {
@@ -322,38 +343,5 @@ fn expiry(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tokens_end_is_measured_by_the_servers_clock() {
-        let now = Timestamp::from_second(0).unwrap();
-        let may = json!({ "full_name": "o/r", "permissions": { "push": true } });
-        let says = |headers: &[(&str, &str)], json: &Value| {
-            let headers = headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-            let answer = Answer { status: 200, headers, body: Vec::new() };
-            let said = credentials(&answer, json, now);
-            said.unwrap_or_else(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
-        };
-        let end = "github-authentication-token-expiration";
-        let date = ("date", "Tue, 01 Dec 2026 10:00:00 GMT");
-        assert_eq!(says(&[], &may), "it tells no end");
-        // By this computer's clock, in 1970, it would be good for decades.
-        let soon = "the token in GITHUB_TOKEN ends at 2026-12-01T10:59:00Z, too soon to finish";
-        assert_eq!(says(&[(end, "2026-12-01 10:59:00 UTC"), date], &may), soon);
-        assert_eq!(says(&[(end, "2026-12-01 12:59:00 +0200"), date], &may), soon);
-        assert_eq!(says(&[(end, "2027-12-01 10:00:00 UTC"), date], &may), "it ends at 2027-12-01T10:00:00Z");
-        assert!(says(&[(end, "soon"), date], &may).starts_with("cannot understand"));
-        assert!(says(&[("x-oauth-scopes", "gist, read:org")], &may).contains("has the scopes"));
-        assert_eq!(says(&[("x-oauth-scopes", "gist, repo")], &may), "it tells no end");
-        assert!(says(&[], &json!({})).contains("may not write"));
-    }
-
-    #[test]
-    fn uploads_go_where_the_api_is() {
-        assert!(uploads_to("https://uploads.github.com/repos/x", "https://api.github.com").is_ok());
-        assert!(uploads_to("http://127.0.0.1:1/u", "http://127.0.0.1:1").is_ok());
-        assert!(uploads_to("https://example.org/u", "https://api.github.com").is_err());
-        assert!(uploads_to("http://uploads.github.com/u", "https://api.github.com").is_err());
-    }
-}
+#[path = "github_tests.rs"]
+mod tests;

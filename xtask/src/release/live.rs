@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::git::{self, Remote};
 use super::github::Github;
-use super::plan_file::{Item, Live, Part, Stage, action};
+use super::ours::Ours;
+use super::plan_file::{Item, Live, Part, Plan, Stage, action};
 use super::wanted;
 use crate::digest;
 use crate::dist::Index;
@@ -34,6 +35,15 @@ pub(super) struct Version<'a> {
     /// With the revision.
     pub version: &'a str,
     pub tag: &'a str,
+    /// None: what its release is to say is not known here, and not compared.
+    pub ours: Option<Ours<'a>>,
+}
+
+impl<'a> Version<'a> {
+    pub(super) fn of(plan: &'a Plan) -> Version<'a> {
+        let ours = Some(Ours::of(plan));
+        Version { name: &plan.name, version: &plan.version, tag: &plan.tag, ours }
+    }
 }
 
 pub(super) fn word(channel: Outlet) -> &'static str {
@@ -110,6 +120,7 @@ impl Asker<'_> {
     fn ask_github(&self, at: &str, of: &Version<'_>, items: &[Item]) -> Result<(Live, Vec<Option<String>>)> {
         let github = self.github(at);
         let newest = github.newest()?;
+        of.ours.map(|ours| github.is_tagged(&ours)).transpose()?;
         let Some(release) = github.release(of.tag)? else {
             return Ok((
                 Live { newest, release: Some(Stage::Absent), ..Live::default() },
@@ -127,8 +138,9 @@ impl Asker<'_> {
                 None => None,
             });
         }
+        let foreign = of.ours.map_or_else(Vec::new, |ours| ours.differences(&release, items));
         let (stage, withdrawn) = (Some(release.stage), release.withdrawn);
-        Ok((Live { newest, release: stage, withdrawn, ..Live::default() }, found))
+        Ok((Live { newest, release: stage, withdrawn, foreign, ..Live::default() }, found))
     }
 
     fn ask_repositories(
@@ -149,7 +161,10 @@ impl Asker<'_> {
             found.push(served.filter(|content| *content != item.content || indexed.contains(&item.name)));
         }
         let (newest, valid_until) = (served::newest(&indexed, of.name), served::valid_until(&get)?);
-        Ok((Live { newest, valid_until, ..Live::default() }, found))
+        let withdrawn =
+            served::withdrawn(&get).with_context(|| format!("cannot read {at}/repository.json"))?;
+        let withdrawn = withdrawn.contains(of.version);
+        Ok((Live { newest, valid_until, withdrawn, ..Live::default() }, found))
     }
 
     fn ask_git(&self, channel: Outlet, at: &str, items: &[Item]) -> Result<(Live, Vec<Option<String>>)> {

@@ -7,11 +7,14 @@ mod github;
 mod journal;
 mod keys;
 mod live;
+mod ours;
 mod plan;
 mod plan_file;
+mod put_back;
 mod show;
 mod status;
 mod steps;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod wanted;

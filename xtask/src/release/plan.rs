@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::live::{Asker, CHANNELS, Version, local, word};
 use super::plan_file::{FORMAT, Live, Part, Plan};
-use super::{gate, show};
+use super::{gate, git, ours, show};
 use crate::dist::Index;
 use crate::files::replace_file;
-use crate::http::{Http, Patience, Token};
+use crate::http::{Http, Patience, Token, refuse_password};
 use crate::manifest::{self, Outlet, Package, Paused};
 use crate::scenarios::record;
 use crate::workspace::Workspace;
@@ -74,6 +74,11 @@ impl Places {
     }
 
     pub(super) fn at(&self, channel: Outlet, package: &Package) -> Result<String> {
+        let at = self.place(channel, package)?;
+        refuse_password(&at).map(|()| at)
+    }
+
+    fn place(&self, channel: Outlet, package: &Package) -> Result<String> {
         let manifest = &package.manifest;
         Ok(match channel {
             Outlet::Github => {
@@ -176,15 +181,16 @@ pub(super) fn index(dist: &Path) -> Result<Index> {
 
 /// Asks all channels. Whatever it is told, nothing is changed anywhere.
 pub(super) fn make(mut plan: Plan, http: &Http, work: &Path) -> Result<Plan> {
+    let clones = git::clones(work)?;
     let asker = Asker {
         http,
         api: &plan.api,
         known_hosts: &plan.known_hosts,
         committer: &plan.committer,
-        work,
+        work: clones.path(),
         deep: false,
     };
-    let of = Version { name: &plan.name, version: &plan.version, tag: &plan.tag };
+    let of = Version::of(&plan);
     let mut parts = Vec::new();
     for part in &plan.channels {
         let paused = part.paused.clone().or_else(|| {
@@ -196,6 +202,8 @@ pub(super) fn make(mut plan: Plan, http: &Http, work: &Path) -> Result<Plan> {
             (Ok(part), paused) => Part { paused, ..part },
             // It may well not answer, either.
             (Err(_), Some(paused)) => Part { paused: Some(paused), ..part.clone() },
+            // To leave the channel out is no way around it.
+            (Err(error), None) if error.is::<Refused>() => return Err(error),
             (Err(error), None) => {
                 let name = word(part.channel);
                 return Err(error.context(format!(
@@ -232,6 +240,7 @@ pub(super) fn refuse_withdrawn(parts: &[Part], version: &str) -> Result<()> {
 
 pub(super) fn refuse_conflicts(plan: &Plan) -> Result<()> {
     refuse_withdrawn(&plan.channels, &plan.version)?;
+    ours::refuse(plan, &plan.channels)?;
     let count = plan
         .channels
         .iter()

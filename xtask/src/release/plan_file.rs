@@ -58,6 +58,9 @@ pub(super) struct Live {
     /// By `release yank`: it is never published again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+    /// GitHub's alone: in words, what of the release was not made by a plan like this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
     /// Of apt's index: afterwards apt refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,

@@ -17,11 +17,14 @@ pub(super) fn plan(plan: &Plan) -> String {
         }
         if let Some(stage) = part.live.release {
             let action = match stage {
+                _ if !part.live.foreign.is_empty() => "conflict",
                 Stage::Absent => "create",
                 Stage::Draft => "publish",
                 Stage::Published => "same",
             };
             rows.push(vec![name.clone(), action.into(), format!("release {}", plan.tag)]);
+            let foreign = part.live.foreign.iter();
+            rows.extend(foreign.map(|what| vec![name.clone(), "conflict".into(), what.clone()]));
         }
         for item in &part.items {
             let live = item.live.as_deref().filter(|live| *live != item.content);

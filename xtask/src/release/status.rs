@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::live::{Asker, CHANNELS, Version, item, local, word};
 use super::plan::Places;
 use super::plan_file::{Item, Live, Part, Verdict, verdict};
-use super::{show, wanted};
+use super::{git, show, wanted};
 use crate::dist::Index;
 use crate::http::{Http, Patience, Token};
 use crate::manifest::{self, Outlet};
@@ -83,13 +83,13 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
     let known_hosts = std::fs::read_to_string(&known_hosts)
         .with_context(|| format!("cannot read {}", known_hosts.display()))?;
     let (http, api) = (Http::new(Token::of_environment(), Patience::default()), args.places.api());
-    let work = workspace.target.join("xtask/release");
+    let clones = git::clones(&workspace.target.join("xtask/release"))?;
     let asker = Asker {
         http: &http,
         api: &api,
         known_hosts: &known_hosts,
         committer: &package.manifest.package.maintainer,
-        work: &work,
+        work: clones.path(),
         deep: args.live,
     };
     let dist = args.places.dist(workspace, &here);
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         }
         None => published(&asker, &at(Outlet::Github)?)?,
     };
-    let of = Version { name: package.name(), version: &version, tag: &format!("v{version}") };
+    let of = Version { name: package.name(), version: &version, tag: &format!("v{version}"), ours: None };
     let mut asked: Vec<Asked> = Vec::new();
     for channel in CHANNELS {
         let (at, items) = (at(channel)?, &items[&channel]);

@@ -1,16 +1,17 @@
 //! The steps of a release. Each looks what is there, does what is missing, and nothing else.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::apply::Job;
+use super::apply::{Folder, Job};
 use super::journal::{Journal, is_open};
 use super::live::{Asker, Version, recipes, word};
+use super::ours::Ours;
 use super::plan_file::{Item, Part, Plan, Stage, stale};
-use super::{plan, status};
+use super::{ours, plan, status};
 use crate::files::{remove, replace_bytes};
 use crate::manifest::Outlet;
 use crate::repo::{self, Facts, Site};
@@ -30,7 +31,7 @@ pub(super) struct Release<'a> {
 
 impl Release<'_> {
     fn of(&self) -> Version<'_> {
-        Version { name: &self.plan.name, version: &self.plan.version, tag: &self.plan.tag }
+        Version::of(self.plan)
     }
 
     /// Whether the files are those that were planned, and the channels as they were. Gives what they are now.
@@ -56,6 +57,7 @@ impl Release<'_> {
             found.push(now);
         }
         plan::refuse_withdrawn(&found, &self.plan.version)?;
+        ours::refuse(self.plan, &found)?;
         match reasons.is_empty() {
             true => Ok(found),
             false => bail!(Refused(format!(
@@ -126,10 +128,11 @@ impl Release<'_> {
             return ended;
         }
         let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
-        let text = format!("not done: {}\nhelp: run the same command again", names.join(", "));
-        match failed.iter().all(|(_, refused)| *refused) {
-            true => Err(anyhow!(Refused(text))),
-            false => Err(anyhow!(text)),
+        let text = |help: &str| format!("not done: {}\nhelp: {help}", names.join(", "));
+        // What was refused is so again, however often it is run.
+        match failed.iter().any(|(_, refused)| *refused) {
+            false => Err(anyhow!(text("run the same command again"))),
+            true => Err(anyhow!(Refused(text("mend what was refused: cargo xtask release status --live")))),
         }
     }
 
@@ -141,36 +144,38 @@ impl Release<'_> {
     }
 
     /// All of them before anything is changed.
-    fn credentials(&self, now: &[Part]) -> Result<String> {
+    pub(super) fn credentials(&self, now: &[Part]) -> Result<String> {
         let mut notes = Vec::new();
         for part in now.iter().filter(|part| part.paused.is_none() && !part.is_done()) {
             match part.channel {
                 Outlet::Github => {
                     let github = self.asker.github(&part.at);
                     notes.push(format!("the token of GitHub: {}", github.credentials()?));
-                    github.commit(&self.plan.tag, &self.plan.commit)?;
+                    github.commit(&Ours::of(self.plan))?;
                 }
                 // `look` has refused to go on without a folder.
                 Outlet::Repositories => {
-                    notes.extend(self.job.folder.as_ref().map(|folder| folder.try_key()).transpose()?);
+                    let tried = self.job.folder.as_ref().map(|folder| self.try_folder(folder, part));
+                    notes.extend(tried.transpose()?);
                 }
-                channel => {
-                    let taken = self.asker.remote(channel, &part.at).would_take();
-                    taken.with_context(|| {
-                        format!("{} would not take a push\nhelp: ssh-add -l", word(part.channel))
-                    })?;
-                }
+                channel => self.asker.remote(channel, &part.at).try_push(channel)?,
             }
         }
         Ok(notes.join("; "))
     }
 
+    fn try_folder(&self, folder: &Folder, part: &Part) -> Result<String> {
+        let packages: Vec<PathBuf> = part.items.iter().map(|item| self.job.dist.join(&item.path)).collect();
+        let site = folder.site(&part.at, &self.plan.name, self.job.tools);
+        folder.try_change(&Site { packages: &packages, ..site }, is_served(part))
+    }
+
     fn github(&self, journal: &mut Journal, part: &Part) -> Result<()> {
-        let github = self.asker.github(&part.at);
+        let (github, ours) = (self.asker.github(&part.at), Ours::of(self.plan));
         if !part.is_done() {
             let mut draft = None;
             self.step(journal, "github draft", || {
-                let release = github.draft(&self.plan.tag, &self.plan.commit, &self.plan.notes)?;
+                let release = github.draft(&ours, &part.items)?;
                 let id = release.id;
                 draft = Some(release);
                 Ok(format!("release {id}"))
@@ -184,11 +189,14 @@ impl Release<'_> {
             }
             if draft.stage != Stage::Published {
                 self.step(journal, "github publish", || {
-                    github.publish(draft.id).map(|()| self.plan.tag.clone())
+                    github.publish(draft.id, &ours, &part.items).map(|()| self.plan.tag.clone())
                 })?;
             }
         }
-        self.step(journal, "github check", || self.until(part, |asker| Asker { deep: true, ..*asker }))
+        self.step(journal, "github check", || {
+            github.check_tag(&ours)?;
+            self.until(part, |asker| Asker { deep: true, ..*asker })
+        })
     }
 
     fn repositories(&self, journal: &mut Journal, part: &Part) -> Result<()> {
@@ -238,20 +246,10 @@ impl Release<'_> {
             replace_bytes(&to, &self.bytes(item)?, 0o644)?;
             packages.push(to);
         }
-        let mut site = Site {
-            packages: &packages,
-            tap: Some(&self.plan.tap),
-            quiet: true,
-            ..Site::new(&folder.key, &part.at, &self.plan.name, self.job.tools)
-        };
-        site.now = folder.date.unwrap_or(site.now);
+        let site = folder.site(&part.at, &self.plan.name, self.job.tools);
+        let site = Site { packages: &packages, tap: Some(&self.plan.tap), ..site };
+        folder.try_change(&site, is_served(part))?;
         match Facts::read(&folder.dir)? {
-            Some(facts) if facts.url != part.at => bail!(Refused(format!(
-                "{} is made to be served at {}, and the plan is for {}\nhelp: name another folder",
-                folder.dir.display(),
-                facts.url,
-                part.at
-            ))),
             Some(_) => repo::add(&site, &folder.dir)?,
             None => repo::build(&site, &folder.dir)?,
         }
@@ -285,6 +283,11 @@ impl Release<'_> {
         };
         remote.push(&files, &message, self.plan.made, &fits)
     }
+}
+
+/// Whether somebody reads repositories at the address.
+fn is_served(part: &Part) -> bool {
+    part.live.newest.is_some() || part.live.valid_until.is_some()
 }
 
 /// What it says goes where this program's own words go, as it may take minutes.

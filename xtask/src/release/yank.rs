@@ -10,18 +10,18 @@ use super::git;
 use super::journal::{Journal, is_open};
 use super::live::{Asker, CHANNELS, word};
 use super::plan::Places;
-use super::plan_file::{Stage, is_recipe};
+use super::plan_file::Stage;
 use super::steps::{DEPLOY, deploy};
 use crate::http::{Http, Patience, Token};
 use crate::manifest::{self, Outlet};
-use crate::repo::{self, Facts, Key, Site, served};
+use crate::repo::{self, Key, served};
 use crate::tools::Tools;
 use crate::ui;
 use crate::workspace::Workspace;
 
 /// Withdraw a version from every channel
 ///
-/// The AUR and the tap get what they had before it, where it is what they have; the repositories' indices no longer name it, and pacman's
+/// The AUR and the tap get the newest version before it that was not withdrawn itself, or none, where it is what they have; the repositories' indices no longer name it, and pacman's
 /// database has the newest version before it; the GitHub release becomes a draft again, with a note, and its tag and files are kept. Then each
 /// channel is asked whether it still serves it. The version is never published again: the next one has another revision. Where it is installed
 /// it stays. Killed, it is run again.
@@ -48,6 +48,9 @@ pub(super) struct Args {
     #[command(flatten)]
     places: Places,
 }
+
+const NO_FOLDER: &str =
+    "the repositories serve it, and no folder was named\nhelp: --repositories DIR --key FINGERPRINT";
 
 pub(super) struct Job<'a> {
     pub name: &'a str,
@@ -83,6 +86,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
         }
         _ => None,
     };
+    let clones = git::clones(&work)?;
     let known_hosts = workspace.root.join(&package.manifest.release.known_hosts);
     let known_hosts = std::fs::read_to_string(&known_hosts)
         .with_context(|| format!("cannot read {}", known_hosts.display()))?;
@@ -102,7 +106,7 @@ pub(super) fn run(args: &Args, workspace: &Workspace) -> Result<()> {
             api: &args.places.api(),
             known_hosts: &known_hosts,
             committer: &package.manifest.package.maintainer,
-            work: &work,
+            work: clones.path(),
             deep: false,
         },
         at,
@@ -122,22 +126,12 @@ pub(super) fn yank(job: &Job<'_>) -> Result<()> {
             serving.push((*channel, at.as_str()));
         }
     }
-    if serving.iter().any(|(channel, _)| *channel == Outlet::Repositories)
-        && job.folder.is_none()
-        && !job.dry_run
-    {
-        bail!(
-            "the repositories serve it, and no folder was named\nhelp: --repositories DIR --key FINGERPRINT"
-        );
-    }
     if job.dry_run {
-        for (channel, at) in serving {
-            ui::verb("Serves", format_args!("{}: {} ({at})", word(channel), job.version));
+        for (channel, at) in &serving {
+            ui::verb("Serves", format_args!("{}: {} ({at})", word(*channel), job.version));
         }
-        return Ok(());
-    }
-    if let Some(folder) = &job.folder {
-        folder.try_key()?;
+        // Whoever names the folder means to do it; others only ask, and need no right to anything.
+        return if job.folder.is_some() { job.credentials(&serving) } else { Ok(()) };
     }
     let mut journal = Journal::open(job.journal, "journal.jsonl")?;
     // Nobody may be served it any more while what the index before named is not yet written down, or not all of it is deployed.
@@ -146,6 +140,7 @@ pub(super) fn yank(job: &Job<'_>) -> Result<()> {
         let served = serving.iter().any(|(other, _)| other == channel);
         serving.extend((open && !served).then_some((*channel, at.as_str())));
     }
+    journal.step("credentials", || job.credentials(&serving).map(|()| String::new()))?;
     for (channel, at) in &serving {
         let note = journal.step(&step(*channel), || job.withdraw(*channel, at))?;
         ui::verb("Withdrew", format_args!("{} from {}: {note}", job.version, word(*channel)));
@@ -197,58 +192,48 @@ impl Job<'_> {
         }
     }
 
-    fn version_of(&self, remote: &git::Remote<'_>, channel: Outlet) -> Result<Option<String>> {
+    pub(super) fn version_of(&self, remote: &git::Remote<'_>, channel: Outlet) -> Result<Option<String>> {
         let path = self.paths(channel).swap_remove(0);
         let text = remote.read(&path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Ok(text.and_then(|text| git::version_of(&path, &text)))
     }
 
     /// The one that tells the version is the first.
-    fn paths(&self, channel: Outlet) -> Vec<String> {
+    pub(super) fn paths(&self, channel: Outlet) -> Vec<String> {
         match channel {
             Outlet::Tap => vec![format!("Formula/{}.rb", self.name)],
             _ => vec![".SRCINFO".into(), "PKGBUILD".into(), format!("{}.install", self.name)],
         }
     }
 
+    /// Whatever would refuse it, before the first channel is changed.
+    fn credentials(&self, serving: &[(Outlet, &str)]) -> Result<()> {
+        for (channel, at) in serving {
+            match channel {
+                Outlet::Github => self.asker.github(at).credentials().map(drop)?,
+                Outlet::Repositories => {
+                    let folder = self.folder.as_ref().context(NO_FOLDER)?;
+                    folder.try_change(&folder.site(at, self.name, self.tools), true)?;
+                }
+                channel => self.asker.remote(*channel, at).try_push(*channel)?,
+            }
+        }
+        Ok(())
+    }
+
     fn withdraw(&self, channel: Outlet, at: &str) -> Result<String> {
         match channel {
             Outlet::Github => {
                 let github = self.asker.github(at);
-                github.credentials()?;
                 let release = github.release(&self.tag())?.context("the release is gone meanwhile")?;
                 github.withdraw(release.id, self.version, self.why).map(|()| "a draft now".to_owned())
             }
             Outlet::Repositories => {
-                let folder = self.folder.as_ref().context("no folder for the repositories")?;
-                let facts = Facts::read(&folder.dir)?.context("no repositories are in the folder")?;
-                let mut site = Site::new(&folder.key, &facts.url, &facts.name, self.tools);
-                site.now = folder.date.unwrap_or(site.now);
-                site.quiet = true;
+                let folder = self.folder.as_ref().context(NO_FOLDER)?;
+                let site = folder.site(at, self.name, self.tools);
                 repo::withdraw(&site, &folder.dir, self.version).map(|()| "out of every index".to_owned())
             }
             channel => self.put_back(channel, at),
         }
-    }
-
-    fn put_back(&self, channel: Outlet, at: &str) -> Result<String> {
-        debug_assert!(is_recipe(channel));
-        let remote = self.asker.remote(channel, at);
-        remote.fetch()?;
-        let mut files = Vec::new();
-        // Of the commit that changed the version: others may have changed a file of it since.
-        let of_version = remote.last_change(&self.paths(channel)[0])?;
-        for path in self.paths(channel) {
-            if remote.read(&path)?.is_some() {
-                let before = remote.before(&of_version, &path)?;
-                files.push((path, before));
-            }
-        }
-        let message = format!("{}: withdraw {}\n\n{}", self.name, self.version, self.why);
-        let fits = || match self.version_of(&remote, channel)?.as_deref() == Some(self.version) {
-            true => Ok(()),
-            false => bail!("{at} has another version meanwhile\nhelp: run the same command again"),
-        };
-        remote.push(&files, &message, self.now, &fits)
     }
 }

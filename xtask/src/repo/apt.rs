@@ -43,7 +43,14 @@ pub(super) fn conflicts(site: &Site<'_>, folder: &Path) -> Result<()> {
     for (deb, file) in site.new_of(".deb")? {
         same(deb, &pool(site, folder).join(file))?;
     }
-    Ok(())
+    let Some(present) = Release::read(&suite(folder))? else { return Ok(()) };
+    match present.date > site.now {
+        false => Ok(()),
+        true => bail!(crate::Refused(format!(
+            "the index was signed at {}, and this computer's clock says {}\nhelp: set the clock: `timedatectl`",
+            present.date, site.now
+        ))),
+    }
 }
 
 pub(super) fn add(site: &Site<'_>, folder: &Path, scratch: &Path) -> Result<bool> {
@@ -144,13 +151,6 @@ fn sign(
     }
     let release = Release { files: listed, ..Release::new(site, &architectures) };
     if let Some(present) = present {
-        if present.date > release.date {
-            bail!(
-                "the index was signed at {}, and this computer's clock says {}\nhelp: set the clock: `timedatectl`",
-                present.date,
-                release.date
-            );
-        }
         let same = present.files == release.files && site.is_signed(&suite.join("InRelease"), None);
         if !site.again && same && present.is_fresh(site) {
             // A killed run may have left other ones.

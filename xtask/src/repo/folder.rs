@@ -22,7 +22,7 @@ pub(super) struct Locked(#[expect(dead_code, reason = "held, not read")] File);
 const LOCK: &str = ".lock";
 /// Where what is not complete yet is put together, on the same file system.
 const SCRATCH: &str = ".scratch.";
-const FACTS: &str = "repository.json";
+pub(super) const FACTS: &str = "repository.json";
 
 pub(super) fn lock(folder: &Path) -> Result<Locked> {
     let path = folder.join(LOCK);

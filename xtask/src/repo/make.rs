@@ -60,7 +60,7 @@ fn put_back(dir: &Path) -> Result<()> {
     sync_parent(dir)
 }
 
-fn refuse_taken(to: &Path) -> Result<()> {
+pub(super) fn refuse_taken(to: &Path) -> Result<()> {
     if Facts::read(to)?.is_some() {
         bail!(crate::Refused(format!(
             "{} holds repositories already: they are not replaced\nhelp: `cargo xtask repo add {0}`, or remove them by hand",

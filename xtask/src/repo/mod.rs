@@ -17,6 +17,7 @@ pub(crate) mod served;
 mod site;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tried;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,6 +34,7 @@ pub(crate) use check::run as check;
 pub(crate) use folder::Facts;
 pub(crate) use key::Key;
 pub(crate) use site::Site;
+pub(crate) use tried::try_change;
 
 fn made(dir: &Path) -> Result<Facts> {
     make::recover(dir)?;

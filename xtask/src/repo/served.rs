@@ -57,6 +57,14 @@ pub(crate) fn newest(indexed: &BTreeSet<String>, name: &str) -> Option<String> {
     named.map(|one| one.version).max_by(|a, b| names::compare(a, b))
 }
 
+/// The versions that these repositories never name again.
+pub(crate) fn withdrawn(get: Get<'_>) -> Result<BTreeSet<String>> {
+    let Some(facts) = get(super::folder::FACTS)? else { return Ok(BTreeSet::new()) };
+    let facts: super::Facts = serde_json::from_slice(&facts)
+        .with_context(|| format!("cannot understand {}", super::folder::FACTS))?;
+    Ok(facts.withdrawn)
+}
+
 /// Whether this is a file of this version of the package.
 pub(crate) fn is_of(file: &str, name: &str, version: &str) -> bool {
     names::parse(file).is_some_and(|one| one.name == name && one.version == version)

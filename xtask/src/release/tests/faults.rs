@@ -124,7 +124,7 @@ fn trouble_that_stays_is_told_and_the_same_command_goes_on() {
     );
     says("POST", "/releases", Fault::Status(403), "needs the right to write contents");
     says("POST", "/uploads/", Fault::Limited(3600), "takes no more for 3600 s");
-    says("PATCH", "/releases/", Fault::LimitedUntil(600), "GitHub takes no more for 60");
+    says("PATCH", "/releases/", Fault::LimitedUntil(600), " takes no more for 60");
     says("POST", "/uploads/", Fault::CutUpload, "/uploads/");
     says("PATCH", "/releases/", Fault::Status(500), "500 (as it was told to)");
     says("GET", "/releases/download/", Fault::Status(404), "does not serve it yet");
@@ -149,6 +149,10 @@ fn credentials_are_tried_before_anything_is_changed() {
     };
     says(&Http::new(Some(Token::of("wrong")), PATIENCE), "Bad credentials");
     says(&Http::new(None, PATIENCE), "no token for");
+    world.server.change(|state| state["renamed"] = json!("other/name"));
+    let error = format!("{:#}", world.apply().unwrap_err());
+    assert!(error.contains("mathesar-launcher is called other/name at GitHub now\nhelp: "), "{error}");
+    world.server.change(|state| drop(state.as_object_mut().unwrap().remove("renamed")));
     // The server is in 2020 by our clock, or we are wrong: it is the server that ends the token.
     let years = 7 * 365 * 24 * 3600;
     world.server.clock(-years, Some("2019-01-01 00:00:00 UTC"));
@@ -222,7 +226,10 @@ fn nothing_is_overwritten_by_another_one() {
     world.server.change(|state| {
         let asset =
             json!({ "id": 7, "name": "SHA256SUMS", "state": "uploaded", "size": 1, "digest": "sha256:0" });
-        state["releases"] = json!([{ "id": 8, "tag_name": "v2-1", "draft": true, "assets": [asset] }]);
+        state["releases"] = json!([{
+            "id": 8, "tag_name": "v2-1", "draft": true, "assets": [asset],
+            "target_commitish": "c0ffee", "name": "2-1", "body": "- New.\n",
+        }]);
     });
     is_refused(world.apply(), "github: SHA256SUMS is another one");
     world.server.change(|state| state["releases"][0]["assets"][0]["digest"] = json!(null));

@@ -136,7 +136,7 @@ fn two_at_once() {
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
         sleep(Duration::from_millis(1));
     }
-    is_refused(world.apply(), "another `release apply` is running");
+    is_refused(world.apply(), "another `release apply` or `release yank` is running");
     assert!(child.wait().unwrap().success());
     assert_eq!(world.facts(), wanted);
 }

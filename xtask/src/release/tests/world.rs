@@ -260,7 +260,7 @@ impl World {
             deep: true,
         };
         let now = Timestamp::from_second(self.of_repo.start).unwrap();
-        let of = Version { name: "probe", version: "2-1", tag: "v2-1" };
+        let of = Version { name: "probe", version: "2-1", tag: "v2-1", ours: None };
         let ask = |part: &Part| asker.ask(part.channel, &part.at, &of, &part.items);
         draft
             .channels

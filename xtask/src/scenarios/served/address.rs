@@ -19,11 +19,11 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Address, String> {
         let whole = |_| format!("{text} is no address of repositories");
-        http::safe(text).map_err(|error| error.to_string())?;
         if text.contains(['?', '#', '@', '\'', '"', '\\']) {
             return Err(format!("{text} has more than a host and a path"));
         }
         let uri: Uri = text.parse().map_err(whole)?;
+        http::safe(text).map_err(|error| error.to_string())?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let tls = uri.scheme_str() == Some("https");
         let named = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));

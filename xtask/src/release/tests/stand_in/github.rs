@@ -94,6 +94,16 @@ impl Shared {
         if let Some(rest) = request.path.strip_prefix(&format!("/{REPOSITORY}/releases/download/")) {
             return self.download(&state, &request.path, rest);
         }
+        // As GitHub answers for a repository that was renamed.
+        if let (Some(name), "/repos/mathesar-everywhere/mathesar-launcher") =
+            (state["renamed"].as_str(), &*request.path)
+        {
+            return Reply::Redirect(format!("{}/repositories/{name}", self.url));
+        }
+        if let Some(name) = request.path.strip_prefix("/repositories/") {
+            let known = request.authorised == Some(true);
+            return Reply::Json(200, json!({ "full_name": name, "permissions": { "push": known } }));
+        }
         let Some(rest) = request.path.strip_prefix(&format!("/repos/{REPOSITORY}")) else { return absent() };
         let writes = request.method != "GET";
         if writes && request.authorised.is_none() {
@@ -180,7 +190,13 @@ impl Shared {
             }
             ("GET", ["git", "ref", "tags", tag]) => match &state["tags"][*tag] {
                 Value::Null => absent(),
+                // Of another type than a commit.
+                object @ Value::Object(_) => Reply::Json(200, json!({ "object": object })),
                 sha => Reply::Json(200, json!({ "object": { "type": "commit", "sha": sha } })),
+            },
+            ("GET", ["git", "tags", sha]) => match &state["tag-objects"][*sha] {
+                Value::Null => absent(),
+                object => Reply::Json(200, json!({ "object": object })),
             },
             ("GET", ["git", "commits", sha])
                 if state["commits"].as_array().unwrap().contains(&json!(sha)) =>
