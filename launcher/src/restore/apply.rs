@@ -63,7 +63,7 @@ pub fn apply(
     let work = Work { installation: there, manifest: &manifest, watcher, sink, cancel };
     let tables = match work.forward(&mut journal, &folder) {
         Ok(tables) => tables,
-        Err(why) => return Err(back(&state, &journal, watcher, &as_told(why, cancel))),
+        Err(why) => return Err(back(&state, &journal, watcher, &cancel.or(why))),
     };
     point("restore-committed");
     let finished = transaction::finish(&state, &journal).and_then(|()| match tables {
@@ -76,11 +76,6 @@ pub fn apply(
     })?;
     let replaced = Part::Database.side(&state, id).join("old").exists();
     Ok(Applied { manifest, settings: brought, held, replaced })
-}
-
-/// What fails then, fails because everything ends.
-fn as_told(why: Failure, cancel: &Cancel) -> Failure {
-    if cancel.cancelled() { Failure::new("it was told to stop") } else { why }
 }
 
 /// Everything as it was; the failure, with what became of it.
@@ -153,9 +148,7 @@ impl Work<'_> {
         world.postgres.bring_down();
         let proved = result?;
         point("restore-proved");
-        if self.cancel.cancelled() {
-            return Err(Failure::new("it was told to stop"));
-        }
+        self.cancel.check()?;
         stage(self.watcher, Step::Commit, |_| {
             let decided = Journal {
                 stage: Stage::Committed,

@@ -18,6 +18,16 @@ impl Cancel {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// Refuses to go on once somebody has asked for the end.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.cancelled() { Err(Failure::new("it was told to stop")) } else { Ok(()) }
+    }
+
+    /// What fails then, fails because everything ends.
+    pub(crate) fn or(&self, why: Failure) -> Failure {
+        self.check().err().unwrap_or(why)
+    }
+
     pub(crate) fn clear(&self) {
         self.0.store(false, Ordering::SeqCst);
     }

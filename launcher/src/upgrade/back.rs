@@ -238,9 +238,7 @@ impl Back<'_> {
         })?;
         world.remember_tables(&target.id)?;
         point("back-healthy");
-        if self.cancel.cancelled() {
-            return Err(Failure::new("it was told to stop"));
-        }
+        self.cancel.check()?;
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             journal.xid = world.next_transaction();
@@ -255,8 +253,7 @@ impl Back<'_> {
     }
 
     fn undo(&self, journal: &Journal, from: &Installed, target: &Installed, why: Failure) -> Failure {
-        // What fails then, fails because everything ends.
-        let why = if self.cancel.cancelled() { Failure::new("it was told to stop") } else { why };
+        let why = self.cancel.or(why);
         let state = &self.world.installation.layout.state;
         let undone = stage(self.watcher, Step::Undo, |_| {
             self.world.postgres.pause();

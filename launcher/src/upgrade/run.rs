@@ -139,7 +139,7 @@ impl Run<'_> {
             })?;
         }
         point("exact");
-        self.check_cancel()?;
+        self.cancel.check()?;
         *changed = true;
         if let Some(cluster) = cluster {
             self.world.postgres.bring_up(cluster)?;
@@ -182,7 +182,7 @@ impl Run<'_> {
         })?;
         target.remember_tables(&self.target.id)?;
         point("healthy");
-        self.check_cancel()?;
+        self.cancel.check()?;
         stage(self.watcher, Step::Commit, |_| {
             journal.stage = Stage::Committed;
             // What people upload from here on stays, also where the data go back by a later `rollback`.
@@ -206,13 +206,6 @@ impl Run<'_> {
         (own && movable(&media).is_ok()).then_some(media)
     }
 
-    fn check_cancel(&self) -> Result<(), Failure> {
-        match self.cancel.cancelled() {
-            true => Err(Failure::new("it was told to stop")),
-            false => Ok(()),
-        }
-    }
-
     /// Everything as it was; the failure, with what became of it.
     fn back(
         &self,
@@ -226,9 +219,8 @@ impl Run<'_> {
         let state = &self.world.installation.layout.state;
         let version = &self.target.version;
         let held = held_since.is_some();
-        // What fails then, fails because everything ends.
         let stopped = self.cancel.cancelled();
-        let why = if stopped { Failure::new("it was told to stop") } else { why };
+        let why = self.cancel.or(why);
         self.sink.line("launcher", &format!("the upgrade to Mathesar {version} failed: {}", why.whole()));
         let undone = stage(self.watcher, Step::Undo, |progress| {
             if held {

@@ -220,7 +220,7 @@ pub(super) fn check(site: &Site<'_>, folder: &Path, problems: &mut Problems) -> 
         problems.of(super::is(&generation.join(file), sum, None));
     }
     let primary =
-        all.iter().find(|(file, _)| file.contains("primary")).map(|(file, _)| generation.join(file));
+        all.iter().find(|(file, _)| file.contains("primary.xml")).map(|(file, _)| generation.join(file));
     let primary = primary.with_context(|| format!("{} names no list of packages", index.display()))?;
     let shell = shell::at(folder)?;
     let text = match primary.extension().and_then(|end| end.to_str()) {
